@@ -1,0 +1,65 @@
+package session
+
+import "encoding/binary"
+
+// maxHeader is the longest header of an unmasked WebSocket frame: two bytes and a
+// length of eight (RFC 6455, section 5.2).
+const maxHeader = 10
+
+// Frame is one unit of the wire: a WebSocket message, a packet of a poll. It is
+// immutable and shared by all clients that receive it, WebSocket header included.
+type Frame struct {
+	buf    []byte // maxHeader-head unused bytes, header, payload
+	head   uint8  // length of the header
+	Binary bool
+}
+
+// TextFrame joins the pieces to a text frame. They are copied.
+func TextFrame(pieces ...[]byte) Frame { return newFrame(false, pieces) }
+
+// BinaryFrame joins the pieces to a binary frame. They are copied.
+func BinaryFrame(pieces ...[]byte) Frame { return newFrame(true, pieces) }
+
+func newFrame(binary bool, pieces [][]byte) Frame {
+	n := 0
+	for _, p := range pieces {
+		n += len(p)
+	}
+	buf := make([]byte, maxHeader, maxHeader+n)
+	for _, p := range pieces {
+		buf = append(buf, p...)
+	}
+	f := Frame{buf: buf, Binary: binary}
+	f.head = putHeader(buf[:maxHeader], binary, n)
+	return f
+}
+
+// putHeader writes the header of a final, unmasked frame right-aligned into b.
+func putHeader(b []byte, bin bool, n int) uint8 {
+	first := byte(0x81) // FIN, text
+	if bin {
+		first = 0x82
+	}
+	switch {
+	case n < 126:
+		b[maxHeader-2], b[maxHeader-1] = first, byte(n)
+		return 2
+	case n < 1<<16:
+		b[maxHeader-4], b[maxHeader-3] = first, 126
+		binary.BigEndian.PutUint16(b[maxHeader-2:], uint16(n))
+		return 4
+	default:
+		b[0], b[1] = first, 127
+		binary.BigEndian.PutUint64(b[2:], uint64(n))
+		return 10
+	}
+}
+
+// Payload is what the frame carries.
+func (f Frame) Payload() []byte { return f.buf[maxHeader:] }
+
+// Len is the length of the payload in bytes.
+func (f Frame) Len() int { return len(f.buf) - maxHeader }
+
+// WebSocket is the whole unmasked WebSocket frame, ready to be written.
+func (f Frame) WebSocket() []byte { return f.buf[maxHeader-int(f.head):] }

@@ -1,0 +1,65 @@
+package session
+
+import "sync"
+
+// Kind tells what a Message is.
+type Kind uint8
+
+const (
+	Event  Kind = iota // a named event
+	Answer             // the answer to an event that asked for one: an ack
+)
+
+// Message is one event or one answer, independent of any wire. It must not be
+// changed once it has been handed to a Conn or a Receiver.
+type Message struct {
+	Kind      Kind
+	Namespace string
+	Name      string // of the event; empty in an Answer
+	Args      Args
+	// ID is, in an Event, the name under which an answer is wanted, or "" for none;
+	// in an Answer, the ID of the event it answers. Ids that the hub gives are
+	// decimal digits; those of clients are JSON text and go back as they came.
+	ID       string
+	Failure  *Failure // in an Answer: what went wrong, in place of Args
+	Volatile bool     // may be dropped when it cannot go out at once
+
+	mu    sync.Mutex // protects cache
+	cache []encoded
+}
+
+// Codec encodes messages for one wire variant. It is stateless and comparable:
+// its value is the key under which a message keeps its encoded frames.
+type Codec interface {
+	Encode(*Message) ([]Frame, error)
+}
+
+type encoded struct {
+	codec  Codec
+	frames []Frame
+	err    error
+}
+
+// Frames returns m in the wire variant of c, encoded at the first call and shared
+// by all later ones. Nobody may change what it returns.
+func (m *Message) Frames(c Codec) ([]Frame, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.cache {
+		if m.cache[i].codec == c {
+			return m.cache[i].frames, m.cache[i].err
+		}
+	}
+	frames, err := c.Encode(m)
+	m.cache = append(m.cache, encoded{c, frames, err})
+	return frames, err
+}
+
+// Size is the length of m's arguments in bytes, the measure of receive queues.
+func (m *Message) Size() int {
+	n := len(m.Name) + len(m.Args.Text)
+	for _, p := range m.Args.Parts {
+		n += len(p.Data)
+	}
+	return n
+}

@@ -1,0 +1,132 @@
+// Package session is the seam between the hub and the protocols.
+//
+// A protocol (Socket.IO, JSON over plain WebSocket, …) brings clients: for each
+// namespace a client asks for, it calls [Admitter.Admit] with a [Peer] and feeds
+// the [Receiver] it gets. The hub answers through [Conn]. Both sides speak
+// [Message], which knows no wire; a [Codec] turns it into [Frame]s, once per wire
+// variant, however many clients receive it.
+//
+// The package imports nothing of ours, so neither side can reach the other.
+package session
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// Peer is a client that asks to enter a namespace.
+type Peer struct {
+	ID        string          // public id of the socket, 20 or more characters, unique
+	Namespace string          // with its leading slash; "/" is the main one
+	Auth      json.RawMessage // what the client sent along, a JSON object; nil if nothing
+	Request   *http.Request   // the handshake, detached from its connection
+	Conn      Conn            // the way back to the client
+}
+
+// Conn is the way from the hub to one client in one namespace. Every method
+// returns at once and may be called by any goroutine; nothing is written to the
+// network before it returns, so callers may hold a lock of theirs.
+type Conn interface {
+	// Accept tells the client that it is in. It is called at most once, before
+	// the first Send, and never after Refuse.
+	Accept()
+	// Refuse tells the client why it is not let in. Closed does not follow.
+	Refuse(*Failure)
+	// Send queues m. It returns ErrClosed after the client has left and ErrSlow
+	// if the queue is full, in which case the connection is being closed. A
+	// volatile message that cannot go out at once is dropped with ErrDropped.
+	Send(m *Message) error
+	// Leave ends the client's stay in this namespace, and tells it so, after
+	// what was sent before. Closed follows with the same reason.
+	Leave(reason string)
+	// Close ends the whole connection, with every namespace on it, likewise.
+	Close(reason string)
+	// Transport names what carries the client now, "polling" or "websocket".
+	Transport() string
+}
+
+// Admitter lets clients in. The hub is one.
+type Admitter interface {
+	// Admit returns at once. The answer goes to the client through
+	// p.Conn.Accept or p.Conn.Refuse, sooner or later.
+	Admit(p Peer) Receiver
+}
+
+// Receiver takes what one client sends into one namespace. Receive has one caller
+// at a time and does not block. Closed is called exactly once unless the client was refused (then it may be
+// called or not); it may run beside a Receive, and what is received after it is ignored.
+type Receiver interface {
+	// Receive takes m and owns it from then on. Any error it returns means that
+	// the connection must be closed as a violation of policy.
+	Receive(m *Message) error
+	// Closed says that the client has left, and why: one of the Reason constants.
+	Closed(reason string)
+}
+
+// Failure is an error as a client sees it.
+type Failure struct {
+	Name    string          // a word for programs: BadRequest, NotFound, Forbidden, Timeout, Internal
+	Message string          // a sentence for people
+	Data    json.RawMessage // more of it, any JSON value; nil if there is none
+}
+
+// Errors of Conn.Send and Receiver.Receive.
+var (
+	ErrClosed  = fmt.Errorf("thinkws: the client has left: %w", net.ErrClosed)
+	ErrSlow    = errors.New("thinkws: send queue full, client disconnected")
+	ErrDropped = errors.New("thinkws: volatile message dropped")
+	ErrOverrun = errors.New("thinkws: receive queue full")
+	ErrPolicy  = errors.New("thinkws: too much of what the protocol forbids")
+)
+
+// WebSocket close codes that the protocols send (RFC 6455, section 7.4.1).
+const (
+	CloseNormal      = 1000
+	CloseGoingAway   = 1001
+	CloseProtocol    = 1002
+	CloseInvalidText = 1007
+	ClosePolicy      = 1008
+	CloseTooBig      = 1009
+	CloseInternal    = 1011
+	CloseTryLater    = 1013
+)
+
+// Verdict tells how a connection ends on which something unacceptable was received:
+// the WebSocket close code and the reason.
+func Verdict(err error) (code int, reason string) {
+	switch {
+	case errors.Is(err, ErrOverrun):
+		return ClosePolicy, ReasonOverrun
+	case errors.Is(err, ErrPolicy):
+		return ClosePolicy, ReasonParseError
+	default:
+		return CloseProtocol, ReasonParseError
+	}
+}
+
+// Why a client has left, in the words of Socket.IO.
+const (
+	ReasonTransportClose   = "transport close"             // the connection was closed by the client or lost
+	ReasonTransportError   = "transport error"             // it broke in the middle of a frame or a request
+	ReasonPingTimeout      = "ping timeout"                // no heartbeat came in time
+	ReasonParseError       = "parse error"                 // what came is not of the protocol
+	ReasonServerShutdown   = "server shutting down"        // Shutdown
+	ReasonServerClose      = "forced server close"         // no namespace entered in time
+	ReasonClientDisconnect = "client namespace disconnect" // the client left this namespace
+	ReasonServerDisconnect = "server namespace disconnect" // Disconnect or Close on our side
+	ReasonSlow             = "slow client"                 // its send queue was full
+	ReasonOverrun          = "too many events"             // its receive queue was full
+)
+
+// NewID returns 15 random bytes as 20 characters of [A-Za-z0-9_-]: the length and
+// the alphabet that Node's cluster tools expect of a session id.
+func NewID() string {
+	var b [15]byte
+	rand.Read(b[:]) // never fails: crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

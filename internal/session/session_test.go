@@ -1,0 +1,196 @@
+package session_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestNewID(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		id := session.NewID()
+		require.Regexp(t, `^[A-Za-z0-9_-]{20}$`, id)
+		require.False(t, seen[id])
+		seen[id] = true
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	code, reason := session.Verdict(session.ErrOverrun)
+	assert.Equal(t, session.ClosePolicy, code)
+	assert.Equal(t, session.ReasonOverrun, reason)
+	code, _ = session.Verdict(session.ErrPolicy)
+	assert.Equal(t, session.ClosePolicy, code)
+	code, reason = session.Verdict(errors.New("anything else"))
+	assert.Equal(t, session.CloseProtocol, code)
+	assert.Equal(t, session.ReasonParseError, reason)
+}
+
+func TestFrameHeader(t *testing.T) {
+	for _, tt := range []struct {
+		size   int
+		header []byte
+	}{
+		{0, []byte{0x81, 0}},
+		{125, []byte{0x81, 125}},
+		{126, []byte{0x81, 126, 0, 126}},
+		{65535, []byte{0x81, 126, 0xff, 0xff}},
+		{65536, []byte{0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0}},
+	} {
+		payload := []byte(strings.Repeat("x", tt.size))
+		half := tt.size / 2
+		f := session.TextFrame(payload[:half], payload[half:])
+		assert.Equal(t, tt.size, f.Len())
+		assert.Equal(t, payload, f.Payload())
+		assert.Equal(t, append(tt.header, payload...), f.WebSocket())
+		assert.False(t, f.Binary)
+	}
+	f := session.BinaryFrame([]byte{1})
+	assert.True(t, f.Binary)
+	assert.Equal(t, []byte{0x82, 1, 1}, f.WebSocket())
+}
+
+func TestParseArray(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for _, tt := range []struct {
+		text   string
+		values []string
+		bad    bool
+	}{
+		{text: `[]`},
+		{text: " [ ] "},
+		{text: `["a"]`, values: []string{`"a"`}},
+		{text: `["a",1,null]`, values: []string{`"a"`, `1`, `null`}},
+		{text: ` [ "a" , {"b":[1,2]} ] `, values: []string{`"a" `, ` {"b":[1,2]}`}},
+		{text: `["a,b","\",\\",["x,y"]]`, values: []string{`"a,b"`, `"\",\\"`, `["x,y"]`}},
+		{text: `["😀","\ud83d"]`, values: []string{`"😀"`, `"\ud83d"`}},
+		{text: deep(512), values: []string{deep(511)}},
+		{text: deep(513), bad: true},
+		{text: `[` + strings.Repeat("1", 1024) + `]`, values: []string{strings.Repeat("1", 1024)}},
+		{text: `[` + strings.Repeat("1", 1025) + `]`, bad: true},
+		{text: `["` + strings.Repeat("1", 2000) + `"]`, values: []string{`"` + strings.Repeat("1", 2000) + `"`}},
+		{text: ``, bad: true},
+		{text: `{}`, bad: true},
+		{text: `"a"`, bad: true},
+		{text: `["a"`, bad: true},
+		{text: `["a"]x`, bad: true},
+		{text: `[1,]`, bad: true},
+	} {
+		args, err := session.ParseArray([]byte(tt.text))
+		if tt.bad {
+			assert.Error(t, err, "%.60s", tt.text)
+			continue
+		}
+		require.NoError(t, err, "%.60s", tt.text)
+		assert.Equal(t, len(tt.values), args.Count)
+		var got []string
+		for _, v := range args.Values() {
+			got = append(got, string(v))
+		}
+		assert.Equal(t, tt.values, got)
+	}
+}
+
+// withParts is [1,<a>,{"b":<b>,"c":"x"},<c>]: binary parts first, in the middle and last.
+func withParts() session.Args {
+	text := `1,,{"b":,"c":"x"},`
+	return session.Args{Text: []byte(text), Count: 4, Parts: []session.Part{
+		{At: 2, Data: []byte("A")}, {At: 8, Data: []byte("B")}, {At: 18, Data: []byte("C")}}}
+}
+
+func TestArgsWithBinary(t *testing.T) {
+	args := withParts()
+	assert.JSONEq(t, `[1,"QQ==",{"b":"Qg==","c":"x"},"Qw=="]`, "["+string(args.JSON())+"]")
+	var values []string
+	for _, v := range args.Values() {
+		values = append(values, string(v))
+	}
+	want := []string{`1`, `"QQ=="`, `{"b":"Qg==","c":"x"}`, `"Qw=="`}
+	assert.Equal(t, want, values)
+	for i := range 4 {
+		arg, ok := args.At(i)
+		require.True(t, ok)
+		assert.Equal(t, want[i], string(arg.JSON()))
+		data, whole := arg.Bytes()
+		assert.Equal(t, i == 1 || i == 3, whole)
+		if whole {
+			assert.Len(t, data, 1)
+		}
+	}
+	_, ok := args.At(4)
+	assert.False(t, ok)
+	_, ok = args.At(-1)
+	assert.False(t, ok)
+}
+
+func TestArgsFirst(t *testing.T) {
+	rest := withParts()
+	for _, want := range []string{`1`, `"QQ=="`, `{"b":"Qg==","c":"x"}`, `"Qw=="`} {
+		var first session.Args
+		first, rest = rest.First()
+		assert.Equal(t, 1, first.Count)
+		assert.Equal(t, want, string(first.JSON()))
+	}
+	assert.Equal(t, session.Args{}, rest)
+	first, _ := rest.First()
+	assert.Zero(t, first.Count)
+}
+
+// countingCodec counts how often it encodes. The pointer is its identity.
+type countingCodec struct{ calls *int }
+
+func (c countingCodec) Encode(m *session.Message) ([]session.Frame, error) {
+	*c.calls++
+	return []session.Frame{session.TextFrame([]byte(m.Name))}, nil
+}
+
+func TestMessageEncodesOncePerVariant(t *testing.T) {
+	one, two := new(int), new(int)
+	m := &session.Message{Name: "e"}
+	for range 100 {
+		for _, codec := range []countingCodec{{one}, {two}} {
+			frames, err := m.Frames(codec)
+			require.NoError(t, err)
+			require.Equal(t, "e", string(frames[0].Payload()))
+		}
+	}
+	assert.Equal(t, 1, *one)
+	assert.Equal(t, 1, *two)
+}
+
+func TestMessageSize(t *testing.T) {
+	m := &session.Message{Name: "abc", Args: withParts()}
+	assert.Equal(t, 3+18+3, m.Size())
+}
+
+func FuzzParseArray(f *testing.F) {
+	for _, seed := range []string{`[]`, `["a",{"b":[1,"]"]}]`, `["\"",1e5]`, `[[[`, `[" , "]`, ` [null ,true] `} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		args, err := session.ParseArray(text)
+		if err != nil {
+			return
+		}
+		var want []json.RawMessage
+		require.NoError(t, json.Unmarshal(text, &want))
+		got := args.Values()
+		require.Len(t, got, len(want))
+		for i := range want {
+			require.JSONEq(t, string(want[i]), string(got[i]))
+			at, ok := args.At(i)
+			require.True(t, ok)
+			require.JSONEq(t, string(want[i]), string(at.JSON()))
+		}
+	})
+}
