@@ -58,11 +58,13 @@ type Admitter interface {
 }
 
 // Receiver takes what one client sends into one namespace. Receive has one caller
-// at a time and does not block. Closed is called exactly once unless the client was refused (then it may be
-// called or not); it may run beside a Receive, and what is received after it is ignored.
+// at a time and does not block. Closed is called exactly once, unless the client was
+// refused: then it may be called or not.
 type Receiver interface {
-	// Receive takes m and owns it from then on. Any error it returns means that
-	// the connection must be closed as a violation of policy.
+	// Receive takes m and owns it from then on. It may be called before the client
+	// has been accepted, and m waits for that; after Closed, or if the client is
+	// refused, m is ignored. Any error means that the connection must be closed, as
+	// Verdict says.
 	Receive(m *Message) error
 	// Closed says that the client has left, and why: one of the Reason constants.
 	Closed(reason string)

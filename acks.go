@@ -1,0 +1,165 @@
+package thinkws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// maxAwaited bounds the answers that may be awaited from one client at a time.
+const maxAwaited = 10_000
+
+// Answer is a client's answer to an EmitAck.
+type Answer struct {
+	ID      string // of the socket that answered
+	args    session.Args
+	failure *session.Failure
+}
+
+// Args returns the arguments of the answer, binary parts as base64 strings.
+func (a *Answer) Args() []json.RawMessage { return a.args.Values() }
+
+// Arg decodes argument i, counted from 0, into v; see [Context.Arg].
+func (a *Answer) Arg(i int, v any) error { return decodeArg(a.args, i, v) }
+
+// Bind decodes the arguments into v, in their order; see [Context.Bind].
+func (a *Answer) Bind(v ...any) error { return bindArgs(a.args, v) }
+
+// Err returns the error that the client answered with, an [*Error], or nil. Only
+// plain WebSocket clients have a way to do so.
+func (a *Answer) Err() error {
+	if a.failure == nil {
+		return nil
+	}
+	return errorOf(a.failure)
+}
+
+// collector gathers the answers to one question.
+type collector struct {
+	mu      sync.Mutex // protects what follows
+	answers []Answer
+	waiting map[*Socket]struct{}
+	lostIDs []string
+	done    chan struct{} // closed when nobody is waited for
+}
+
+func newCollector(sockets []*Socket) *collector {
+	c := &collector{waiting: make(map[*Socket]struct{}, len(sockets)), done: make(chan struct{})}
+	for _, s := range sockets {
+		c.waiting[s] = struct{}{}
+	}
+	return c
+}
+
+// answered takes the answer of s, once.
+func (c *collector) answered(s *Socket, m *session.Message) {
+	c.settle(s, func() { c.answers = append(c.answers, Answer{ID: s.id, args: m.Args, failure: m.Failure}) })
+}
+
+// lost says that s will not answer.
+func (c *collector) lost(s *Socket) {
+	c.settle(s, func() { c.lostIDs = append(c.lostIDs, s.id) })
+}
+
+func (c *collector) settle(s *Socket, keep func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.waiting[s]; !ok {
+		return
+	}
+	delete(c.waiting, s)
+	keep()
+	if len(c.waiting) == 0 {
+		close(c.done)
+	}
+}
+
+// result returns the answers so far, and who is missing.
+func (c *collector) result(ctx context.Context) ([]Answer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	missing, cause := c.lostIDs, error(ErrClosed)
+	for s := range c.waiting {
+		missing, cause = append(missing, s.id), ctx.Err()
+	}
+	if len(missing) == 0 {
+		return c.answers, nil
+	}
+	return c.answers, &NoAckError{Missing: missing, Err: cause}
+}
+
+// ask sends m to sockets and waits for their answers. All of them are asked under
+// one id, so that they receive the same bytes.
+func (sp *space) ask(ctx context.Context, m *session.Message, sockets []*Socket) ([]Answer, error) {
+	if len(sockets) == 0 {
+		return nil, nil
+	}
+	id := sp.lastAck.Add(1) - 1 // from 0, as Node counts
+	m.ID = strconv.FormatUint(id, 10)
+	c := newCollector(sockets)
+	defer func() {
+		for _, s := range sockets {
+			s.forget(id)
+		}
+	}()
+	for _, s := range sockets {
+		if err := s.await(id, c); err != nil {
+			c.lost(s)
+		} else if err := s.conn.Send(m); err != nil {
+			if len(sockets) == 1 && !errors.Is(err, ErrClosed) {
+				return nil, err
+			}
+			c.lost(s)
+		}
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+	}
+	return c.result(ctx)
+}
+
+// await remembers that the client owes c an answer.
+func (s *Socket) await(id uint64, c *collector) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return ErrClosed
+	}
+	if len(s.awaits) >= maxAwaited {
+		return fmt.Errorf("%w answers awaited from %s", ErrTooMany, s.id)
+	}
+	if s.awaits == nil {
+		s.awaits = map[uint64]*collector{}
+	}
+	s.awaits[id] = c
+	return nil
+}
+
+func (s *Socket) forget(id uint64) *collector {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.awaits[id]
+	delete(s.awaits, id)
+	if len(s.awaits) == 0 {
+		s.awaits = nil
+	}
+	return c
+}
+
+// answered hands an answer to whom it is for. Nobody waits for one that comes
+// twice, too late or unasked: it is counted and dropped.
+func (s *Socket) answered(m *session.Message) {
+	if id, err := strconv.ParseUint(m.ID, 10, 64); err == nil {
+		if c := s.forget(id); c != nil {
+			c.answered(s, m)
+			return
+		}
+	}
+	s.space.hub.stats.ignored.Add(1)
+}

@@ -1,0 +1,137 @@
+package thinkws
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"sync"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// argsEncoder turns Go values into session.Args: JSON text with the binary values
+// cut out. It is safe for concurrent use.
+type argsEncoder struct {
+	mark  string   // begins the JSON strings that stand for binary values until they are cut out; random, so no data can forge one
+	types sync.Map // reflect.Type -> bool: may a value of the type hold binary?
+}
+
+func newArgsEncoder() *argsEncoder {
+	return &argsEncoder{mark: `"` + session.NewID() + ":"}
+}
+
+// encode marshals values the way encoding/json does, but that []byte becomes
+// binary, at any depth. A panic of a value's own marshaler becomes an error.
+func (e *argsEncoder) encode(values []any) (args session.Args, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("thinkws: marshal: panic: %v", p)
+		}
+	}()
+	args.Count = len(values)
+	for i, value := range values {
+		if i > 0 {
+			args.Text = append(args.Text, ',')
+		}
+		if err := e.add(&args, value); err != nil {
+			return session.Args{}, fmt.Errorf("thinkws: argument %d: %w", i, err)
+		}
+	}
+	return args, nil
+}
+
+// add appends one value; the common types without reflection.
+func (e *argsEncoder) add(args *session.Args, value any) error {
+	switch v := value.(type) {
+	case nil:
+		args.Text = append(args.Text, "null"...)
+	case []byte:
+		if v == nil {
+			args.Text = append(args.Text, "null"...)
+			break
+		}
+		args.Parts = append(args.Parts, session.Part{At: len(args.Text), Data: v})
+	case json.RawMessage:
+		if len(v) == 0 {
+			v = json.RawMessage("null")
+		} else if !json.Valid(v) {
+			return fmt.Errorf("not valid JSON: %.40q", v)
+		}
+		args.Text = append(args.Text, v...)
+	case string:
+		return appendString(args, v)
+	case int:
+		args.Text = strconv.AppendInt(args.Text, int64(v), 10)
+	case int64:
+		args.Text = strconv.AppendInt(args.Text, v, 10)
+	case bool:
+		args.Text = strconv.AppendBool(args.Text, v)
+	default:
+		return e.addAny(args, value)
+	}
+	return nil
+}
+
+// appendString quotes s, in one copy if nothing needs an escape.
+func appendString(args *session.Args, s string) error {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return appendJSON(args, s)
+		}
+	}
+	args.Text = append(args.Text, '"')
+	args.Text = append(args.Text, s...)
+	args.Text = append(args.Text, '"')
+	return nil
+}
+
+// addAny marshals value with encoding/json after every []byte in it has been
+// replaced by a mark, and then cuts the marks out.
+func (e *argsEncoder) addAny(args *session.Args, value any) error {
+	v := reflect.ValueOf(value)
+	if !e.mayHoldBinary(v.Type(), nil) {
+		return appendJSON(args, value)
+	}
+	l := lifter{encoder: e}
+	lifted, changed := l.lift(v, 0)
+	if !changed {
+		return appendJSON(args, value)
+	}
+	start := len(args.Text)
+	if err := appendJSON(args, lifted); err != nil {
+		return err
+	}
+	e.cut(args, start, l.found)
+	return nil
+}
+
+// cut replaces the marks in args.Text[start:] by parts.
+func (e *argsEncoder) cut(args *session.Args, start int, found [][]byte) {
+	rest := append([]byte(nil), args.Text[start:]...)
+	args.Text = args.Text[:start]
+	for {
+		before, after, ok := bytes.Cut(rest, []byte(e.mark))
+		args.Text = append(args.Text, before...)
+		if !ok {
+			return
+		}
+		number, tail, _ := bytes.Cut(after, []byte{'"'})
+		i, _ := strconv.Atoi(string(number))
+		args.Parts = append(args.Parts, session.Part{At: len(args.Text), Data: found[i]})
+		rest = tail
+	}
+}
+
+// appendJSON appends value as encoding/json writes it, without its escapes for HTML.
+func appendJSON(args *session.Args, value any) error {
+	buf := bytes.NewBuffer(args.Text)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(value); err != nil {
+		return err
+	}
+	args.Text = bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+	return nil
+}

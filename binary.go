@@ -1,0 +1,224 @@
+package thinkws
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// mayHoldBinary says whether a value of type t may hold a []byte that encoding/json
+// would write as base64. Types that marshal themselves hold none.
+func (e *argsEncoder) mayHoldBinary(t reflect.Type, above []reflect.Type) bool {
+	if known, ok := e.types.Load(t); ok {
+		return known.(bool)
+	}
+	for _, outer := range above {
+		if outer == t {
+			return false // a recursive type: the other branches decide
+		}
+	}
+	may := e.examine(t, append(above, t))
+	if len(above) == 0 {
+		e.types.Store(t, may)
+	}
+	return may
+}
+
+func (e *argsEncoder) examine(t reflect.Type, above []reflect.Type) bool {
+	if marshalsItself(t) {
+		return false
+	}
+	switch t.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Slice:
+		return isBytes(t) || e.mayHoldBinary(t.Elem(), above)
+	case reflect.Pointer, reflect.Array, reflect.Map:
+		return e.mayHoldBinary(t.Elem(), above)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); encoded(f) && e.mayHoldBinary(f.Type, above) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// encoded says whether encoding/json looks at the field.
+func encoded(f reflect.StructField) bool {
+	return (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-"
+}
+
+func isBytes(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && !marshalsItself(t.Elem())
+}
+
+func marshalsItself(t reflect.Type) bool {
+	if t.Kind() != reflect.Interface && t.Kind() != reflect.Pointer {
+		t = reflect.PointerTo(t)
+	}
+	return t.Implements(reflect.TypeFor[json.Marshaler]()) || t.Implements(reflect.TypeFor[encoding.TextMarshaler]())
+}
+
+// lifter copies a value as far as it holds binary, with a marker in place of each
+// []byte. It serves one value.
+type lifter struct {
+	encoder *argsEncoder
+	found   [][]byte
+}
+
+// marker is what encoding/json sees in place of a []byte.
+type marker struct{ text string }
+
+// MarshalJSON returns the mark.
+func (m marker) MarshalJSON() ([]byte, error) { return []byte(m.text), nil }
+
+// maxLift is how deep binary is looked for. Cycles end here and are left to
+// encoding/json, which reports them.
+const maxLift = 100
+
+// lift returns a value that marshals like v but for the markers, and whether it
+// differs from v.
+func (l *lifter) lift(v reflect.Value, depth int) (any, bool) {
+	if depth > maxLift || !v.IsValid() || !l.encoder.mayHoldBinary(v.Type(), nil) {
+		return nil, false
+	}
+	switch v.Kind() {
+	case reflect.Interface, reflect.Pointer:
+		return l.lift(v.Elem(), depth+1)
+	case reflect.Slice:
+		if isBytes(v.Type()) {
+			return l.mark(v)
+		}
+		return l.liftList(v, depth)
+	case reflect.Array:
+		return l.liftList(v, depth)
+	case reflect.Map:
+		return l.liftMap(v, depth)
+	case reflect.Struct:
+		copied, changed := l.copyStruct(v, depth)
+		if v.CanAddr() { // then encoding/json would call methods with pointer receivers
+			copied = copied.Addr()
+		}
+		return copied.Interface(), changed
+	}
+	return nil, false
+}
+
+func (l *lifter) mark(v reflect.Value) (any, bool) {
+	if v.IsNil() {
+		return nil, false
+	}
+	l.found = append(l.found, v.Bytes())
+	return marker{l.encoder.mark + strconv.Itoa(len(l.found)-1) + `"`}, true
+}
+
+func (l *lifter) liftList(v reflect.Value, depth int) (any, bool) {
+	list, any1 := make([]any, v.Len()), false
+	for i := range list {
+		lifted, changed := l.lift(v.Index(i), depth+1)
+		if !changed {
+			lifted = original(v.Index(i))
+		}
+		list[i], any1 = lifted, any1 || changed
+	}
+	return list, any1
+}
+
+func (l *lifter) liftMap(v reflect.Value, depth int) (any, bool) {
+	copied := reflect.MakeMapWithSize(reflect.MapOf(v.Type().Key(), reflect.TypeFor[any]()), v.Len())
+	any1 := false
+	for entries := v.MapRange(); entries.Next(); {
+		lifted, changed := l.lift(entries.Value(), depth+1)
+		if !changed {
+			lifted = original(entries.Value())
+		}
+		value := reflect.New(reflect.TypeFor[any]()).Elem()
+		if lifted != nil {
+			value.Set(reflect.ValueOf(lifted))
+		}
+		copied.SetMapIndex(entries.Key(), value)
+		any1 = any1 || changed
+	}
+	return copied.Interface(), any1
+}
+
+// copyStruct copies v into a struct type made for it: the same names and tags, but
+// the fields that hold binary are of type any. So encoding/json goes on to decide
+// what every tag means. Embedded structs are copied in any case, since a named type
+// with methods cannot be embedded in a made one.
+func (l *lifter) copyStruct(v reflect.Value, depth int) (_ reflect.Value, changed bool) {
+	var fields []reflect.StructField
+	var values []reflect.Value
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		value, lifted, ok := l.field(f, v.Field(i), depth)
+		if !ok {
+			continue
+		}
+		if embeds(f) {
+			f.Name = "Embedded" + strconv.Itoa(i) + f.Name // exported and unique; it does not show in JSON
+		}
+		fields = append(fields, reflect.StructField{Name: f.Name, Type: value.Type(), Tag: f.Tag, Anonymous: embeds(f)})
+		values = append(values, value)
+		changed = changed || lifted
+	}
+	copied := reflect.New(reflect.StructOf(fields)).Elem()
+	for i, value := range values {
+		copied.Field(i).Set(value)
+	}
+	return copied, changed
+}
+
+// field returns the value for one field of the copy; not ok means that encoding/json
+// leaves the field out.
+func (l *lifter) field(f reflect.StructField, v reflect.Value, depth int) (_ reflect.Value, changed, ok bool) {
+	if !encoded(f) || depth > maxLift {
+		return v, false, false
+	}
+	if embeds(f) {
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				return v, false, false
+			}
+			v = v.Elem()
+		}
+		v, changed = l.copyStruct(v, depth+1)
+		return v, changed, true
+	}
+	if isBytes(f.Type) && v.Len() == 0 && strings.Contains(f.Tag.Get("json"), ",omitempty") {
+		return v, false, f.IsExported()
+	}
+	lifted, changed := l.lift(v, depth+1)
+	if !changed {
+		return v, false, f.IsExported()
+	}
+	value := reflect.New(reflect.TypeFor[any]()).Elem()
+	value.Set(reflect.ValueOf(lifted))
+	return value, true, true
+}
+
+// embeds says whether encoding/json lifts the field's own fields one level up.
+func embeds(f reflect.StructField) bool {
+	if !f.Anonymous {
+		return false
+	}
+	t := f.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return t.Kind() == reflect.Struct && name == ""
+}
+
+// original is v as encoding/json would find it in place: by pointer where that
+// lets it call methods with pointer receivers.
+func original(v reflect.Value) any {
+	if v.CanAddr() && v.Kind() != reflect.Pointer && v.Kind() != reflect.Interface {
+		return v.Addr().Interface()
+	}
+	return v.Interface()
+}

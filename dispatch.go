@@ -1,0 +1,173 @@
+package thinkws
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// maxBeside bounds how many Concurrent actions run at a time for one client.
+const maxBeside = 64
+
+// enter is the first job of a socket: it asks who has to be asked, lets the client
+// in, and runs the action "open".
+func (s *Socket) enter() {
+	c := s.context("connect")
+	if err := s.authorize(c); err != nil {
+		s.refuse(c, err)
+		return
+	}
+	if !s.space.add(s) {
+		return // it has left; Closed has cleaned up
+	}
+	if open := s.space.table.open; open != nil {
+		c := s.context(eventOpen)
+		c.finish(c.run(open))
+	}
+}
+
+func (s *Socket) authorize(c *Context) error {
+	for _, fn := range s.space.table.authorize {
+		if err := c.run(fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuse tells the client that it may not enter.
+func (s *Socket) refuse(c *Context, err error) {
+	if !s.space.remove(s, session.ReasonServerDisconnect) {
+		return
+	}
+	s.release()
+	failure := failureOf(err)
+	if failure.Name == Internal {
+		c.report(err)
+	} else {
+		s.log().Info("client refused", "namespace", s.space.name, "error", err)
+	}
+	s.conn.Refuse(failure)
+	s.space.hub.release(s.space)
+}
+
+// unknown refuses a client that asked for a namespace that does not exist.
+func (s *Socket) unknown() {
+	s.log().Debug("client refused", "namespace", s.space.name, "error", "invalid namespace")
+	s.conn.Refuse(&session.Failure{Name: NotFound, Message: "Invalid namespace"})
+}
+
+// closed is the last job of a socket that was let in or was about to be.
+func (s *Socket) closed() {
+	defer s.space.hub.release(s.space)
+	if fn := s.space.table.close; fn != nil && s.entered() {
+		c := s.context(eventClose)
+		c.reason = Reason(s.reason)
+		c.finish(c.run(fn))
+	}
+}
+
+// dispatch runs the action of one event.
+func (s *Socket) dispatch(m *session.Message) {
+	if !s.entered() {
+		return // sent by a client that was refused
+	}
+	c := s.context(m.Name)
+	c.args, c.ackID = m.Args, m.ID
+	fn := s.space.table.actions[m.Name]
+	if fn == nil && m.Name != eventOpen && m.Name != eventClose {
+		fn = s.space.table.any
+	}
+	if fn == nil {
+		s.space.hub.stats.ignored.Add(1)
+		s.log().Debug("event without an action", "event", m.Name)
+		c.fail(&session.Failure{Name: NotFound, Message: "no such event"})
+		return
+	}
+	c.finish(c.run(fn))
+}
+
+// beside runs fn on a goroutine of its own, at most maxBeside at a time.
+func (s *Socket) beside(c *Context, fn HandlerFunc) {
+	s.mu.Lock()
+	if s.slots == nil {
+		s.slots = make(chan struct{}, maxBeside)
+	}
+	slots := s.slots
+	s.mu.Unlock()
+	slots <- struct{}{}
+	s.space.hub.tasks.Go(func() {
+		defer func() { <-slots }()
+		c.finish(c.run(fn))
+	})
+}
+
+func (s *Socket) context(event string) *Context {
+	return &Context{hub: s.space.hub, socket: s, event: event, request: s.request}
+}
+
+func (s *Socket) log() *slog.Logger {
+	return s.space.hub.cfg.logger.With("socket", s.id, "remote", s.request.RemoteAddr)
+}
+
+// panicError is a recovered panic.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+// Error returns the value the action panicked with.
+func (e *panicError) Error() string { return fmt.Sprintf("thinkws: panic: %v", e.value) }
+
+// run calls fn and turns a panic into an error.
+func (c *Context) run(fn HandlerFunc) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{value: p, stack: debug.Stack()}
+		}
+	}()
+	return fn(c)
+}
+
+// finish handles the error of an action, once: it is reported, and answers the
+// client's ack unless that was given or the action panicked.
+func (c *Context) finish(err error) {
+	if err == nil {
+		return
+	}
+	c.report(err)
+	if _, ok := err.(*panicError); !ok {
+		c.fail(failureOf(err))
+	}
+}
+
+// fail answers the client's ack with a failure, if it waits for one.
+func (c *Context) fail(f *session.Failure) {
+	if c.ackID == "" || c.acked.Swap(true) {
+		return
+	}
+	if err := c.answer(session.Args{}, f); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrSlow) {
+		c.socket.log().Error("answer not sent", "event", c.event, "error", err)
+	}
+}
+
+// report tells the service what went wrong: its own hook, or the log.
+func (c *Context) report(err error) {
+	c.hub.stats.failed.Add(1)
+	if c.hub.cfg.onError != nil {
+		c.hub.cfg.onError(c, err)
+		return
+	}
+	attrs := []any{"event", c.event, "error", err}
+	if p, ok := err.(*panicError); ok {
+		attrs = append(attrs, "stack", string(p.stack))
+	}
+	if c.socket == nil {
+		c.hub.log().Error("action failed", append(attrs, "url", c.request.URL.Path)...)
+		return
+	}
+	c.socket.log().Error("action failed", append(attrs, "namespace", c.socket.space.name)...)
+}

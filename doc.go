@@ -1,0 +1,86 @@
+/*
+Package thinkws lets services on net/http and chi talk to real-time clients:
+socket.io-client of the lines 1.x to 4.x and plain WebSockets, all of them in one
+hub. A service says which events it acts on; an action has the event's data, can
+answer, and can reach everybody else.
+
+	ws, err := thinkws.New(
+		thinkws.WithAllowOrigin("https://app.example.com"),
+		thinkws.On("say", func(c *thinkws.Context) error {
+			return c.Broadcast("said", c.WsData())
+		}),
+	)
+	r := chi.NewRouter()
+	r.Mount("/socket.io", ws)
+	r.Mount("/ws", ws.WebSocket())
+
+# Mounting
+
+A [Handler] is an http.Handler for Socket.IO. [Handler.WebSocket] is one for plain
+WebSockets. Both may be mounted at any path with chi's Mount and Handle, http.ServeMux or
+http.StripPrefix; [Handler.Middleware] serves both at their configured paths instead.
+ServeHTTP returns as soon as a connection has been upgraded. Middleware that wraps the
+http.ResponseWriter must let http.ResponseController through to it (an Unwrap method), or upgrades
+are answered by 501.
+
+Long polls wait longer than most handlers. They set their own write deadline, so
+http.Server.WriteTimeout does not cut them; middleware that limits the time of requests
+(chi's Timeout) does and belongs elsewhere. Set http.Server.ReadHeaderTimeout: slow
+headers are beyond what a handler can see.
+
+# Actions
+
+An action is a [HandlerFunc], registered by [On] for the main namespace "/", or within
+[Namespace] for another. "open" runs when a client has entered, "close" when it has
+left. [Bind] and [Reply] make actions of functions with typed data, and [Handler.Action]
+serves the same action over plain HTTP. [Use] wraps actions, [Authorize] decides who may enter.
+
+The events of one client in one namespace run one after another, in the order they
+were sent: "open" first, then its events, "close" last. Actions of different clients
+run at the same time. [Concurrent] lifts the order for an action. Answers to
+[Context.EmitAck] do not queue, so an action may wait for its own client.
+
+# Rooms and targets
+
+A room is a set of sockets with a name: [Context.Join], [Context.Leave]. Every socket
+is also alone in a room named by its id. [Hub.To] and [Context.To] make a [Target] of
+rooms, which is a value that can be kept and narrowed; [Target.Emit] sends to everyone in
+it. Arguments are marshaled once and encoded once per kind of client.
+
+# Binary
+
+A []byte argument, also deep inside of other values, reaches Socket.IO clients as binary (Buffer,
+ArrayBuffer) and plain WebSocket clients as a base64 string. What clients send as
+binary decodes into []byte, and reads as a base64 string in [Context.WsData].
+
+# JSON over plain WebSocket
+
+A frame is a JSON object in a text message, in both directions:
+
+	{"event":"say","data":"hello"}            an event; without data, no argument
+	{"event":"say","data":"hello","cid":7}    one that asks for an answer
+	{"rid":7,"data":"heard"}                  the answer
+	{"rid":7,"error":{"name":"Forbidden","message":"not here"}}
+
+cid is a number or a string of at most 64 bytes, chosen by who asks. Several arguments of an
+Emit make data an array. Unknown keys are ignored. The path below the mount point is
+the namespace. Heartbeats are WebSocket pings, which browsers answer by themselves.
+
+# Origins
+
+The origin of every request is checked before any protocol sees it, for every method and
+transport; see [WithAllowOrigin] for what is allowed by default and what is not.
+
+# Bounds
+
+What a client can make the server hold is bounded: the size of a message
+([WithMaxMessage]), what waits to be sent ([WithSendQueue]) or to be acted on
+([WithReceiveQueue]), rooms ([WithMaxRooms]), and how long anything may take. A client that exceeds a
+bound is refused or disconnected with a reason, and a line in the log says so.
+
+# Concurrency
+
+Everything exported is safe for concurrent use. An idle WebSocket client costs one goroutine,
+an idle polling client none. [Handler.Shutdown] awaits every goroutine.
+*/
+package thinkws

@@ -1,0 +1,234 @@
+package thinkws
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Hub is where all clients of a [Handler] meet, whatever protocol they speak. It may
+// be used from anywhere, by any number of goroutines. Its methods that send act on
+// the main namespace "/"; [Hub.Of] gives the others.
+type Hub struct {
+	cfg     *config
+	encoder *argsEncoder
+	tasks   *serial.Group
+	began   time.Time
+	stats   counters
+	found   sync.Pool // of *found, for targets
+
+	static   map[string]*table // namespaces with a name
+	patterns []pattern         // and those without, in order
+
+	mu     sync.RWMutex // protects what follows, and users of each space
+	spaces map[string]*space
+	closed bool
+}
+
+// pattern is a description of dynamic namespaces.
+type pattern struct {
+	match func(string, *http.Request) bool
+	table *table
+}
+
+func newHub(b *builder, tasks *serial.Group) *Hub {
+	h := &Hub{cfg: b.cfg, encoder: newArgsEncoder(), tasks: tasks, began: time.Now(),
+		static: map[string]*table{}, spaces: map[string]*space{}}
+	for _, s := range b.all {
+		t := s.table(b.main)
+		if s.match != nil {
+			h.patterns = append(h.patterns, pattern{s.match, t})
+			continue
+		}
+		h.static[s.name] = t
+		h.spaces[s.name] = newSpace(h, s.name, t, false)
+	}
+	return h
+}
+
+// Of returns a namespace; the leading slash may be left out. Nobody need be in it,
+// and it need not exist: what is sent to it then reaches nobody.
+func (h *Hub) Of(namespace string) *Space { return &Space{hub: h, name: normalize(namespace)} }
+
+// To returns the clients of "/" that are in any of rooms, each once; without rooms,
+// all of them. A socket's id is the name of a room too.
+func (h *Hub) To(rooms ...string) Target { return h.Of("/").To(rooms...) }
+
+// Emit sends an event to everyone in "/"; see [Target.Emit].
+func (h *Hub) Emit(event string, args ...any) error { return h.To().Emit(event, args...) }
+
+// EmitAck asks everyone in "/"; see [Target.EmitAck].
+func (h *Hub) EmitAck(ctx context.Context, event string, args ...any) ([]Answer, error) {
+	return h.To().EmitAck(ctx, event, args...)
+}
+
+// Sockets lists everyone in "/"; see [Target.Sockets].
+func (h *Hub) Sockets(ctx context.Context) ([]Member, error) { return h.To().Sockets(ctx) }
+
+// Socket returns the client with this id in "/" of this node.
+func (h *Hub) Socket(id string) (*Socket, bool) { return h.Of("/").Socket(id) }
+
+// Space is one namespace of a [Hub]. It is a small value behind a pointer and need not
+// be kept. All methods are safe for concurrent use.
+type Space struct {
+	hub  *Hub
+	name string
+}
+
+// Name returns the name, with its leading slash.
+func (sp *Space) Name() string { return sp.name }
+
+// To returns the clients in any of rooms, each once; without rooms, all of them.
+func (sp *Space) To(rooms ...string) Target {
+	return Target{hub: sp.hub, namespace: sp.name}.To(rooms...)
+}
+
+// Emit sends an event to everyone in the namespace; see [Target.Emit].
+func (sp *Space) Emit(event string, args ...any) error { return sp.To().Emit(event, args...) }
+
+// EmitAck asks everyone in the namespace; see [Target.EmitAck].
+func (sp *Space) EmitAck(ctx context.Context, event string, args ...any) ([]Answer, error) {
+	return sp.To().EmitAck(ctx, event, args...)
+}
+
+// Sockets lists everyone in the namespace; see [Target.Sockets].
+func (sp *Space) Sockets(ctx context.Context) ([]Member, error) { return sp.To().Sockets(ctx) }
+
+// Socket returns the client with this id on this node.
+func (sp *Space) Socket(id string) (*Socket, bool) {
+	state := sp.hub.lookup(sp.name)
+	if state == nil {
+		return nil, false
+	}
+	state.mu.RLock()
+	defer state.mu.RUnlock()
+	s, ok := state.sockets[id]
+	return s, ok
+}
+
+// acquire returns the namespace for one more client, nil if it may not be had.
+// release must follow. Dynamic namespaces ask match for every client, also when
+// another one is in already: the request counts, not only the name.
+func (h *Hub) acquire(name string, r *http.Request) *space {
+	t, static := h.static[name]
+	if !static {
+		if t = h.match(name, r); t == nil {
+			return nil
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil
+	}
+	sp := h.spaces[name]
+	if sp == nil {
+		sp = newSpace(h, name, t, true)
+		h.spaces[name] = sp
+	}
+	sp.users++
+	return sp
+}
+
+// match finds the description of a dynamic namespace.
+func (h *Hub) match(name string, r *http.Request) *table {
+	for _, p := range h.patterns {
+		if p.match(name, r) {
+			return p.table
+		}
+	}
+	return nil
+}
+
+func (h *Hub) release(sp *space) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if sp.users--; sp.users == 0 && sp.dynamic {
+		delete(h.spaces, sp.name)
+	}
+}
+
+func (h *Hub) lookup(name string) *space {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.spaces[name]
+}
+
+// close refuses everyone who comes from now on.
+func (h *Hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+}
+
+// event builds a message for a namespace.
+func (h *Hub) event(namespace, name string, args []any) (*session.Message, error) {
+	if err := checkEvent(name); err != nil {
+		return nil, err
+	}
+	encoded, err := h.encoder.encode(args)
+	if err != nil {
+		return nil, err
+	}
+	return &session.Message{Kind: session.Event, Namespace: namespace, Name: name, Args: encoded}, nil
+}
+
+// clock is the time since the hub was made. It never jumps and never is 0.
+func (h *Hub) clock() int64 { return int64(time.Since(h.began)) + 1 }
+
+func (h *Hub) log() *slog.Logger { return h.cfg.logger }
+
+// Stats counts what has happened since the handler was made. Clients, Rooms and
+// Namespaces are of this moment.
+type Stats struct {
+	Clients    int    // sockets, each namespace of a client counted
+	Rooms      int    // rooms with somebody in them
+	Namespaces int    // namespaces that exist
+	Received   uint64 // events and answers from clients
+	Ignored    uint64 // of these: nobody was registered or waiting for them
+	Failed     uint64 // actions that returned an error or panicked
+	Dropped    uint64 // volatile messages that could not go out at once
+	Slow       uint64 // messages refused because a client read too slowly
+}
+
+// Stats returns the counters of this node.
+func (h *Hub) Stats() Stats {
+	st := Stats{Received: h.stats.received.Load(), Ignored: h.stats.ignored.Load(), Failed: h.stats.failed.Load(),
+		Dropped: h.stats.dropped.Load(), Slow: h.stats.slow.Load()}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	st.Namespaces = len(h.spaces)
+	for _, sp := range h.spaces {
+		sp.mu.RLock()
+		st.Clients += len(sp.all)
+		st.Rooms += len(sp.rooms)
+		sp.mu.RUnlock()
+	}
+	return st
+}
+
+// counters are the counters behind Stats.
+type counters struct {
+	received, ignored, failed, dropped, slow atomic.Uint64
+}
+
+// undelivered counts a message that one client did not get; it is false if err is
+// none of the ordinary reasons.
+func (c *counters) undelivered(err error) bool {
+	switch err {
+	case session.ErrDropped:
+		c.dropped.Add(1)
+	case session.ErrSlow:
+		c.slow.Add(1)
+	case session.ErrClosed:
+	default:
+		return false
+	}
+	return true
+}

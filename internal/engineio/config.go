@@ -1,0 +1,77 @@
+package engineio
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// Config says how a Server works. Zero durations and sizes stand for the defaults.
+type Config struct {
+	Polling   bool // clients may use long-polling, JSONP included
+	WebSocket bool // clients may use WebSocket, from the start or by upgrade
+	EIO3      bool // clients of revision 3 are let in
+
+	PingInterval   time.Duration // between heartbeats; 25 s
+	PingTimeout    time.Duration // for the answer to one; 20 s
+	UpgradeTimeout time.Duration // from a WebSocket for a polling session to its use; 10 s
+	WriteTimeout   time.Duration // of one write to the network; 10 s
+	ReadTimeout    time.Duration // of the body of a POST, from its first byte to its last; 10 s
+
+	MaxMessage int64        // bytes of a POST or a WebSocket message, announced as maxPayload; 1,000,000
+	SendQueue  serial.Limit // of what waits for one client; 1,000 packets, 1 MiB
+
+	Cookie *http.Cookie // template of the cookie with the session id; nil for none
+	Logger *slog.Logger // nil discards
+	Group  *serial.Group
+
+	// Detach returns a copy of the handshake request that may be used after its
+	// handler has returned. The default keeps the values of its context.
+	Detach func(*http.Request) *http.Request
+}
+
+const (
+	closeTimeout  = 5 * time.Second  // for the client's answer to a WebSocket close frame
+	lingerTimeout = 30 * time.Second // for a polling client to fetch what waits in a closed session
+)
+
+func (c Config) withDefaults() Config {
+	c.PingInterval = cmp.Or(c.PingInterval, 25*time.Second)
+	c.PingTimeout = cmp.Or(c.PingTimeout, 20*time.Second)
+	c.UpgradeTimeout = cmp.Or(c.UpgradeTimeout, 10*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, 10*time.Second)
+	c.MaxMessage = cmp.Or(c.MaxMessage, 1_000_000)
+	c.SendQueue = cmp.Or(c.SendQueue, serial.Limit{Items: 1000, Bytes: 1 << 20})
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Group == nil {
+		c.Group = new(serial.Group)
+	}
+	if c.Detach == nil {
+		c.Detach = detach
+	}
+	return c
+}
+
+func (c *Config) wsconn() wsconn.Config {
+	return wsconn.Config{
+		MaxMessage:   c.MaxMessage,
+		Queue:        c.SendQueue,
+		WriteTimeout: c.WriteTimeout,
+		CloseTimeout: closeTimeout,
+		Group:        c.Group,
+	}
+}
+
+func detach(r *http.Request) *http.Request {
+	r = r.Clone(context.WithoutCancel(r.Context()))
+	r.Body = http.NoBody
+	return r
+}

@@ -1,0 +1,107 @@
+package engineio
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Code is why a request was refused, as the clients of Engine.IO know it.
+type Code int
+
+// The codes of refused requests.
+const (
+	UnknownTransport Code = iota
+	UnknownSID
+	BadMethod
+	BadRequest
+	Forbidden
+	UnsupportedVersion
+)
+
+// String returns the message that Node's server sends with the code.
+func (c Code) String() string {
+	switch c {
+	case UnknownTransport:
+		return "Transport unknown"
+	case UnknownSID:
+		return "Session ID unknown"
+	case BadMethod:
+		return "Bad handshake method"
+	case Forbidden:
+		return "Forbidden"
+	case UnsupportedVersion:
+		return "Unsupported protocol version"
+	default:
+		return "Bad request"
+	}
+}
+
+// WriteError answers r with a code and its message as JSON: status 403 for
+// Forbidden, 400 for all others. An empty message stands for the usual one of the code.
+func WriteError(w http.ResponseWriter, r *http.Request, code Code, message string) {
+	status := http.StatusBadRequest
+	if code == Forbidden {
+		status = http.StatusForbidden
+	}
+	writeError(w, r, status, code, message)
+}
+
+func writeError(w http.ResponseWriter, r *http.Request, status int, code Code, message string) {
+	if message == "" {
+		message = code.String()
+	}
+	body, _ := json.Marshal(struct { // cannot fail: an int and a string
+		Code    Code   `json:"code"`
+		Message string `json:"message"`
+	}{code, message})
+	h := w.Header()
+	if isUpgrade(r) {
+		h.Set("Connection", "close") // frames sent right behind must not be read as a request
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(body) // a client that has gone does not read its error
+}
+
+// isUpgrade says whether r asks for a WebSocket.
+func isUpgrade(r *http.Request) bool {
+	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
+}
+
+func hasToken(values []string, token string) bool {
+	for _, value := range values {
+		for part := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// What a client may do wrong once it has a session.
+var (
+	errPacket    = errors.New("engineio: malformed packet")
+	errPayload   = errors.New("engineio: malformed payload")
+	errCount     = errors.New("engineio: too many packets in a payload")
+	errHeartbeat = errors.New("engineio: heartbeat data too long")
+	errDirection = errors.New("engineio: heartbeat in the wrong direction")
+	errUpgrade   = errors.New("engineio: unexpected packet before the upgrade")
+	errLate      = errors.New("engineio: sent by polling after the upgrade")
+)
+
+// verdict tells how a session ends on which err happened: the close code and the reason.
+func verdict(err error) (code int, reason string) {
+	code, reason = session.Verdict(err)
+	if errors.Is(err, errDirection) {
+		reason = session.ReasonTransportError // as Node calls it
+	}
+	return code, reason
+}

@@ -1,0 +1,86 @@
+package engineio
+
+import (
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Heartbeats. In revision 4 the server pings and the client has to answer, in
+// revision 3 the client pings and the server only waits for it. Neither cares what
+// carries the session, so an upgrade leaves the timer alone.
+
+// startHeartbeat takes s.mu as held.
+func (s *Session) startHeartbeat() {
+	if s.variant.Revision == 3 {
+		s.arm(s.server.cfg.PingInterval + s.server.cfg.PingTimeout)
+	} else {
+		s.arm(s.server.cfg.PingInterval)
+	}
+}
+
+// arm sets the timer. It takes s.mu as held.
+func (s *Session) arm(d time.Duration) {
+	s.due = time.Now().Add(d)
+	if s.timer == nil {
+		s.timer = time.AfterFunc(d, s.tick)
+	} else {
+		s.timer.Reset(d)
+	}
+}
+
+// tick is what the timer calls.
+func (s *Session) tick() {
+	s.mu.Lock()
+	if s.state == stateClosed || time.Now().Before(s.due) {
+		s.mu.Unlock()
+		return
+	}
+	if s.state == stateClosing { // nobody came to fetch what waits
+		s.state = stateClosed
+		s.discard()
+		s.server.remove(s)
+		s.mu.Unlock()
+		return
+	}
+	overdue := s.variant.Revision == 3 || s.awaiting
+	if !overdue {
+		s.awaiting = true
+		s.arm(s.server.cfg.PingTimeout)
+	}
+	s.mu.Unlock()
+	if overdue {
+		s.end(ending{reason: session.ReasonPingTimeout, last: frameClose})
+	} else {
+		s.force(framePing)
+	}
+}
+
+// gotPing answers a client of revision 3. Pongs count against the limit of what may
+// wait: a client that does not take them is a slow one.
+func (s *Session) gotPing() error {
+	if s.variant.Revision != 3 {
+		return errDirection
+	}
+	s.mu.Lock()
+	if s.state == stateOpen {
+		s.startHeartbeat()
+	}
+	s.mu.Unlock()
+	s.Send([]session.Frame{framePong}, false) // failing, it has ended the session itself
+	return nil
+}
+
+// gotPong lets the next ping wait for its time. A pong that answers nothing does not.
+func (s *Session) gotPong() error {
+	if s.variant.Revision == 3 {
+		return errDirection
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.awaiting && s.state == stateOpen {
+		s.awaiting = false
+		s.startHeartbeat()
+	}
+	return nil
+}

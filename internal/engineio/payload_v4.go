@@ -1,0 +1,52 @@
+package engineio
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// separator stands between the packets of a payload in revision 4.
+const separator = 0x1e
+
+// encodeV4 joins packets. Binary ones become b<base64>: this revision has no
+// other form for them in polling.
+func encodeV4(frames []session.Frame) []byte {
+	size := len(frames)
+	for _, f := range frames {
+		size += f.Len()
+	}
+	payload := make([]byte, 0, size)
+	for i, f := range frames {
+		if i > 0 {
+			payload = append(payload, separator)
+		}
+		if f.Binary {
+			payload = Variant{Revision: 4}.appendBase64(payload, f.Payload())
+		} else {
+			payload = append(payload, f.Payload()...)
+		}
+	}
+	return payload
+}
+
+// decodeV4 splits a payload. With an error come the packets before it.
+func decodeV4(payload []byte) (packets []packet, err error) {
+	if !utf8.Valid(payload) {
+		return nil, errPayload
+	}
+	for more := true; more; {
+		if len(packets) == maxPackets {
+			return packets, errCount
+		}
+		var one []byte
+		one, payload, more = bytes.Cut(payload, []byte{separator})
+		p, err := Variant{Revision: 4}.textPacket(one)
+		if err != nil {
+			return packets, err
+		}
+		packets = append(packets, p)
+	}
+	return packets, nil
+}

@@ -1,0 +1,210 @@
+package engineio
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// openPolling answers the handshake of a polling client: with the open packet, and
+// with whatever the layer above sends at once.
+func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q query) {
+	one := newSession(s, r, q)
+	upgrades := []string{}
+	if s.cfg.WebSocket {
+		upgrades = append(upgrades, transportWebSocket)
+	}
+	one.poll = make(chan struct{}, 1) // the handshake is the first poll
+	one.push(one.openFrame(upgrades))
+	one.start()
+	if c := s.cfg.Cookie; c != nil {
+		cookie := *c
+		cookie.Value = one.id
+		http.SetCookie(w, &cookie)
+	}
+	one.respond(w, r)
+}
+
+// serveGet waits until there is something to send.
+func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	if r.ContentLength != 0 { // a connection is not watched until its request is read
+		if _, status := s.readBody(w, r, rc); status != 0 {
+			refuseBody(w, status)
+			return
+		}
+	}
+	poll, refused := s.enterPoll()
+	if refused != nil {
+		refused(w, r)
+		return
+	}
+	// The server's own timeouts are for requests that are answered at once. Writers
+	// without deadlines have none that could strike.
+	rc.SetReadDeadline(time.Time{})
+	rc.SetWriteDeadline(time.Time{})
+	select {
+	case <-poll:
+		s.respond(w, r)
+	case <-r.Context().Done():
+		s.leavePoll()
+		s.server.logRefusal(r, "poll aborted by the client")
+		s.broken()
+	}
+}
+
+// refusal answers a request that the state of the session does not allow.
+type refusal func(http.ResponseWriter, *http.Request)
+
+// enterPoll makes a GET the one that waits.
+func (s *Session) enterPoll() (poll chan struct{}, refused refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refused := s.refuseHTTP(); refused != nil {
+		return nil, refused
+	}
+	if s.poll != nil {
+		return nil, s.refuseOverlap
+	}
+	s.poll = make(chan struct{}, 1)
+	s.wake()
+	return s.poll, nil
+}
+
+func (s *Session) leavePoll() {
+	s.mu.Lock()
+	s.poll = nil
+	s.mu.Unlock()
+}
+
+// refuseHTTP refuses requests by polling on sessions that have left it. It takes
+// s.mu as held.
+func (s *Session) refuseHTTP() refusal {
+	switch {
+	case s.onWebSocket:
+		return func(w http.ResponseWriter, r *http.Request) { s.server.refuse(w, r, BadRequest, "") }
+	case s.state == stateClosed:
+		return func(w http.ResponseWriter, r *http.Request) { s.server.refuse(w, r, UnknownSID, "") }
+	default:
+		return nil
+	}
+}
+
+// refuseOverlap ends a session whose client has two GETs or two POSTs at a time.
+func (s *Session) refuseOverlap(w http.ResponseWriter, r *http.Request) {
+	s.server.logRefusal(r, "overlapping requests")
+	s.broken()
+	w.WriteHeader(http.StatusBadRequest)
+}
+
+// respond answers the GET that waits.
+func (s *Session) respond(w http.ResponseWriter, r *http.Request) {
+	frames := s.take()
+	err := s.write(w, r, frames)
+	s.mu.Lock()
+	s.responding = false
+	s.wake()
+	s.mu.Unlock()
+	if err != nil {
+		s.server.log.Debug("Engine.IO poll cannot be answered",
+			slog.Any("error", err), slog.String("remote", r.RemoteAddr))
+		s.end(ending{reason: session.ReasonTransportError, last: frameClose, ifPolling: len(frames) == 0})
+	}
+}
+
+// take returns what the GET that waits is answered with, and makes room for the
+// next. Nothing, once the session has gone to a WebSocket or is about to.
+func (s *Session) take() []session.Frame {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.poll, s.responding = nil, true
+	if s.onWebSocket {
+		return nil
+	}
+	if s.state == stateClosing {
+		return s.takeLast()
+	}
+	return s.discard()
+}
+
+// takeLast empties a session that is closing: first what waits, then, for the next
+// GET, the end. It takes s.mu as held.
+func (s *Session) takeLast() []session.Frame {
+	if len(s.queue) > 0 {
+		s.arm(lingerTimeout)
+		return s.discard()
+	}
+	s.state = stateClosed
+	s.timer.Stop()
+	s.server.remove(s)
+	return []session.Frame{frameNoop, frameClose}
+}
+
+// write sends the answer to a GET. A small one stays in the server's buffer until
+// its handler returns; if it is lost there, the heartbeat tells.
+func (s *Session) write(w http.ResponseWriter, r *http.Request, frames []session.Frame) error {
+	if len(frames) == 0 {
+		frames = []session.Frame{frameNoop}
+	}
+	payload, binary := s.variant.encode(frames)
+	h := w.Header()
+	switch {
+	case s.jsonp.on:
+		payload = s.jsonp.wrap(payload)
+		h.Set("Content-Type", "text/javascript; charset=UTF-8")
+		h.Set("X-Content-Type-Options", "nosniff")
+	case binary:
+		h.Set("Content-Type", "application/octet-stream")
+	default:
+		h.Set("Content-Type", "text/plain; charset=UTF-8")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(payload)))
+	h.Set("Cache-Control", "no-store")
+	keepFromIE(h, r)
+	// Where deadlines are not supported, none is set.
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))
+	_, err := w.Write(payload)
+	return err
+}
+
+// keepFromIE turns off the filter of old browsers that takes payloads for attacks.
+func keepFromIE(h http.Header, r *http.Request) {
+	if ua := r.UserAgent(); strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/") {
+		h.Set("X-XSS-Protection", "0")
+	}
+}
+
+// readBody reads the body of a request, or returns the status to refuse it with.
+func (s *Session) readBody(w http.ResponseWriter, r *http.Request, rc *http.ResponseController) (body []byte, status int) {
+	limit := s.server.cfg.MaxMessage
+	if r.ContentLength > limit {
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	rc.SetReadDeadline(time.Now().Add(s.server.cfg.ReadTimeout)) // where supported
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil:
+		return body, 0
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, http.StatusRequestTimeout
+	default:
+		return nil, http.StatusBadRequest
+	}
+}
+
+// refuseBody answers a request whose body has not been read to its end: what
+// follows on the connection cannot be trusted.
+func refuseBody(w http.ResponseWriter, status int) {
+	w.Header().Set("Connection", "close")
+	w.WriteHeader(status)
+}

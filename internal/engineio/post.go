@@ -1,0 +1,132 @@
+package engineio
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// servePost takes the packets of a POST.
+func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	if refused := s.enterPost(rc); refused != nil {
+		refused(w, r)
+		return
+	}
+	defer s.leavePost()
+	switch {
+	case isEncoded(r):
+		s.server.logRefusal(r, "body is encoded")
+		refuseBody(w, http.StatusUnsupportedMediaType)
+	case isBinary(r) && s.variant.Revision == 4:
+		s.server.logRefusal(r, "body is binary")
+		s.broken()
+		refuseBody(w, http.StatusBadRequest)
+	case r.ContentLength > s.server.cfg.MaxMessage:
+		s.server.logRefusal(r, "body is declared too large")
+		refuseBody(w, http.StatusRequestEntityTooLarge)
+	default:
+		s.readPost(w, r, rc)
+	}
+}
+
+// enterPost makes a POST the one that is being served.
+func (s *Session) enterPost(rc *http.ResponseController) (refused refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refused := s.refuseHTTP(); refused != nil {
+		return refused
+	}
+	if s.posting {
+		return s.refuseOverlap
+	}
+	s.posting = true
+	s.cutPost = func() { rc.SetReadDeadline(time.Unix(1, 0)) } // where supported
+	return nil
+}
+
+func (s *Session) leavePost() {
+	s.mu.Lock()
+	s.posting, s.cutPost = false, nil
+	s.mu.Unlock()
+}
+
+func (s *Session) readPost(w http.ResponseWriter, r *http.Request, rc *http.ResponseController) {
+	body, status := s.readBody(w, r, rc)
+	switch {
+	case s.leaveBody(): // what has been read is nobody's any more
+		refuseBody(w, http.StatusBadRequest)
+	case status != 0:
+		s.server.logRefusal(r, http.StatusText(status))
+		s.broken()
+		refuseBody(w, status)
+	default:
+		s.answerPost(w, r, s.deliver(body, isBinary(r)))
+	}
+}
+
+// interruptPost ends the reading of a body that nobody wants any more. It takes
+// s.mu as held.
+func (s *Session) interruptPost() {
+	if s.cutPost != nil {
+		s.cutPost()
+	}
+}
+
+// leaveBody says that the body has been read, and tells whether the session has been
+// torn down meanwhile. A client that was sent away in due form is not troubled with that.
+func (s *Session) leaveBody() (tornDown bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cutPost = nil
+	return s.state == stateClosed && !s.ending.graceful
+}
+
+// deliver hands the packets of a POST to the layer above. What came before a packet
+// that is wrong has been delivered.
+func (s *Session) deliver(body []byte, binary bool) error {
+	packets, malformed := s.decodePost(body, binary)
+	s.inbox.Lock()
+	defer s.inbox.Unlock()
+	if s.Transport() != transportPolling {
+		return errLate
+	}
+	for _, p := range packets {
+		if err := s.handle(p); err != nil {
+			return err
+		}
+		if p.typ == typeClose {
+			return nil
+		}
+	}
+	return malformed
+}
+
+func (s *Session) decodePost(body []byte, binary bool) ([]packet, error) {
+	if s.jsonp.on && !binary {
+		payload, found, err := s.jsonp.unwrap(body)
+		if err != nil || !found {
+			return nil, err
+		}
+		body = payload
+	}
+	return s.variant.decode(body, binary)
+}
+
+func (s *Session) answerPost(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errLate) {
+		s.server.refuse(w, r, BadRequest, "")
+		return
+	}
+	if err != nil {
+		s.fail(err)
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html") // text/plain makes old browsers offer a download
+	h.Set("Content-Length", "2")
+	h.Set("Cache-Control", "no-store")
+	keepFromIE(h, r)
+	w.Write([]byte("ok")) // a client that has gone does not miss it
+}

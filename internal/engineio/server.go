@@ -1,0 +1,234 @@
+package engineio
+
+import (
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// Receiver takes what one client sends: the layer above has one for each session.
+type Receiver interface {
+	// Receive takes the data of a message, which is its own from then on. It has
+	// one caller at a time and must not block. An error closes the session, as
+	// session.Verdict says.
+	Receive(data []byte, binary bool) error
+	// Closed says why the session has ended, in the words of package session. It is
+	// called exactly once, last, and with no lock held.
+	Closed(reason string)
+}
+
+// Server is the http.Handler of all requests of Engine.IO. It is safe for concurrent use.
+type Server struct {
+	cfg    Config
+	wsconn wsconn.Config
+	open   func(*Session) Receiver
+	log    *slog.Logger
+	guard  guard
+
+	warnHeaders sync.Once // a server without a limit on slow headers
+	warnHTTP2   sync.Once // clients that try WebSocket over HTTP/2
+
+	mu       sync.Mutex // protects what follows
+	sessions map[string]*Session
+	leaving  map[string]*Session // closed, but what waits in them may still be fetched
+	closed   bool
+	reason   string // why, if closed
+}
+
+// NewServer returns a server that calls open for each new session, before anything
+// of it is received. It may Send at once: the open packet goes first all the same.
+func NewServer(cfg Config, open func(*Session) Receiver) *Server {
+	cfg = cfg.withDefaults()
+	return &Server{
+		cfg:      cfg,
+		wsconn:   cfg.wsconn(),
+		open:     open,
+		log:      cfg.Logger,
+		sessions: make(map[string]*Session),
+		leaving:  make(map[string]*Session),
+	}
+}
+
+// Len returns the number of live sessions.
+func (s *Server) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+// Close closes all sessions for reason, after what waits in them has gone out, and
+// refuses new ones with status 503. It returns at once.
+func (s *Server) Close(reason string) {
+	s.mu.Lock()
+	s.closed, s.reason = true, reason
+	sessions := slices.Collect(maps.Values(s.sessions))
+	s.mu.Unlock()
+	for _, one := range sessions {
+		one.end(shutdown(reason))
+	}
+}
+
+// ServeHTTP answers a request of any client. The origin has been checked by then.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.checkServer(r)
+	if !cleanPath(r.URL.Path) {
+		http.NotFound(w, r)
+		return
+	}
+	q := newQuery(r.URL.RawQuery)
+	switch {
+	case !s.speaks(q.transport):
+		s.refuse(w, r, UnknownTransport, "")
+	case !cleanOrigin(r):
+		s.refuse(w, r, BadRequest, "")
+	case q.sid == "":
+		s.handshake(w, r, q)
+	default:
+		s.resume(w, r, q)
+	}
+}
+
+func (s *Server) speaks(transport string) bool {
+	return transport == transportPolling && s.cfg.Polling || transport == transportWebSocket && s.cfg.WebSocket
+}
+
+// handshake answers a request without a session id.
+func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q query) {
+	switch {
+	case r.Method != http.MethodGet:
+		s.refuse(w, r, BadMethod, "")
+	case isUpgrade(r) != (q.transport == transportWebSocket):
+		s.refuse(w, r, BadRequest, s.explain(r, q))
+	case q.revision == 0 || q.revision == 3 && !s.cfg.EIO3:
+		s.refuse(w, r, UnsupportedVersion, "")
+	case s.isClosed():
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "server shutting down", http.StatusServiceUnavailable)
+	case q.transport == transportWebSocket:
+		s.openWebSocket(w, r, q)
+	default:
+		s.openPolling(w, r, q)
+	}
+}
+
+// resume answers a request with a session id.
+func (s *Server) resume(w http.ResponseWriter, r *http.Request, q query) {
+	one := s.lookup(q.sid)
+	switch {
+	case one == nil:
+		s.refuseUnknown(w, r)
+	case one.Revision() != q.revision:
+		s.refuse(w, r, BadRequest, "")
+	case r.Method != http.MethodGet && r.Method != http.MethodPost,
+		q.transport == transportWebSocket && r.Method != http.MethodGet:
+		w.Header().Set("Allow", "GET, POST")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	case isUpgrade(r) != (q.transport == transportWebSocket):
+		s.refuse(w, r, BadRequest, s.explain(r, q))
+	case q.transport == transportWebSocket:
+		one.upgrade(w, r)
+	case r.Method == http.MethodPost:
+		one.servePost(w, r)
+	default:
+		one.serveGet(w, r)
+	}
+}
+
+// explain returns the message for a request whose transport and headers disagree.
+func (s *Server) explain(r *http.Request, q query) string {
+	if q.transport != transportWebSocket || r.ProtoMajor < 2 {
+		return ""
+	}
+	s.warnHTTP2.Do(func() {
+		s.log.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", slog.String("remote", r.RemoteAddr))
+	})
+	return "WebSocket needs HTTP/1.1"
+}
+
+// refuse answers with an error.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, code Code, message string) {
+	s.logRefusal(r, code.String())
+	WriteError(w, r, code, message)
+}
+
+// refuseUnknown refuses a session id, and more firmly if the client seems to guess.
+func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
+	n := s.guard.miss(r)
+	if n <= guardMisses {
+		s.refuse(w, r, UnknownSID, "")
+		return
+	}
+	if n == guardMisses+1 {
+		s.log.Warn("many requests with unknown session ids", slog.String("remote", r.RemoteAddr))
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(guardWindow/time.Second)))
+	writeError(w, r, http.StatusTooManyRequests, UnknownSID, "")
+}
+
+func (s *Server) logRefusal(r *http.Request, why string) {
+	s.log.Debug("Engine.IO request refused",
+		slog.String("why", why), slog.String("method", r.Method), slog.String("remote", r.RemoteAddr))
+}
+
+// checkServer warns of a server that lets clients send headers for ever.
+func (s *Server) checkServer(r *http.Request) {
+	s.warnHeaders.Do(func() {
+		server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+		if ok && server.ReadHeaderTimeout == 0 && server.ReadTimeout == 0 {
+			s.log.Warn("the http.Server has no ReadHeaderTimeout: slow clients can hold connections for ever; 5 s is a good value")
+		}
+	})
+}
+
+// add enters a new session. If the server has been closed, it fails with the reason.
+func (s *Server) add(one *Session) (reason string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return s.reason, false
+	}
+	s.sessions[one.id] = one
+	return "", true
+}
+
+// retire keeps a session that is closed but has something to be fetched.
+func (s *Server) retire(one *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, one.id)
+	s.leaving[one.id] = one
+}
+
+func (s *Server) remove(one *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, one.id)
+	delete(s.leaving, one.id)
+}
+
+func (s *Server) lookup(sid string) *Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if one := s.sessions[sid]; one != nil {
+		return one
+	}
+	return s.leaving[sid]
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// shutdown is how a session ends when its server is closed.
+func shutdown(reason string) ending {
+	return ending{reason: reason, code: session.CloseGoingAway, graceful: true, last: frameClose}
+}

@@ -1,0 +1,258 @@
+package engineio
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// state is how far a session has come.
+type state uint8
+
+const (
+	stateOpen    state = iota
+	stateClosing       // ended, but a polling client may fetch what waits
+	stateClosed
+)
+
+// Session is one client, whatever carries it. It is safe for concurrent use.
+type Session struct {
+	server  *Server
+	id      string
+	variant Variant
+	jsonp   jsonp
+	request *http.Request
+
+	inbox    sync.Mutex // held while recv is called, protects what follows
+	recv     Receiver
+	reported bool // Closed has been called or is about to be: nothing is received any more
+
+	mu     sync.Mutex // protects what follows
+	state  state
+	ending ending // how it has ended
+
+	// The transport. While a client polls, onWebSocket is false and conn is nil.
+	// From the moment of the upgrade onWebSocket is true, and conn is set as soon as
+	// what waited in the queue has been handed to it.
+	onWebSocket bool
+	conn        *wsconn.Conn
+	probe       *link // the WebSocket that may take over, if there is one
+
+	queue  []session.Frame // what waits to be polled
+	queued int             // bytes in queue
+
+	poll       chan struct{} // the GET that waits, woken through it; nil if none does
+	responding bool          // another GET is being answered
+	posting    bool          // a POST is being served
+	cutPost    func()        // interrupts the reading of its body; nil if that is done
+
+	// The one timer: heartbeats while the session is open, then the time to fetch
+	// what waits. A timer that fires before due has been set anew in the meantime.
+	timer    *time.Timer
+	due      time.Time
+	awaiting bool // revision 4: a ping is unanswered
+}
+
+func newSession(s *Server, r *http.Request, q query) *Session {
+	return &Session{
+		server:  s,
+		id:      session.NewID(),
+		variant: q.variant(),
+		jsonp:   q.jsonp,
+		request: s.cfg.Detach(r),
+	}
+}
+
+// ID returns the session id, 20 characters. Whoever knows it owns the session: it
+// is for nobody but its client.
+func (s *Session) ID() string { return s.id }
+
+// Revision returns the client's revision of the protocol, 3 or 4.
+func (s *Session) Revision() int { return int(s.variant.Revision) }
+
+// Variant returns what frames for this session have to look like.
+func (s *Session) Variant() Variant { return s.variant }
+
+// Request returns the handshake request, detached from its connection.
+func (s *Session) Request() *http.Request { return s.request }
+
+// Transport names what carries the session now, "polling" or "websocket".
+func (s *Session) Transport() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.onWebSocket {
+		return transportWebSocket
+	}
+	return transportPolling
+}
+
+// start introduces the session to the layer above, then to the server, and starts
+// its heartbeat.
+func (s *Session) start() {
+	s.introduce()
+	s.mu.Lock()
+	if s.state != stateOpen { // closed by the layer above
+		s.mu.Unlock()
+		return
+	}
+	reason, added := s.server.add(s)
+	if added {
+		s.startHeartbeat()
+	}
+	s.mu.Unlock()
+	if !added {
+		s.end(shutdown(reason))
+	}
+}
+
+func (s *Session) introduce() {
+	s.inbox.Lock()
+	defer s.inbox.Unlock()
+	s.recv = s.server.open(s)
+}
+
+// openFrame is the packet that starts every session.
+func (s *Session) openFrame(upgrades []string) session.Frame {
+	cfg := &s.server.cfg
+	text, _ := json.Marshal(struct { // cannot fail: strings and numbers
+		SID          string   `json:"sid"`
+		Upgrades     []string `json:"upgrades"`
+		PingInterval int64    `json:"pingInterval"`
+		PingTimeout  int64    `json:"pingTimeout"`
+		MaxPayload   int64    `json:"maxPayload"`
+	}{s.id, upgrades, cfg.PingInterval.Milliseconds(), cfg.PingTimeout.Milliseconds(), cfg.MaxMessage})
+	return session.TextFrame([]byte{byte(typeOpen)}, text)
+}
+
+// receive hands a packet to the layer above, or ends the session over it. It is how
+// a WebSocket delivers.
+func (s *Session) receive(p packet) error {
+	s.inbox.Lock()
+	defer s.inbox.Unlock()
+	err := s.handle(p)
+	if err != nil {
+		s.fail(err)
+	}
+	return err
+}
+
+// handle does what a packet asks for. It takes s.inbox as held.
+func (s *Session) handle(p packet) error {
+	if s.reported || !s.isOpen() {
+		return nil
+	}
+	switch p.typ {
+	case typeMessage:
+		return s.recv.Receive(p.data, p.binary)
+	case typePing:
+		return s.gotPing()
+	case typePong:
+		return s.gotPong()
+	case typeClose:
+		s.end(ending{reason: session.ReasonTransportClose, last: frameNoop})
+	}
+	return nil // the others mean nothing from a client
+}
+
+func (s *Session) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateOpen
+}
+
+// ending is how a session ends.
+type ending struct {
+	reason    string
+	code      int           // of the WebSocket close frame; 0 for one without
+	graceful  bool          // what waits goes out first
+	last      session.Frame // answer to the GET that waits
+	ifPolling bool          // not once the session has gone to a WebSocket
+}
+
+// Close ends the session after what has been sent before has gone out. A client
+// between two polls has 30 s to fetch it. Close returns at once, and Closed of the
+// Receiver follows on another goroutine.
+func (s *Session) Close(reason string) {
+	s.end(ending{reason: reason, graceful: true, last: frameClose})
+}
+
+// fail ends the session over something the client did.
+func (s *Session) fail(err error) {
+	code, reason := verdict(err)
+	s.server.log.Debug("Engine.IO client violates the protocol",
+		slog.Any("error", err), slog.String("remote", s.request.RemoteAddr))
+	s.end(ending{reason: reason, code: code, last: frameClose})
+}
+
+// broken ends the session because its polling does not work as it must.
+func (s *Session) broken() {
+	s.end(ending{reason: session.ReasonTransportError, last: frameClose, ifPolling: true})
+}
+
+// end ends the session, unless it has ended already. It may be called with s.inbox
+// held, by the layer above too, because all that follows happens elsewhere.
+func (s *Session) end(e ending) {
+	s.mu.Lock()
+	if s.state != stateOpen || e.ifPolling && s.onWebSocket {
+		s.mu.Unlock()
+		return
+	}
+	s.state, s.ending = stateClosed, e
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if !e.graceful {
+		s.discard()
+		s.interruptPost()
+	}
+	if !s.onWebSocket {
+		s.lastPoll(e)
+	}
+	if s.state == stateClosed {
+		s.server.remove(s)
+	}
+	conn, probing := s.conn, s.dropProbe(s.probe)
+	s.mu.Unlock()
+	if conn != nil {
+		conn.Close(e.code, "")
+	}
+	if probing != nil {
+		probing.Close(0, "")
+	}
+	s.report(e.reason)
+}
+
+// lastPoll gives a polling client the end of the session: at once if a GET waits and
+// nothing else is to be said, otherwise when the next one comes. Clients act on the
+// close packet before they act on messages of the same payload, so the two never
+// share one. It takes s.mu as held.
+func (s *Session) lastPoll(e ending) {
+	switch {
+	case s.poll != nil && len(s.queue) == 0:
+		s.push(e.last)
+		s.wake()
+	case e.graceful:
+		s.state = stateClosing
+		s.server.retire(s)
+		s.arm(lingerTimeout)
+	}
+}
+
+// report tells the layer above, on a goroutine of its own: whoever ends a session
+// may hold locks that Closed wants.
+func (s *Session) report(reason string) {
+	s.server.cfg.Group.Go(func() {
+		s.inbox.Lock() // a Receive that runs comes to its end first
+		s.reported = true
+		recv := s.recv
+		s.inbox.Unlock()
+		if recv != nil { // nil if open has panicked
+			recv.Closed(reason)
+		}
+	})
+}

@@ -1,0 +1,143 @@
+package engineio
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// upgrade takes a WebSocket for a session that is polling. The first one wins, and
+// proves itself before the session uses it: the client sends a probe, gets it
+// answered, ends its polling and sends the upgrade packet.
+func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
+	l := &link{session: s, probing: true}
+	if !s.reserve(l) {
+		s.server.refuse(w, r, BadRequest, "")
+		return
+	}
+	conn, err := wsconn.Accept(w, r, &s.server.wsconn)
+	if err != nil {
+		s.server.logRefusal(r, err.Error())
+		s.abandon(l)
+		return
+	}
+	if !s.startProbe(l, conn) {
+		conn.Close(0, "")
+	}
+	conn.Serve(l)
+}
+
+// reserve keeps the place of the WebSocket before it exists, so that of several
+// only one is accepted.
+func (s *Session) reserve(l *link) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen || s.onWebSocket || s.probe != nil {
+		return false
+	}
+	s.probe = l
+	return true
+}
+
+// startProbe fails if the session has ended in the meantime.
+func (s *Session) startProbe(l *link, conn *wsconn.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.conn = conn
+	if s.probe != l {
+		return false
+	}
+	l.timer = time.AfterFunc(s.server.cfg.UpgradeTimeout, func() { s.abandon(l) })
+	return true
+}
+
+// abandon closes a WebSocket that has not been taken into use.
+func (s *Session) abandon(l *link) {
+	s.mu.Lock()
+	conn := s.dropProbe(l)
+	s.mu.Unlock()
+	if conn != nil {
+		conn.Close(0, "")
+	}
+}
+
+// dropProbe forgets l, if it is the one that may take over, and returns the
+// connection, which the caller must close. It takes s.mu as held.
+func (s *Session) dropProbe(l *link) *wsconn.Conn {
+	if l == nil || s.probe != l {
+		return nil
+	}
+	s.probe = nil
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	return l.conn
+}
+
+// isProbed says whether the client waits for its polling to end. It takes s.mu as held.
+func (s *Session) isProbed() bool { return s.probe != nil && s.probe.probed }
+
+// answerProbe takes a packet that comes before the WebSocket is in use.
+func (l *link) answerProbe(p packet) error {
+	switch {
+	case p.typ == typePing && !p.binary && string(p.data) == probe:
+		return l.confirm()
+	case p.typ == typeUpgrade:
+		return l.takeOver()
+	default:
+		return errUpgrade
+	}
+}
+
+// confirm answers a probe. From now on no GET waits any more, so that the client
+// soon has none under way.
+func (l *link) confirm() error {
+	s := l.session
+	if err := l.conn.Send(frameProbeReply); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.probed = true
+	s.wake()
+	return nil
+}
+
+// takeOver makes the WebSocket the session's transport. What waited to be polled
+// goes out on it, before anything that is sent from now on.
+func (l *link) takeOver() error {
+	s := l.session
+	s.mu.Lock()
+	if s.probe != l || s.state != stateOpen {
+		s.mu.Unlock()
+		return errUpgrade
+	}
+	s.dropProbe(l)
+	s.onWebSocket, l.probing = true, false
+	s.wake()
+	s.flush(l.conn)
+	s.conn = l.conn
+	ended, code := s.state != stateOpen, s.ending.code
+	s.mu.Unlock()
+	if ended {
+		l.conn.Close(code, "")
+	}
+	return nil
+}
+
+// flush hands what waits to conn. It takes s.mu as held, and releases it in between:
+// what is sent meanwhile waits behind the rest and is handed over in its turn.
+func (s *Session) flush(conn *wsconn.Conn) {
+	for len(s.queue) > 0 {
+		frames := s.discard()
+		s.mu.Unlock()
+		err := conn.Force(frames...)
+		s.mu.Lock()
+		if err != nil { // the connection is gone, and with it soon the session
+			return
+		}
+	}
+}
+
+var _ wsconn.Handler = (*link)(nil)

@@ -1,0 +1,76 @@
+package engineio
+
+import (
+	"encoding/base64"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Variant is what the messages of a session look like on the wire. It is
+// comparable, so that it can be the key under which encoded frames are kept.
+type Variant struct {
+	Revision uint8 // of the protocol: 3 or 4
+	Base64   bool  // the client cannot take binary data
+}
+
+// Text returns a message packet of text, the pieces joined.
+func (v Variant) Text(pieces ...[]byte) session.Frame {
+	joined := make([][]byte, 0, 8) // stays on the stack for the usual few
+	joined = append(joined, []byte{byte(typeMessage)})
+	return session.TextFrame(append(joined, pieces...)...)
+}
+
+// Binary returns a message packet of binary data.
+func (v Variant) Binary(data []byte) session.Frame {
+	switch {
+	case v.Base64:
+		return session.TextFrame(v.appendBase64(nil, data))
+	case v.Revision == 3:
+		return session.BinaryFrame([]byte{byte(typeMessage - typeOpen)}, data)
+	default:
+		return session.BinaryFrame(data)
+	}
+}
+
+// appendBase64 appends a binary message in its text form: b<base64>, with the type
+// in between in revision 3.
+func (v Variant) appendBase64(dst, data []byte) []byte {
+	dst = append(dst, 'b')
+	if v.Revision == 3 {
+		dst = append(dst, byte(typeMessage))
+	}
+	return base64.StdEncoding.AppendEncode(dst, data)
+}
+
+// encode joins the packets of one poll, and says whether the result is binary.
+func (v Variant) encode(frames []session.Frame) (payload []byte, binary bool) {
+	switch {
+	case v.Revision == 4:
+		return encodeV4(frames), false
+	case !v.Base64 && anyBinary(frames):
+		return encodeBinaryV3(frames), true
+	default:
+		return encodeTextV3(frames), false
+	}
+}
+
+// decode splits the body of a POST. With an error come the packets before it.
+func (v Variant) decode(payload []byte, binary bool) ([]packet, error) {
+	switch {
+	case v.Revision == 4:
+		return decodeV4(payload)
+	case binary:
+		return decodeBinaryV3(payload)
+	default:
+		return decodeTextV3(payload)
+	}
+}
+
+func anyBinary(frames []session.Frame) bool {
+	for _, f := range frames {
+		if f.Binary {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package engineio
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// openWebSocket does the handshake of a client that starts with a WebSocket.
+func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q query) {
+	one := newSession(s, r, q) // before the connection is taken over: Detach may look at it
+	conn, err := wsconn.Accept(w, r, &s.wsconn)
+	if err != nil {
+		s.logRefusal(r, err.Error())
+		return
+	}
+	served := false
+	defer func() {
+		if !served { // open has panicked
+			conn.CloseNow()
+		}
+	}()
+	one.onWebSocket, one.conn = true, conn
+	conn.Force(one.openFrame([]string{})) // fails on a closed connection only, and Serve tells
+	one.start()
+	conn.Serve(&link{session: one, conn: conn})
+	served = true
+}
+
+// link ties a WebSocket to its session, as the wsconn.Handler of the connection.
+// Its methods belong to the goroutine that reads the connection.
+type link struct {
+	session *Session
+	probing bool // the session does not use it yet; owned by the reader
+
+	// What follows is protected by session.mu.
+	conn   *wsconn.Conn
+	timer  *time.Timer // while probing
+	probed bool        // a probe has been answered: the client is about to upgrade
+}
+
+// Message takes one packet.
+func (l *link) Message(data []byte, binary bool) error {
+	p, err := l.session.variant.packet(data, binary)
+	switch {
+	case l.probing && err != nil:
+		return errUpgrade
+	case l.probing:
+		return l.answerProbe(p)
+	case err != nil:
+		l.session.fail(err)
+		return err
+	default:
+		return l.session.receive(p)
+	}
+}
+
+// Pong has no meaning here: heartbeats are packets.
+func (l *link) Pong() {}
+
+// Closed ends the session with its connection; a connection that was only probing
+// leaves the session as it is.
+func (l *link) Closed(err error) {
+	s := l.session
+	if l.probing {
+		s.abandon(l)
+		return
+	}
+	s.server.log.Debug("Engine.IO WebSocket closed",
+		slog.Any("error", err), slog.String("remote", s.request.RemoteAddr))
+	s.end(ending{reason: closeReason(err)})
+}
+
+func closeReason(err error) string {
+	switch {
+	case errors.Is(err, wsconn.ErrProtocol):
+		return session.ReasonParseError
+	case errors.Is(err, session.ErrSlow):
+		return session.ReasonSlow
+	default: // a lost connection is a closed one, as Node has it
+		return session.ReasonTransportClose
+	}
+}

@@ -1,0 +1,225 @@
+package plain
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// maxID is the longest cid and rid, in bytes of JSON text.
+const maxID = 64
+
+// malformedError is a frame that cannot be read.
+type malformedError struct {
+	reason string // for the client; names nothing that it has sent
+	cid    string // to answer to, as far as there was one
+}
+
+func (e *malformedError) Error() string { return e.reason }
+
+// members are those of a frame's members that mean something, as JSON text; nil if
+// absent. As everywhere in JSON for JavaScript, case matters and the last of several wins.
+type members struct {
+	event, data, cid, rid, failure []byte
+}
+
+// decode reads one frame, which is UTF-8: an event if it has "event", else an answer.
+// The result shares memory with text.
+func decode(text []byte) (*session.Message, *malformedError) {
+	if err := session.CheckJSON(text); err != nil {
+		return nil, &malformedError{reason: err.Error()}
+	}
+	text = bytes.TrimLeft(text, " \t\r\n")
+	if text[0] != '{' {
+		return nil, &malformedError{reason: "not a JSON object"}
+	}
+	var f members
+	eachMember(text, f.take)
+	switch {
+	case f.event != nil:
+		return f.toEvent()
+	case f.rid != nil:
+		return f.toAnswer()
+	case f.cid != nil && isID(f.cid):
+		return nil, &malformedError{reason: "neither event nor rid", cid: string(f.cid)}
+	default:
+		return nil, &malformedError{reason: "neither event nor rid"}
+	}
+}
+
+func (f *members) take(key, value []byte) {
+	switch string(key) {
+	case "event":
+		f.event = value
+	case "data":
+		f.data = value
+	case "cid":
+		f.cid = value
+	case "rid":
+		f.rid = value
+	case "error":
+		f.failure = value
+	}
+}
+
+func (f *members) toEvent() (*session.Message, *malformedError) {
+	var cid string
+	if f.cid != nil {
+		if !isID(f.cid) {
+			return nil, &malformedError{reason: "cid is not a number or string of at most 64 bytes"}
+		}
+		cid = string(f.cid)
+	}
+	name := unquote(f.event)
+	if name == "" {
+		return nil, &malformedError{reason: "event is not a string with something in it", cid: cid}
+	}
+	return &session.Message{Kind: session.Event, Name: name, ID: cid, Args: f.args()}, nil
+}
+
+func (f *members) toAnswer() (*session.Message, *malformedError) {
+	if !isID(f.rid) {
+		return nil, &malformedError{reason: "rid is not a number or string of at most 64 bytes"}
+	}
+	// Our own ids are digits. A client may have turned them into a string.
+	m := &session.Message{Kind: session.Answer, ID: strings.Trim(string(f.rid), `"`)}
+	if f.failure != nil && !bytes.Equal(f.failure, []byte("null")) {
+		m.Failure = failure(f.failure)
+	} else {
+		m.Args = f.args()
+	}
+	return m, nil
+}
+
+// args is data as the only argument, whatever it is, or none.
+func (f *members) args() session.Args {
+	if f.data == nil {
+		return session.Args{}
+	}
+	return session.Args{Text: f.data, Count: 1}
+}
+
+// failure reads the error in an answer. Clients may simplify: a string is the
+// message, anything else that is not an object is data.
+func failure(value []byte) *session.Failure {
+	f := new(session.Failure)
+	switch value[0] {
+	case '"':
+		f.Message = unquote(value)
+	case '{':
+		eachMember(value, func(key, value []byte) {
+			switch string(key) {
+			case "name":
+				f.Name = unquote(value)
+			case "message":
+				f.Message = unquote(value)
+			case "data":
+				f.Data = value
+			}
+		})
+	default:
+		f.Data = value
+	}
+	return f
+}
+
+// isID says whether a value can be a cid or a rid.
+func isID(value []byte) bool {
+	return len(value) <= maxID && (value[0] == '"' || value[0] == '-' || isDigit(value[0]))
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// isReserved says whether an event is not for clients to send: those the library
+// raises itself, and those that begin with "#".
+func isReserved(event string) bool {
+	switch event {
+	case "open", "close", "connect", "disconnect", "error":
+		return true
+	}
+	return event[0] == '#'
+}
+
+// eachMember calls do with every member of an object, the key unquoted. The text is
+// valid JSON and begins with the brace.
+func eachMember(object []byte, do func(key, value []byte)) {
+	i := skipSpace(object, 1)
+	for object[i] != '}' {
+		end := stringEnd(object, i)
+		key := object[i+1 : end-1]
+		if bytes.IndexByte(key, '\\') >= 0 {
+			key = []byte(unquote(object[i:end]))
+		}
+		i = skipSpace(object, skipSpace(object, end)+1) // the colon
+		end = valueEnd(object, i)
+		do(key, object[i:end:end])
+		if i = skipSpace(object, end); object[i] == ',' {
+			i = skipSpace(object, i+1)
+		}
+	}
+}
+
+// valueEnd returns the offset behind the value that starts at i.
+func valueEnd(text []byte, i int) int {
+	switch text[i] {
+	case '"':
+		return stringEnd(text, i)
+	case '{', '[':
+		return nestedEnd(text, i)
+	default: // a number, true, false or null
+		n := bytes.IndexAny(text[i:], ",}] \t\r\n")
+		if n < 0 {
+			return len(text)
+		}
+		return i + n
+	}
+}
+
+// nestedEnd returns the offset behind the object or array that starts at i.
+func nestedEnd(text []byte, i int) int {
+	for depth := 0; ; i++ {
+		switch text[i] {
+		case '"':
+			i = stringEnd(text, i) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+}
+
+// stringEnd returns the offset behind the string that starts at i.
+func stringEnd(text []byte, i int) int {
+	for i++; text[i] != '"'; i++ {
+		if text[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+func skipSpace(text []byte, i int) int {
+	for text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n' {
+		i++
+	}
+	return i
+}
+
+// unquote returns the string that a value is, and "" for any other value. Lone
+// surrogates become U+FFFD.
+func unquote(value []byte) string {
+	if value[0] != '"' {
+		return ""
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1])
+	}
+	var s string
+	_ = json.Unmarshal(value, &s) // cannot fail: it is a string of valid JSON
+	return s
+}

@@ -1,0 +1,117 @@
+// Package plain speaks JSON over plain WebSocket: what new WebSocket() in a browser,
+// a mini-program or a few lines in any language can do without a library.
+//
+// Every frame is one JSON object of text:
+//
+//	{"event":"say","data":"hello"}              an event, either way
+//	{"event":"sum","data":[1,2],"cid":1}        one that wants an answer
+//	{"rid":1,"data":3}                          the answer
+//	{"rid":1,"error":{"name":…,"message":…}}    or why there is none
+//	{"error":{"name":…,"message":…}}            from the server: a frame it cannot read
+//
+// A connection is in one namespace, which the address says. Heartbeats are ping
+// frames of WebSocket, which clients answer by themselves.
+package plain
+
+import (
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// Config tells how a Server treats its clients. All fields have to be set.
+type Config struct {
+	wsconn.Config
+	PingInterval time.Duration // between two pings to a client
+	PingTimeout  time.Duration // how long after a ping nothing may come from the client
+	Logger       *slog.Logger
+	Detach       func(*http.Request) *http.Request // a copy of the handshake that outlives its handler
+}
+
+// Server serves clients that speak JSON over plain WebSocket. It is safe for
+// concurrent use.
+type Server struct {
+	cfg Config
+	hub session.Admitter
+
+	mu     sync.Mutex         // protects what follows
+	conns  map[*conn]struct{} // all that are not closed yet
+	closed bool
+}
+
+// NewServer returns a server that brings its clients to hub.
+func NewServer(cfg Config, hub session.Admitter) *Server {
+	return &Server{cfg: cfg, hub: hub, conns: make(map[*conn]struct{})}
+}
+
+// Serve upgrades the request and lets the client ask to enter namespace. It returns
+// after the upgrade. What cannot be upgraded is answered with an HTTP error: 400,
+// 405, 501, or 503 once the server is closed.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, namespace string) {
+	if s.isClosed() {
+		http.Error(w, session.ReasonServerShutdown, http.StatusServiceUnavailable)
+		return
+	}
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		return
+	}
+	ws, err := wsconn.Accept(w, r, &s.cfg.Config)
+	if err != nil {
+		s.cfg.Logger.Debug("websocket refused", "remote", r.RemoteAddr, "error", err)
+		return
+	}
+	c := newConn(s, ws, namespace)
+	if s.add(c) {
+		c.admit(r)
+	} else {
+		c.leave(session.ReasonServerShutdown)
+	}
+	c.serve()
+}
+
+// Close closes all connections with 1001, once what waits has gone out, and refuses
+// new ones. The reason is the one that every Receiver gets. It returns at once.
+func (s *Server) Close(reason string) {
+	for _, c := range s.shut() {
+		c.end(reason, session.CloseGoingAway)
+	}
+}
+
+// shut marks s as closed and returns what is to be closed with it.
+func (s *Server) shut() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return slices.Collect(maps.Keys(s.conns))
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// add returns false if s has been closed.
+func (s *Server) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}

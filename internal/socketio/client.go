@@ -1,0 +1,343 @@
+package socketio
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/engineio"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// engine is the part of engineio.Session that a client needs.
+type engine interface {
+	ID() string
+	Revision() int
+	Request() *http.Request
+	Transport() string
+	Variant() engineio.Variant
+	Send(frames []session.Frame, volatile bool) error
+	Close(reason string)
+}
+
+var (
+	_ engine            = (*engineio.Session)(nil)
+	_ engineio.Receiver = (*client)(nil)
+)
+
+// client is one Engine.IO session and the namespaces entered over it. Receive has
+// one caller at a time; everything else is safe for concurrent use.
+type client struct {
+	server *Server
+	engine engine
+
+	// out is held from a look at the state of a namespace until the frames that
+	// depend on it are queued: nothing goes out before CONNECT or after DISCONNECT.
+	out sync.Mutex
+
+	mu         sync.Mutex // protects what follows; taken after out
+	spaces     []*namespace
+	unadmitted *time.Timer // ends the connection; nil once a namespace is entered
+	pending    *assembly   // the packet whose attachments are awaited; set by Receive only
+	ignored    int         // packets that named the wrong namespace
+	refused    int         // namespaces refused since one was entered
+	closed     bool        // nothing is received or sent any more
+}
+
+// open is called with each new Engine.IO session, before it receives anything.
+func (s *Server) open(e engine) *client {
+	c := &client{server: s, engine: e}
+	c.mu.Lock()
+	c.unadmitted = time.AfterFunc(s.cfg.ConnectTimeout, c.connectExpired)
+	c.mu.Unlock()
+	if e.Revision() == 3 { // such clients are in "/" without asking
+		if n, _ := c.register(mainName); n != nil {
+			n.admit(&packet{})
+		}
+	}
+	return c
+}
+
+// Receive takes one message of the client. The error it returns, if any, is what
+// the session has to be closed for.
+func (c *client) Receive(data []byte, binary bool) error {
+	c.mu.Lock()
+	closed, pending := c.closed, c.pending
+	c.mu.Unlock()
+	switch {
+	case closed: // what was on its way when the server hung up
+		return nil
+	case binary:
+		return c.attach(pending, data)
+	case pending != nil:
+		return errMissing
+	}
+	cfg := &c.server.cfg
+	p, err := grammar{c.engine.Revision(), cfg.MaxAttachments}.decode(data)
+	if err != nil {
+		return err
+	}
+	if p.attachments > 0 {
+		return c.await(p, cfg.MaxMessage-int64(len(data)))
+	}
+	return c.dispatch(&p)
+}
+
+// await starts to collect the attachments of p, which may have left bytes.
+func (c *client) await(p packet, left int64) error {
+	a, err := newAssembly(p, left)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.pending = a
+	a.timer = time.AfterFunc(c.server.cfg.AttachmentTimeout, func() { c.attachmentsExpired(a) })
+	return nil
+}
+
+// attach adds data to a, the packet that waits for it.
+func (c *client) attach(a *assembly, data []byte) error {
+	if a == nil {
+		return errStray
+	}
+	complete, err := a.add(data)
+	if err != nil || !complete {
+		return err
+	}
+	c.mu.Lock()
+	a.timer.Stop()
+	c.pending = nil
+	c.mu.Unlock()
+	return c.dispatch(&a.packet)
+}
+
+func (c *client) dispatch(p *packet) error {
+	switch p.kind {
+	case typeConnect:
+		return c.connect(p)
+	case typeDisconnect:
+		return c.disconnect(p)
+	default:
+		return c.deliver(p)
+	}
+}
+
+// connect asks the hub to let the client into a namespace.
+func (c *client) connect(p *packet) error {
+	n, err := c.register(p.namespace)
+	if err != nil {
+		return err
+	}
+	if n == nil {
+		return c.ignore(p, "namespace entered twice")
+	}
+	if len(p.auth)+len(p.query) > c.server.cfg.MaxAuth {
+		n.Refuse(&session.Failure{Name: "BadRequest", Message: "auth payload too big"})
+		return nil
+	}
+	n.admit(p)
+	return nil
+}
+
+// register adds a namespace that waits to be admitted. It returns nil if there is
+// one of that name already, or if the server has just hung up.
+func (c *client) register(name []byte) (*namespace, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.find(name) != nil {
+		return nil, nil
+	}
+	if most := c.server.cfg.MaxNamespaces; len(c.spaces) >= most || c.refused >= most {
+		return nil, fmt.Errorf("socketio: more than %d namespaces: %w", most, session.ErrPolicy)
+	}
+	n := newNamespace(c, name)
+	c.spaces = append(c.spaces, n)
+	return n, nil
+}
+
+// disconnect takes the client out of a namespace it leaves.
+func (c *client) disconnect(p *packet) error {
+	c.mu.Lock()
+	n := c.find(p.namespace)
+	c.mu.Unlock()
+	if n == nil {
+		return c.ignore(p, "not in this namespace")
+	}
+	if c.remove(n, stateGone, session.ReasonClientDisconnect) {
+		n.report()
+	}
+	return nil
+}
+
+// deliver passes an event or an ack to the hub, which also gets what comes before
+// its answer to CONNECT: it knows first whether that is of use.
+func (c *client) deliver(p *packet) error {
+	c.mu.Lock()
+	n := c.find(p.namespace)
+	var r session.Receiver
+	if n != nil && n.state.Load() <= stateJoined {
+		r = n.receiver
+	}
+	c.mu.Unlock()
+	if r == nil {
+		return c.ignore(p, "not in this namespace")
+	}
+	m := &session.Message{Kind: session.Event, Namespace: n.name, Name: p.name, Args: p.args, ID: string(p.id)}
+	if p.kind == typeAck {
+		if m.ID == "" {
+			return nil // answers nothing
+		}
+		m.Kind = session.Answer
+	}
+	return r.Receive(m)
+}
+
+// ignore counts a packet that is dropped, and objects when there are too many.
+func (c *client) ignore(p *packet, why string) error {
+	c.mu.Lock()
+	c.ignored++
+	ignored, closed := c.ignored, c.closed
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	c.server.cfg.Logger.Debug("Socket.IO packet ignored",
+		slog.String("why", why), slog.Int("type", int(p.kind)), slog.String("namespace", string(p.namespace)),
+		slog.Int("ignored", ignored), slog.String("remote", c.engine.Request().RemoteAddr))
+	if ignored > c.server.cfg.MaxIgnored {
+		return fmt.Errorf("socketio: %s: %w", why, session.ErrPolicy)
+	}
+	return nil
+}
+
+// Closed tells the hub that the session has ended. The session may call it from
+// within Send.
+func (c *client) Closed(reason string) {
+	ended, _ := c.end(reason)
+	c.reportAll(ended)
+}
+
+// close ends the session and every stay in a namespace. What was sent goes out first.
+func (c *client) close(reason string) {
+	c.out.Lock()
+	var goodbyes []session.Frame
+	if reason == session.ReasonServerDisconnect {
+		goodbyes = c.goodbyes()
+	}
+	ended, first := c.end(reason)
+	if first && len(goodbyes) > 0 {
+		_ = c.engine.Send(goodbyes, false) // if it fails, the session is closing anyway
+	}
+	c.out.Unlock()
+	if first {
+		c.engine.Close(reason)
+		c.reportAll(ended)
+	}
+}
+
+// goodbyes returns a DISCONNECT for each namespace that the client is in.
+func (c *client) goodbyes() []session.Frame {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var frames []session.Frame
+	for _, n := range c.spaces {
+		if n.state.Load() == stateJoined {
+			frames = append(frames, n.frame(typeDisconnect, nil))
+		}
+	}
+	return frames
+}
+
+// end marks everything as closed. It returns the namespaces that this has ended,
+// and whether it was the first to do so.
+func (c *client) end(reason string) (ended []*namespace, first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, false
+	}
+	c.closed = true
+	c.stopUnadmitted()
+	if c.pending != nil {
+		c.pending.timer.Stop()
+	}
+	ended, c.spaces = c.spaces, nil
+	for _, n := range ended {
+		n.reason = reason
+		n.state.Store(stateGone)
+	}
+	return ended, true
+}
+
+// reportAll tells the hub of the namespaces that have ended, in the background: who
+// called may hold locks of the hub.
+func (c *client) reportAll(ended []*namespace) {
+	if len(ended) == 0 {
+		return
+	}
+	c.server.cfg.Group.Go(func() {
+		for _, n := range ended {
+			n.report()
+		}
+	})
+}
+
+// remove takes n out, and says whether it was still there.
+func (c *client) remove(n *namespace, state uint32, reason string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.spaces, n)
+	if i < 0 {
+		return false
+	}
+	c.spaces = slices.Delete(c.spaces, i, i+1)
+	if state == stateRefused {
+		c.refused++
+	}
+	n.reason = reason
+	n.state.Store(state)
+	return true
+}
+
+// find returns the namespace of that name, or nil. It takes c.mu as held.
+func (c *client) find(name []byte) *namespace {
+	for _, n := range c.spaces {
+		if n.name == string(name) {
+			return n
+		}
+	}
+	return nil
+}
+
+// stopUnadmitted takes c.mu as held.
+func (c *client) stopUnadmitted() {
+	if c.unadmitted != nil {
+		c.unadmitted.Stop()
+		c.unadmitted = nil
+	}
+}
+
+func (c *client) connectExpired() {
+	c.mu.Lock()
+	late := c.unadmitted != nil
+	c.mu.Unlock()
+	if late {
+		c.close(session.ReasonServerClose)
+	}
+}
+
+func (c *client) attachmentsExpired(a *assembly) {
+	c.mu.Lock()
+	late := c.pending == a
+	c.mu.Unlock()
+	if late {
+		c.close(session.ReasonParseError)
+	}
+}

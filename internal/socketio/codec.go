@@ -1,0 +1,138 @@
+package socketio
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/seed-ce09063a/thinkws/internal/engineio"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Errors of codec.Encode.
+var (
+	errEncodeID        = errors.New("socketio: the id of an acknowledged message is not a number")
+	errEncodeNamespace = errors.New("socketio: namespace cannot be written")
+	errLookalike       = errors.New(`socketio: an object with "_placeholder": true cannot be sent along with binary data`)
+)
+
+// codec encodes messages as Socket.IO packets, the same in all revisions but for
+// what Engine.IO makes of the frames. It is the key of a message's encoded forms.
+type codec struct{ variant engineio.Variant }
+
+var _ session.Codec = codec{}
+
+var bracket = []byte("]")
+
+// Encode returns the frame of the packet and those of its attachments.
+func (c codec) Encode(m *session.Message) ([]session.Frame, error) {
+	args, err := argsOf(m)
+	if err != nil {
+		return nil, err
+	}
+	head, err := header(m, len(args.Parts))
+	if err != nil {
+		return nil, err
+	}
+	if len(args.Parts) == 0 {
+		return []session.Frame{c.variant.Text(head, args.Text, bracket)}, nil
+	}
+	if hasLookalike(args.Text) {
+		return nil, errLookalike
+	}
+	text := append(args.AppendJSON(head, appendPlaceholder), ']')
+	frames := make([]session.Frame, 1, 1+len(args.Parts))
+	frames[0] = c.variant.Text(text)
+	for _, p := range args.Parts {
+		frames = append(frames, c.variant.Binary(p.Data))
+	}
+	return frames, nil
+}
+
+// argsOf returns what goes between the brackets, behind the name of an event.
+func argsOf(m *session.Message) (session.Args, error) {
+	if m.Kind != session.Answer || m.Failure == nil {
+		return m.Args, nil
+	}
+	text, err := marshal(map[string]any{"error": failureJSON{m.Failure.Name, m.Failure.Message, m.Failure.Data}})
+	if err != nil {
+		return session.Args{}, fmt.Errorf("socketio: failure: %w", err)
+	}
+	return session.Args{Text: text, Count: 1}, nil
+}
+
+// header returns the packet up to its first argument.
+func header(m *session.Message, attachments int) ([]byte, error) {
+	namespace := m.Namespace
+	if namespace == "" {
+		namespace = mainSpace
+	}
+	if namespace[0] != '/' || strings.IndexByte(namespace, ',') >= 0 {
+		return nil, errEncodeNamespace
+	}
+	if digits([]byte(m.ID)) != len(m.ID) || m.ID == "" && m.Kind == session.Answer {
+		return nil, errEncodeID
+	}
+	head := make([]byte, 0, 16+len(namespace)+len(m.ID)+len(m.Name))
+	if m.Kind == session.Answer {
+		head = appendHeader(head, ackType(attachments), attachments, namespace, m.ID)
+		return append(head, '['), nil
+	}
+	head = appendHeader(head, eventType(attachments), attachments, namespace, m.ID)
+	head = appendQuoted(append(head, '['), m.Name)
+	if m.Args.Count > 0 {
+		head = append(head, ',')
+	}
+	return head, nil
+}
+
+func eventType(attachments int) packetType {
+	if attachments > 0 {
+		return typeBinaryEvent
+	}
+	return typeEvent
+}
+
+func ackType(attachments int) packetType {
+	if attachments > 0 {
+		return typeBinaryAck
+	}
+	return typeAck
+}
+
+func appendPlaceholder(dst []byte, i int, _ []byte) []byte {
+	dst = append(dst, `{"_placeholder":true,"num":`...)
+	return append(strconv.AppendInt(dst, int64(i), 10), '}')
+}
+
+// failureJSON is session.Failure on the wire.
+type failureJSON struct {
+	Name    string          `json:"name,omitempty"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+// appendQuoted appends s as a JSON string that is harmless in JavaScript too.
+func appendQuoted(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := marshal(s) // a string always has a JSON form
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+// marshal is json.Marshal that leaves <, > and & alone.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
+}

@@ -1,0 +1,83 @@
+package socketio
+
+import (
+	"github.com/seed-ce09063a/thinkws/internal/engineio"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Bridge for the tests, which are in package socketio_test.
+
+type (
+	Engine = engine
+	Client = client
+)
+
+// Packet is a packet with strings for its parts, to be compared.
+type Packet struct {
+	Kind        int
+	Attachments int
+	Namespace   string
+	Query       string
+	ID          string
+	Name        string
+	Args        string
+	Count       int
+	Auth        string
+}
+
+func export(p *packet) Packet {
+	return Packet{
+		Kind: int(p.kind), Attachments: p.attachments,
+		Namespace: string(p.namespace), Query: string(p.query), ID: string(p.id),
+		Name: p.name, Args: string(p.args.Text), Count: p.args.Count, Auth: string(p.auth),
+	}
+}
+
+// Decode decodes a packet of a client of the given revision of Engine.IO.
+func Decode(revision int, text []byte) (Packet, error) {
+	p, err := grammar{revision: revision, maxAttachments: 10}.decode(text)
+	return export(&p), err
+}
+
+// Assemble decodes a packet and gives it its attachments, as far as they are
+// wanted, so that the result is the message the hub would get.
+func Assemble(revision int, text []byte, attachment func(i int) []byte) (*session.Message, error) {
+	p, err := grammar{revision: revision, maxAttachments: 10}.decode(text)
+	if err != nil {
+		return nil, err
+	}
+	if p.attachments > 0 {
+		a, err := newAssembly(p, 1<<20)
+		if err != nil {
+			return nil, err
+		}
+		for i := range p.attachments {
+			if _, err := a.add(attachment(i)); err != nil {
+				return nil, err
+			}
+		}
+		p = a.packet
+	}
+	m := &session.Message{Namespace: string(p.namespace), Name: p.name, Args: p.args, ID: string(p.id)}
+	if p.kind == typeAck {
+		m.Kind = session.Answer
+	}
+	return m, nil
+}
+
+// Codec returns the codec of a variant.
+func Codec(v engineio.Variant) session.Codec { return codec{v} }
+
+// Open starts a client on an engine session, as a Server does.
+func Open(cfg Config, hub session.Admitter, e Engine) *Client {
+	return (&Server{cfg: cfg.withDefaults(), hub: hub}).open(e)
+}
+
+// DecodeOnly is Decode without the copies that it makes to compare.
+func DecodeOnly(text []byte) error {
+	_, err := grammar{revision: 4, maxAttachments: 10}.decode(text)
+	return err
+}
+
+// ErrLookalike is what Encode says of data that a client would take for a placeholder.
+var ErrLookalike = errLookalike

@@ -1,0 +1,94 @@
+// Package socketio speaks Socket.IO (protocol 5, and 3 and 4 over revision 3 of
+// Engine.IO): packets with their attachments, and the namespaces that a client
+// enters over one Engine.IO session. It knows no rooms and no handlers: what comes
+// goes to a session.Receiver, what leaves comes through a session.Conn.
+//
+// Locks are taken in this order: client.out, client.mu. Only client.out is held
+// while frames are handed to the Engine.IO session, and neither while the hub's
+// Receiver or Session.Close is called. So the session may call Closed from within
+// Send, and the hub may call a Conn from within its Receiver or under a lock.
+package socketio
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/engineio"
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Config says how a Server works. Zero bounds stand for the defaults named.
+type Config struct {
+	engineio.Config
+
+	// ConnectTimeout is how long a client may stay without having entered a
+	// namespace: 45 s.
+	ConnectTimeout time.Duration
+	// AttachmentTimeout is how long the attachments of one packet may take: 30 s.
+	AttachmentTimeout time.Duration
+	// MaxAttachments bounds the binary messages of one packet: 10.
+	MaxAttachments int
+	// MaxNamespaces bounds those a client is in or waits for: 32. As many
+	// refusals in a row end the connection too.
+	MaxNamespaces int
+	// MaxAuth bounds what a client sends along with CONNECT, in bytes: 64 KiB.
+	MaxAuth int
+	// MaxIgnored bounds the packets of a client that name a namespace it is not
+	// in, or enter one twice: 10. One more ends the connection.
+	MaxIgnored int
+}
+
+func (c Config) withDefaults() Config {
+	c.ConnectTimeout = orDefault(c.ConnectTimeout, 45*time.Second)
+	c.AttachmentTimeout = orDefault(c.AttachmentTimeout, 30*time.Second)
+	c.MaxAttachments = orDefault(c.MaxAttachments, 10)
+	c.MaxNamespaces = orDefault(c.MaxNamespaces, 32)
+	c.MaxAuth = orDefault(c.MaxAuth, 64<<10)
+	c.MaxIgnored = orDefault(c.MaxIgnored, 10)
+	c.MaxMessage = orDefault(c.MaxMessage, 1_000_000)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Group == nil {
+		c.Group = new(serial.Group)
+	}
+	return c
+}
+
+func orDefault[T int | int64 | time.Duration](value, fallback T) T {
+	if value > 0 {
+		return value
+	}
+	return fallback
+}
+
+// Server serves Socket.IO to clients and brings them to a hub. It is safe for
+// concurrent use.
+type Server struct {
+	cfg    Config
+	hub    session.Admitter
+	engine *engineio.Server
+}
+
+var _ http.Handler = (*Server)(nil)
+
+// NewServer returns a server that asks hub for each namespace a client wants to enter.
+func NewServer(cfg Config, hub session.Admitter) *Server {
+	s := &Server{cfg: cfg.withDefaults(), hub: hub}
+	s.engine = engineio.NewServer(s.cfg.Config, func(es *engineio.Session) engineio.Receiver {
+		return s.open(es)
+	})
+	return s
+}
+
+// ServeHTTP serves handshakes, polls and WebSocket upgrades at any path.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+
+// Close ends every connection for reason, one of the session.Reason constants, and
+// refuses new ones. It returns at once; what waits to be sent goes out first.
+func (s *Server) Close(reason string) { s.engine.Close(reason) }
+
+// Len returns the number of connections, whatever namespaces they are in.
+func (s *Server) Len() int { return s.engine.Len() }

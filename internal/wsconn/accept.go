@@ -1,0 +1,131 @@
+// Package wsconn is a WebSocket connection that costs little while it is idle and
+// whose writes never block the caller.
+//
+// coder/websocket does the handshake, reads messages and answers control frames.
+// It does so on a stream of ours, and that is what everything else rests on: data
+// leaves as frames built beforehand and shared by all recipients, all that waits
+// for one client leaves in one write, each write has a deadline on the network
+// connection, and closing never makes anybody wait.
+//
+// Per connection one goroutine reads; a second one writes, and lives only while
+// there is something to write. Nothing but that second one writes to the network,
+// so no lock is held around a write.
+package wsconn
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+)
+
+// Sizes of the buffers that coder/websocket works with, in bytes. They are pinned
+// as long as the connection lives. Writes are control frames only, at most 127
+// bytes: each must fit, so that one flush is one whole frame.
+const (
+	readBuffer  = 512
+	writeBuffer = 160
+)
+
+// Config is shared by many connections and must not change once it is in use. All
+// fields have to be set.
+type Config struct {
+	MaxMessage   int64         // bytes of one message; more closes with 1009
+	Queue        serial.Limit  // of what waits to be written
+	WriteTimeout time.Duration // of one write to the network
+	CloseTimeout time.Duration // how long the peer may take to answer our close frame
+	Group        *serial.Group // every goroutine of the connection runs in it
+}
+
+var (
+	errHTTP2    = errors.New("WebSocket needs HTTP/1.1: this request came by another version of HTTP, over which a connection cannot be upgraded")
+	errNoHijack = errors.New("WebSocket needs a http.ResponseWriter that implements http.Hijacker or Unwrap: a middleware hides it")
+)
+
+// Accept upgrades the request to a WebSocket. The origin is not looked at: the
+// caller has done that. Headers already set on w go out with the answer.
+//
+// If it returns an error, w has been answered: 400 for a handshake that is none,
+// 501 where the connection cannot be taken over (HTTP/2, a ResponseWriter without
+// Hijacker). Otherwise the caller has to call Serve, which alone cleans up.
+func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) {
+	if err := canHijack(w, r); err != nil {
+		http.Error(w, err.Error(), http.StatusNotImplemented)
+		return nil, fmt.Errorf("wsconn: %w", err)
+	}
+	c := newConn(cfg)
+	ws, err := websocket.Accept(&upgrade{w, c}, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // origins are checked before, for every transport alike
+		OnPongReceived:     c.onPong,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wsconn: %w", err)
+	}
+	c.adopt(ws)
+	return c, nil
+}
+
+// canHijack finds out before the 101 is written what Hijack would say after it.
+func canHijack(w http.ResponseWriter, r *http.Request) error {
+	if r.ProtoMajor > 1 {
+		return errHTTP2
+	}
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = u.Unwrap()
+	}
+	// The innermost writer decides: those around it may implement Hijacker merely
+	// to pass the call on.
+	if _, ok := w.(http.Hijacker); !ok {
+		return errNoHijack
+	}
+	return nil
+}
+
+// upgrade is the ResponseWriter that Accept of coder/websocket sees: it hands out
+// the stream of a Conn in place of the network connection.
+type upgrade struct {
+	http.ResponseWriter
+	conn *Conn
+}
+
+// WriteHeader turns the several ways to say no to a handshake into 400.
+func (u *upgrade) WriteHeader(status int) {
+	if 400 < status && status < 500 {
+		status = http.StatusBadRequest
+	}
+	u.ResponseWriter.WriteHeader(status)
+}
+
+// WriteHeaderNow passes on what coder/websocket asks of a gin.ResponseWriter,
+// which would keep the header back otherwise.
+func (u *upgrade) WriteHeaderNow() {
+	if w, ok := u.ResponseWriter.(interface{ WriteHeaderNow() }); ok {
+		w.WriteHeaderNow()
+	}
+}
+
+// Hijack takes the connection over and replaces the server's buffers, 4 KB each,
+// by small ones. What the client sent together with its handshake is kept.
+func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc, brw, err := http.NewResponseController(u.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	early, _ := brw.Reader.Peek(brw.Reader.Buffered()) // cannot fail: it is there
+	s := u.conn.attach(nc, early)
+	return s, bufio.NewReadWriter(s.reader, bufio.NewWriterSize(s, writeBuffer)), nil
+}

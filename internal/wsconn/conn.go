@@ -1,0 +1,167 @@
+package wsconn
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+
+	"github.com/coder/websocket"
+
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Why a connection ended, for errors.Is on what Handler.Closed gets. Anything else
+// is a connection that broke.
+var (
+	// ErrClosedByPeer: a close frame came, or the connection ended between two frames.
+	ErrClosedByPeer = errors.New("wsconn: closed by the peer")
+	// ErrProtocol: what came is no WebSocket (1002), text that is not UTF-8 (1007) or
+	// a message over the limit (1009).
+	ErrProtocol = errors.New("wsconn: protocol violated")
+)
+
+var errCut = errors.New("wsconn: connection cut")
+
+// Handler takes what comes in on one connection. All methods are called by the
+// goroutine that reads the connection, one at a time; while one of them runs,
+// nothing is read. They may call any method of the Conn.
+type Handler interface {
+	// Message gets a whole message, empty ones too; data is the handler's to keep.
+	// Text is valid UTF-8. An error ends the connection with the close code of
+	// session.Verdict. After Close has been called no message follows.
+	Message(data []byte, binary bool) error
+	// Pong says that a pong frame came, asked for or not.
+	Pong()
+	// Closed comes last, exactly once, and says why the connection ended. The
+	// network connection is closed by then.
+	Closed(err error)
+}
+
+// How far a connection has come on its way out.
+const (
+	closing  = 1 << iota // our close frame is queued: nothing of ours goes behind it
+	sent                 // it is written
+	received             // the peer's is read
+	draining             // what comes cannot be read as frames any more
+)
+
+// Conn is a WebSocket connection. All methods but Serve may be called by any
+// goroutine, at any time, and none of them blocks.
+//
+// The goroutine that Serve starts owns ws and in's read side and does all of the
+// tear-down. Writing to the network is done by the work function of queue alone.
+type Conn struct {
+	cfg     *Config
+	ws      *websocket.Conn
+	in      *stream
+	handler Handler               // set by Serve
+	queue   serial.Queue[[]byte]  // whole frames
+	state   atomic.Uint32         // the bits above
+	cause   atomic.Pointer[error] // why it ended, once that is known
+}
+
+func newConn(cfg *Config) *Conn {
+	c := &Conn{cfg: cfg}
+	c.queue = serial.NewQueue(cfg.Group, cfg.Queue, 0, c.write)
+	return c
+}
+
+// attach puts c on a network connection; early is what was read from it before.
+func (c *Conn) attach(nc net.Conn, early []byte) *stream {
+	c.in = newStream(c, nc, early)
+	return c.in
+}
+
+// adopt completes c. The reader of coder/websocket got a second source in front of
+// the stream, for bytes it might have held; there were none.
+func (c *Conn) adopt(ws *websocket.Conn) {
+	c.ws = ws
+	c.ws.SetReadLimit(c.cfg.MaxMessage)
+	c.in.reader.Reset(c.in)
+}
+
+// Serve starts the goroutine that reads, hands everything to h, and cleans up in
+// the end. It has to be called once, whatever else is done with c.
+func (c *Conn) Serve(h Handler) {
+	c.handler = h
+	c.cfg.Group.Go(c.read)
+}
+
+// Send queues frames, all or none. It returns session.ErrClosed if the connection
+// is closed or closing. If the queue is full it returns session.ErrSlow and closes
+// the connection with 1013.
+func (c *Conn) Send(frames ...session.Frame) error {
+	if len(frames) == 1 {
+		return c.push(frames[0].WebSocket())
+	}
+	return c.push(unwrap(frames)...)
+}
+
+// Force is Send without the limit, for what the protocol cannot do without. It
+// returns session.ErrClosed if the connection is closed or closing.
+func (c *Conn) Force(frames ...session.Frame) error {
+	return c.force(unwrap(frames)...)
+}
+
+// Ping queues a ping frame. The answer comes as Handler.Pong.
+func (c *Conn) Ping() error { return c.force(pingFrame()) }
+
+// Idle says whether all that was sent has been handed to the network, so that
+// something that must not wait may be sent.
+func (c *Conn) Idle() bool { return c.queue.Idle() }
+
+// Close starts the close handshake. What is queued goes out, then the close frame;
+// then the peer gets Config.CloseTimeout to answer it, and is cut off. Code 0 sends
+// no status; reason is cut to the 123 bytes that fit. Only the first call counts.
+func (c *Conn) Close(code int, reason string) {
+	c.finish(closeFrame(code, reason))
+}
+
+// CloseNow cuts the connection, whatever waits.
+func (c *Conn) CloseNow() { c.cut(errCut) }
+
+// fail is Close with the reason that Handler.Closed gets.
+func (c *Conn) fail(cause error, code int, reason string) {
+	c.blame(cause)
+	c.Close(code, reason)
+}
+
+// blame keeps what Handler.Closed gets. The first cause counts.
+func (c *Conn) blame(cause error) { c.cause.CompareAndSwap(nil, &cause) }
+
+// cut closes the network connection. The reader notices and ends.
+func (c *Conn) cut(cause error) {
+	c.blame(cause)
+	c.queue.Discard()
+	c.in.Conn.Close() // an error changes nothing: it is gone in any case
+}
+
+// reach notes a step towards the end, and does what follows from it.
+func (c *Conn) reach(step uint32) {
+	state := c.state.Or(step) | step
+	switch {
+	case state&(sent|received) == sent|received:
+		c.cut(ErrClosedByPeer)
+	case state&(sent|draining) == sent|draining:
+		c.closeWrite()
+	}
+}
+
+func (c *Conn) has(step uint32) bool { return c.state.Load()&step != 0 }
+
+// closeWrite tells a peer whose frames we cannot follow any more that we are done,
+// where the connection can be closed by halves.
+func (c *Conn) closeWrite() {
+	if half, ok := c.in.Conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() // failing, it leaves what the deadline ends anyway
+	}
+}
+
+func unwrap(frames []session.Frame) [][]byte {
+	whole := make([][]byte, len(frames))
+	for i, f := range frames {
+		whole[i] = f.WebSocket()
+	}
+	return whole
+}

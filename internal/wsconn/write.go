@@ -1,0 +1,118 @@
+package wsconn
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// coalesced is how much is put into one write, in bytes. A longer frame is written
+// by itself, uncopied.
+const coalesced = 32 << 10
+
+// buffers holds buffers for coalescing. A connection has one only while it writes.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, coalesced)
+	return &b
+}}
+
+// push queues frames within the limit, all or none.
+func (c *Conn) push(frames ...[]byte) error {
+	err := c.queue.Push(size(frames), frames...)
+	if errors.Is(err, serial.ErrFull) {
+		c.fail(session.ErrSlow, session.CloseTryLater, session.ReasonSlow)
+		return session.ErrSlow
+	}
+	if err != nil {
+		return session.ErrClosed
+	}
+	return nil
+}
+
+func (c *Conn) force(frames ...[]byte) error {
+	if err := c.queue.Force(size(frames), frames...); err != nil {
+		return session.ErrClosed
+	}
+	return nil
+}
+
+// finish queues a close frame, behind which nothing goes.
+func (c *Conn) finish(frame []byte) {
+	if c.queue.Finish(frame) == nil {
+		c.reach(closing)
+	}
+}
+
+// control queues a frame of coder/websocket. Pongs count against the limit: a peer
+// that asks for them faster than it reads them is a slow one.
+func (c *Conn) control(frame []byte) {
+	switch {
+	case !isClose(frame):
+		c.push(frame) // refused: the connection is on its way out, and says so itself
+	case !validClose(frame):
+		c.Close(session.CloseInvalidText, "reason is not UTF-8")
+	default:
+		c.finish(frame)
+	}
+}
+
+// write is the work function of the queue.
+func (c *Conn) write(frames [][]byte) {
+	if err := c.writeAll(frames); err != nil {
+		c.cut(fmt.Errorf("wsconn: write: %w", err))
+		return
+	}
+	if isClose(frames[len(frames)-1]) {
+		c.in.SetReadDeadline(time.Now().Add(c.cfg.CloseTimeout)) // fails on a closed connection only
+		c.reach(sent)
+	}
+}
+
+// writeAll writes frames in as few writes as coalesced allows.
+func (c *Conn) writeAll(frames [][]byte) error {
+	if len(frames) == 1 {
+		return c.writeOnce(frames[0])
+	}
+	p := buffers.Get().(*[]byte)
+	defer buffers.Put(p)
+	buf := (*p)[:0]
+	for _, f := range frames {
+		if len(buf)+len(f) > coalesced {
+			if err := c.writeOnce(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
+		if len(f) > coalesced {
+			if err := c.writeOnce(f); err != nil {
+				return err
+			}
+			continue
+		}
+		buf = append(buf, f...)
+	}
+	return c.writeOnce(buf)
+}
+
+// writeOnce writes p with a deadline of its own.
+func (c *Conn) writeOnce(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if err := c.in.SetWriteDeadline(time.Now().Add(c.cfg.WriteTimeout)); err != nil {
+		return err
+	}
+	_, err := c.in.Conn.Write(p)
+	return err
+}
+
+func size(frames [][]byte) (n int) {
+	for _, f := range frames {
+		n += len(f)
+	}
+	return n
+}

@@ -1,0 +1,169 @@
+package thinkws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/engineio"
+	"github.com/seed-ce09063a/thinkws/internal/plain"
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/socketio"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// Handler serves real-time clients: Socket.IO by its own ServeHTTP, plain WebSockets
+// by [Handler.WebSocket], everything by [Handler.Middleware]. All clients meet in its
+// [Hub]. It is safe for concurrent use, and stays until [Handler.Shutdown].
+type Handler struct {
+	cfg      *config
+	origins  *originPolicy
+	use      []func(HandlerFunc) HandlerFunc // what New was given for all namespaces
+	hub      *Hub
+	socketio *socketio.Server
+	plain    *plain.Server
+	client   clientFiles
+	tasks    serial.Group // every goroutine of ours
+}
+
+// New makes a handler. It fails if an option cannot be applied; the error names all
+// that cannot, with their values.
+func New(options ...Option) (*Handler, error) {
+	main := &spec{name: "/", actions: map[string]HandlerFunc{}}
+	b := &builder{cfg: defaults(), spec: main, main: main, all: []*spec{main}}
+	var errs []error
+	for _, option := range options {
+		errs = append(errs, option(b))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	h := &Handler{cfg: b.cfg, use: main.use}
+	var err error
+	if h.origins, err = newOriginPolicy(b.cfg.origins, b.cfg.originFunc, b.cfg.requireOrigin); err != nil {
+		return nil, fmt.Errorf("thinkws: WithAllowOrigin: %w", err)
+	}
+	if b.cfg.client != nil {
+		if h.client, err = readClientFiles(b.cfg.client); err != nil {
+			return nil, fmt.Errorf("thinkws: WithClient: %w", err)
+		}
+	}
+	h.hub = newHub(b, &h.tasks)
+	h.socketio = socketio.NewServer(h.socketioConfig(), (*admitter)(h.hub))
+	h.plain = plain.NewServer(h.plainConfig(), (*admitter)(h.hub))
+	return h, nil
+}
+
+func (h *Handler) socketioConfig() socketio.Config {
+	c := h.cfg
+	return socketio.Config{
+		ConnectTimeout: c.connectTimeout,
+		Config: engineio.Config{
+			Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3,
+			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
+			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
+			MaxMessage: c.maxMessage, SendQueue: c.sendQueue,
+			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Detach: detach,
+		},
+	}
+}
+
+func (h *Handler) plainConfig() plain.Config {
+	c := h.cfg
+	return plain.Config{
+		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Logger: c.logger, Detach: detach,
+		Config: wsconn.Config{
+			MaxMessage: c.maxMessage, Queue: c.sendQueue, WriteTimeout: c.writeTimeout,
+			CloseTimeout: closeTimeout, Group: &h.tasks,
+		},
+	}
+}
+
+const (
+	readTimeout  = 10 * time.Second // for the body of a POST
+	closeTimeout = 5 * time.Second  // for the answer to a close frame
+)
+
+// ServeHTTP serves Socket.IO clients, revisions 3 and 4 of Engine.IO, at any path
+// it is mounted on.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.client.serve(w, r) || !h.admits(w, r) {
+		return
+	}
+	h.socketio.ServeHTTP(w, r)
+}
+
+// WebSocket serves plain WebSockets that speak JSON: {"event":…,"data":…}, and "cid"
+// and "rid" for acks; see the package documentation. The path below the mount point, or
+// the query parameter nsp, is the namespace. It returns after the upgrade.
+func (h *Handler) WebSocket() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.admits(w, r) {
+			h.plain.Serve(w, r, namespaceOf(r, h.cfg.wsPath))
+		}
+	})
+}
+
+// Middleware serves every protocol at its configured path ([WithPath],
+// [WithWebSocketPath]) and passes everything else on.
+func (h *Handler) Middleware(next http.Handler) http.Handler {
+	websocket := h.WebSocket()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case below(r.URL.Path, h.cfg.path):
+			h.ServeHTTP(w, r)
+		case below(r.URL.Path, h.cfg.wsPath):
+			websocket.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// Hub returns the hub.
+func (h *Handler) Hub() *Hub { return h.hub }
+
+// admits is the gate in front of every protocol: it checks the origin, sets the CORS
+// headers and answers preflights. If it is false r has been answered.
+func (h *Handler) admits(w http.ResponseWriter, r *http.Request) bool {
+	judge := h.origins.judge
+	if r.URL.Query().Has("j") { // JSONP comes from a script element, of which CORS says nothing
+		judge = h.origins.judgeEmbedded
+	}
+	verdict := judge(r)
+	if !verdict.allowed {
+		h.refuse(w, r, verdict)
+		return false
+	}
+	if isPreflight(r) {
+		h.origins.preflight(w, r, verdict)
+		return false
+	}
+	h.origins.setCORS(w.Header(), r, verdict)
+	return true
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v originVerdict) {
+	h.cfg.logger.Warn("origin refused", "origin", v.origin, "reason", v.reason, "remote", r.RemoteAddr, "url", r.URL.Path)
+	h.origins.setCORS(w.Header(), r, v)
+	code, message := engineio.Forbidden, "Forbidden"
+	if v.malformed {
+		code, message = engineio.BadRequest, "Bad request"
+	}
+	engineio.WriteError(w, r, code, message)
+}
+
+// Shutdown disconnects all clients with [ReasonServerShutdown], lets no new ones
+// in, and waits until their actions "close" have run and everything that was sent to them
+// is written, or until ctx is done, whose error it returns then.
+//
+// http.Server.Shutdown does not know of WebSockets: call both, this one first.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.hub.close()
+	h.socketio.Close(session.ReasonServerShutdown)
+	h.plain.Close(session.ReasonServerShutdown)
+	return h.tasks.Wait(ctx)
+}

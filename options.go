@@ -1,0 +1,277 @@
+package thinkws
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+)
+
+// Option configures a [Handler] or, inside [Namespace], one namespace of it. An
+// option that cannot be applied makes [New] fail with an error that names it.
+type Option func(*builder) error
+
+// builder is what options write to while New runs.
+type builder struct {
+	cfg  *config
+	spec *spec // the namespace that On, Use and the like register in
+	main *spec
+	all  []*spec
+}
+
+// server refuses options that hold for the whole handler inside Namespace.
+func (b *builder) server(name string) error {
+	if b.spec != b.main {
+		return fmt.Errorf("thinkws: %s belongs to New, not to Namespace", name)
+	}
+	return nil
+}
+
+// config is what the options say. It does not change after New.
+type config struct {
+	path, wsPath   string
+	origins        []string
+	originFunc     func(*http.Request, string) (bool, error)
+	requireOrigin  bool
+	polling        bool
+	websocket      bool
+	eio3           bool
+	pingInterval   time.Duration
+	pingTimeout    time.Duration
+	connectTimeout time.Duration
+	upgradeTimeout time.Duration
+	writeTimeout   time.Duration
+	maxMessage     int64
+	maxRooms       int
+	sendQueue      serial.Limit
+	receiveQueue   serial.Limit
+	cookie         *http.Cookie
+	client         fs.FS
+	logger         *slog.Logger
+	onError        func(*Context, error)
+}
+
+func defaults() *config {
+	return &config{
+		path:           "/socket.io",
+		wsPath:         "/ws",
+		polling:        true,
+		websocket:      true,
+		eio3:           true,
+		pingInterval:   25 * time.Second,
+		pingTimeout:    20 * time.Second,
+		connectTimeout: 45 * time.Second,
+		upgradeTimeout: 10 * time.Second,
+		writeTimeout:   10 * time.Second,
+		maxMessage:     1_000_000,
+		maxRooms:       1_000,
+		sendQueue:      serial.Limit{Items: 1_000, Bytes: 1 << 20},
+		receiveQueue:   serial.Limit{Items: 1_000, Bytes: 4 << 20},
+		logger:         slog.Default(),
+	}
+}
+
+// WithPath sets where [Handler.Middleware] serves Socket.IO; default "/socket.io".
+// It has no effect on a Handler that is mounted by hand.
+func WithPath(path string) Option {
+	return pathOption("WithPath", path, func(c *config) *string { return &c.path })
+}
+
+// WithWebSocketPath sets where [Handler.Middleware] serves plain WebSocket; default
+// "/ws". What follows it in a URL is the namespace: /ws/chat is "/chat".
+func WithWebSocketPath(path string) Option {
+	return pathOption("WithWebSocketPath", path, func(c *config) *string { return &c.wsPath })
+}
+
+func pathOption(name, path string, field func(*config) *string) Option {
+	return serverOption(name, func(c *config) error {
+		if len(path) < 2 || path[0] != '/' || strings.ContainsAny(path, "?#") {
+			return fmt.Errorf("thinkws: %s: %q is not a path like \"/name\"", name, path)
+		}
+		*field(c) = strings.TrimSuffix(path, "/")
+		return nil
+	})
+}
+
+// WithTransports names the transports that Socket.IO clients may use: "polling",
+// "websocket" or both, which is the default. With both, clients begin with polling
+// and upgrade.
+func WithTransports(names ...string) Option {
+	return serverOption("WithTransports", func(c *config) error {
+		for _, name := range names {
+			if name != "polling" && name != "websocket" {
+				return fmt.Errorf("thinkws: WithTransports: unknown transport %q", name)
+			}
+		}
+		if len(names) == 0 {
+			return errors.New("thinkws: WithTransports: no transport named")
+		}
+		c.polling = slices.Contains(names, "polling")
+		c.websocket = slices.Contains(names, "websocket")
+		return nil
+	})
+}
+
+// WithEIO3 says whether clients of socket.io 1.x and 2.x are served (Engine.IO
+// revision 3); default true.
+func WithEIO3(on bool) Option {
+	return serverOption("WithEIO3", func(c *config) error { c.eio3 = on; return nil })
+}
+
+// WithPingInterval sets the pause between heartbeats; default 25 seconds.
+func WithPingInterval(d time.Duration) Option {
+	return durationOption("WithPingInterval", d, func(c *config) *time.Duration { return &c.pingInterval })
+}
+
+// WithPingTimeout sets how long a client may take to answer a heartbeat before it
+// counts as gone; default 20 seconds.
+func WithPingTimeout(d time.Duration) Option {
+	return durationOption("WithPingTimeout", d, func(c *config) *time.Duration { return &c.pingTimeout })
+}
+
+// WithConnectTimeout sets how long a Socket.IO connection may exist without having
+// entered any namespace; default 45 seconds.
+func WithConnectTimeout(d time.Duration) Option {
+	return durationOption("WithConnectTimeout", d, func(c *config) *time.Duration { return &c.connectTimeout })
+}
+
+// WithUpgradeTimeout sets how long the change from polling to WebSocket may take
+// before the client stays on polling; default 10 seconds.
+func WithUpgradeTimeout(d time.Duration) Option {
+	return durationOption("WithUpgradeTimeout", d, func(c *config) *time.Duration { return &c.upgradeTimeout })
+}
+
+// WithWriteTimeout sets how long one write to a client's connection may take before
+// the connection is cut; default 10 seconds.
+func WithWriteTimeout(d time.Duration) Option {
+	return durationOption("WithWriteTimeout", d, func(c *config) *time.Duration { return &c.writeTimeout })
+}
+
+func durationOption(name string, d time.Duration, field func(*config) *time.Duration) Option {
+	return serverOption(name, func(c *config) error {
+		if d < time.Millisecond {
+			return fmt.Errorf("thinkws: %s: %v is less than a millisecond", name, d)
+		}
+		*field(c) = d
+		return nil
+	})
+}
+
+// WithMaxMessage bounds what a client may send at once, in bytes: a WebSocket
+// message, the body of a POST, a packet with its binary attachments. More is
+// answered by 413, or by close code 1009. Default 1,000,000.
+func WithMaxMessage(bytes int64) Option {
+	return serverOption("WithMaxMessage", func(c *config) error {
+		if bytes < 1 {
+			return fmt.Errorf("thinkws: WithMaxMessage: %d is not positive", bytes)
+		}
+		c.maxMessage = bytes
+		return nil
+	})
+}
+
+// WithSendQueue bounds what waits to be sent to one client, in messages and in
+// bytes; default 1,000 and 1 MiB. A client whose queue is full is disconnected
+// with [ReasonSlow].
+func WithSendQueue(messages, bytes int) Option {
+	return limitOption("WithSendQueue", messages, bytes, func(c *config) *serial.Limit { return &c.sendQueue })
+}
+
+// WithReceiveQueue bounds what waits for the actions of one client in one
+// namespace, in events and in bytes; default 1,000 and 4 MiB. A client that
+// overruns it is disconnected with [ReasonOverrun].
+func WithReceiveQueue(events, bytes int) Option {
+	return limitOption("WithReceiveQueue", events, bytes, func(c *config) *serial.Limit { return &c.receiveQueue })
+}
+
+func limitOption(name string, items, bytes int, field func(*config) *serial.Limit) Option {
+	return serverOption(name, func(c *config) error {
+		if items < 1 || bytes < 1 {
+			return fmt.Errorf("thinkws: %s: %d and %d must be positive", name, items, bytes)
+		}
+		*field(c) = serial.Limit{Items: items, Bytes: bytes}
+		return nil
+	})
+}
+
+// WithMaxRooms bounds how many rooms one client may be in; default 1,000.
+func WithMaxRooms(rooms int) Option {
+	return serverOption("WithMaxRooms", func(c *config) error {
+		if rooms < 1 {
+			return fmt.Errorf("thinkws: WithMaxRooms: %d is not positive", rooms)
+		}
+		c.maxRooms = rooms
+		return nil
+	})
+}
+
+// WithCookie sends the session id of a polling client as a cookie too, for load
+// balancers that route by cookies. Name (default "io"), Path (default "/"), HttpOnly,
+// SameSite (default Lax), Secure, Domain and MaxAge are taken from cookie. The
+// cookie is never read: it authenticates nobody. Default: no cookie.
+func WithCookie(cookie http.Cookie) Option {
+	return serverOption("WithCookie", func(c *config) error {
+		if cookie.Name == "" {
+			cookie.Name = "io"
+		}
+		if cookie.Path == "" {
+			cookie.Path = "/"
+		}
+		if cookie.SameSite == 0 {
+			cookie.SameSite = http.SameSiteLaxMode
+		}
+		cookie.Value = "x"
+		if err := cookie.Valid(); err != nil {
+			return fmt.Errorf("thinkws: WithCookie: %w", err)
+		}
+		c.cookie = &cookie
+		return nil
+	})
+}
+
+// WithClient serves the files of Node's client, which the service brings, below the
+// Socket.IO path: socket.io.js, socket.io.min.js, socket.io.esm.min.js,
+// socket.io.msgpack.min.js and their source maps, as far as files has them. Default:
+// none are served.
+func WithClient(files fs.FS) Option {
+	return serverOption("WithClient", func(c *config) error {
+		if files == nil {
+			return errors.New("thinkws: WithClient: no files")
+		}
+		c.client = files
+		return nil
+	})
+}
+
+// WithLogger sets where the handler logs; default slog.Default().
+func WithLogger(logger *slog.Logger) Option {
+	return serverOption("WithLogger", func(c *config) error {
+		if logger == nil {
+			return errors.New("thinkws: WithLogger: no logger")
+		}
+		c.logger = logger
+		return nil
+	})
+}
+
+// WithOnError lets the service handle the errors that actions return, and their
+// panics, in place of the log line that is written otherwise. fn runs on the
+// goroutine of the action and delays the client's next event.
+func WithOnError(fn func(c *Context, err error)) Option {
+	return serverOption("WithOnError", func(c *config) error { c.onError = fn; return nil })
+}
+
+func serverOption(name string, apply func(*config) error) Option {
+	return func(b *builder) error {
+		if err := b.server(name); err != nil {
+			return err
+		}
+		return apply(b.cfg)
+	}
+}

@@ -1,0 +1,74 @@
+package thinkws_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-ce09063a/thinkws"
+)
+
+func noop(*thinkws.Context) error { return nil }
+
+func TestBadOptions(t *testing.T) {
+	match := func(string, *http.Request) bool { return true }
+	for _, tt := range []struct {
+		name   string
+		option thinkws.Option
+		want   []string // in the error: the option and the value
+	}{
+		{"path", thinkws.WithPath("socket.io"), []string{"WithPath", `"socket.io"`}},
+		{"path with query", thinkws.WithPath("/a?b"), []string{"WithPath", `"/a?b"`}},
+		{"root path", thinkws.WithPath("/"), []string{"WithPath"}},
+		{"ws path", thinkws.WithWebSocketPath(""), []string{"WithWebSocketPath", `""`}},
+		{"transport", thinkws.WithTransports("polling", "pigeon"), []string{"WithTransports", `"pigeon"`}},
+		{"no transport", thinkws.WithTransports(), []string{"WithTransports"}},
+		{"interval", thinkws.WithPingInterval(0), []string{"WithPingInterval", "0s"}},
+		{"timeout", thinkws.WithPingTimeout(-1), []string{"WithPingTimeout", "-1ns"}},
+		{"connect", thinkws.WithConnectTimeout(5), []string{"WithConnectTimeout", "5ns"}},
+		{"upgrade", thinkws.WithUpgradeTimeout(0), []string{"WithUpgradeTimeout"}},
+		{"write", thinkws.WithWriteTimeout(0), []string{"WithWriteTimeout"}},
+		{"message", thinkws.WithMaxMessage(0), []string{"WithMaxMessage", "0"}},
+		{"rooms", thinkws.WithMaxRooms(-3), []string{"WithMaxRooms", "-3"}},
+		{"send queue", thinkws.WithSendQueue(0, 7), []string{"WithSendQueue", "0", "7"}},
+		{"receive queue", thinkws.WithReceiveQueue(7, -1), []string{"WithReceiveQueue", "-1"}},
+		{"cookie", thinkws.WithCookie(http.Cookie{Name: "a b"}), []string{"WithCookie"}},
+		{"cookie path", thinkws.WithCookie(http.Cookie{Path: "/;x"}), []string{"WithCookie"}},
+		{"client", thinkws.WithClient(nil), []string{"WithClient"}},
+		{"empty client", thinkws.WithClient(fstest.MapFS{}), []string{"WithClient", "socket.io.js"}},
+		{"logger", thinkws.WithLogger(nil), []string{"WithLogger"}},
+		{"origin", thinkws.WithAllowOrigin("http//x"), []string{"WithAllowOrigin", "http//x"}},
+		{"reserved", thinkws.On("connect", noop), []string{"On", `"connect"`}},
+		{"empty event", thinkws.On("", noop), []string{"On", `""`}},
+		{"no action", thinkws.On("e", nil), []string{"On", `"e"`}},
+		{"messages", thinkws.WithMessages(thinkws.Messages{"disconnect": noop}), []string{`"disconnect"`}},
+		{"twice", thinkws.Namespace("/", thinkws.On("e", noop), thinkws.On("e", noop)), []string{"On", `"e"`}},
+		{"any", thinkws.OnAny(nil), []string{"OnAny"}},
+		{"authorize", thinkws.Authorize(nil), []string{"Authorize"}},
+		{"nested", thinkws.Namespace("/a", thinkws.Namespace("/b")), []string{"Namespace"}},
+		{"nested in main", thinkws.Namespace("/", thinkws.Namespace("/b")), []string{"Namespace"}},
+		{"option inside", thinkws.Namespace("/a", thinkws.WithEIO3(false)), []string{"WithEIO3", "Namespace"}},
+		{"option inside main", thinkws.Namespace("/", thinkws.WithEIO3(false)), []string{"WithEIO3", "Namespace"}},
+		{"origin inside", thinkws.Namespace("/a", thinkws.WithRequireOrigin()), []string{"WithRequireOrigin"}},
+		{"comma", thinkws.Namespace("/a,b"), []string{"Namespace", `"/a,b"`}},
+		{"pattern", thinkws.Namespace("/[*"), []string{"Namespace", `"/[*"`}},
+		{"match", thinkws.NamespaceFunc(nil), []string{"NamespaceFunc"}},
+		{"match holds bad", thinkws.NamespaceFunc(match, thinkws.On("connect", noop)), []string{`"connect"`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h, err := thinkws.New(tt.option, thinkws.On("fine", noop))
+			require.Error(t, err)
+			assert.Nil(t, h)
+			assert.ErrorContains(t, err, "thinkws: ")
+			for _, want := range tt.want {
+				assert.ErrorContains(t, err, want)
+			}
+		})
+	}
+	_, err := thinkws.New(thinkws.Namespace("/a"), thinkws.Namespace("a"), thinkws.WithPath("x"))
+	assert.ErrorContains(t, err, `"/a" is described twice`)
+	assert.ErrorContains(t, err, "WithPath", "all that is wrong is named at once")
+}

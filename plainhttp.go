@@ -1,0 +1,117 @@
+package thinkws
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Action serves fn over plain HTTP, so that the same action answers an event and a
+// request. The request's body, JSON or nothing, is the action's WsData; the
+// arguments of its Ack are the response: one as it is, several as an array, none,
+// or no Ack, as 204. Broadcast and To reach the clients in "/"; what needs a client
+// (Emit, Join) returns ErrNoClient, and IsWebsocket is false.
+//
+// An error becomes {"error":{"name":…,"message":…}} with status 400, 403, 404, 408 or 500,
+// by the name of the [*Error]; 400 for names of the service's own. Middleware of
+// [Use] given to [New] runs, Authorize does not: who may call is for HTTP middleware to say.
+// The origin of the request is checked as everywhere. The body is bounded by
+// [WithMaxMessage].
+func (h *Handler) Action(fn HandlerFunc) http.Handler {
+	fn = wrap(fn, h.use)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !h.admits(w, r) {
+			return
+		}
+		args, err := readArgs(w, r, h.cfg.maxMessage)
+		if err != nil {
+			writeFailure(w, err)
+			return
+		}
+		var reply *session.Args
+		c := &Context{hub: h.hub, event: r.URL.Path, args: args, request: r}
+		c.reply = func(answer session.Args) { reply = &answer }
+		if err := c.run(fn); err != nil {
+			c.report(err)
+			if reply == nil {
+				writeFailure(w, err)
+				return
+			}
+		}
+		writeReply(w, reply)
+	})
+}
+
+// errTooLarge is answered by 413.
+var errTooLarge = &Error{Name: BadRequest, Message: "the body is too large"}
+
+func readArgs(w http.ResponseWriter, r *http.Request, limit int64) (session.Args, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return session.Args{}, errTooLarge
+		}
+		return session.Args{}, &Error{Name: BadRequest, Message: "the body could not be read", Err: err}
+	}
+	if len(body) == 0 {
+		return session.Args{}, nil
+	}
+	if err := session.CheckJSON(body); err != nil {
+		return session.Args{}, &Error{Name: BadRequest, Message: "the body is not acceptable JSON", Err: err}
+	}
+	return session.Args{Text: body, Count: 1}, nil
+}
+
+func writeReply(w http.ResponseWriter, reply *session.Args) {
+	if reply == nil || reply.Count == 0 {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	body := reply.JSON()
+	if reply.Count > 1 {
+		body = append(append([]byte{'['}, body...), ']')
+	}
+	writeJSON(w, http.StatusOK, body)
+}
+
+func writeFailure(w http.ResponseWriter, err error) {
+	f := failureOf(err)
+	status := http.StatusBadRequest
+	switch {
+	case errors.Is(err, errTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	case f.Name == Forbidden:
+		status = http.StatusForbidden
+	case f.Name == NotFound:
+		status = http.StatusNotFound
+	case f.Name == Timeout:
+		status = http.StatusRequestTimeout
+	case f.Name == Internal:
+		status = http.StatusInternalServerError
+	}
+	writeJSON(w, status, failureJSON(f))
+}
+
+func failureJSON(f *session.Failure) []byte {
+	type wire struct {
+		Name    string          `json:"name"`
+		Message string          `json:"message"`
+		Data    json.RawMessage `json:"data,omitempty"`
+	}
+	body, err := json.Marshal(map[string]wire{"error": {f.Name, f.Message, f.Data}})
+	if err != nil { // Data was marshaled before: this cannot be
+		return []byte(`{"error":{"name":"Internal","message":"internal error"}}`)
+	}
+	return body
+}
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone; nobody is left to tell
+}

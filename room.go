@@ -1,0 +1,236 @@
+package thinkws
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// space is a namespace and who is in it.
+type space struct {
+	hub     *Hub
+	name    string
+	table   *table
+	lastAck atomic.Uint64 // the next id for a question to clients
+	dynamic bool          // goes with its last client
+	users   int           // clients in it or about to enter; protected by hub.mu
+
+	mu      sync.RWMutex // protects what follows, and slot and rooms of each Socket
+	sockets map[string]*Socket
+	all     []*Socket
+	rooms   map[string]*room
+}
+
+// room is a set of sockets. Its space's mu protects it.
+type room struct {
+	name    string
+	members []*Socket // dense, so that a broadcast runs through memory in order
+}
+
+func newSpace(h *Hub, name string, t *table, dynamic bool) *space {
+	return &space{hub: h, name: name, table: t, dynamic: dynamic, sockets: map[string]*Socket{}, rooms: map[string]*room{}}
+}
+
+// add lets s in and tells the client so, in one step: what is broadcast before does
+// not reach it, everything after does. It is false if the client has left meanwhile.
+func (sp *space) add(s *Socket) bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if !s.admitted() {
+		return false
+	}
+	s.slot = len(sp.all)
+	sp.all = append(sp.all, s)
+	sp.sockets[s.id] = s
+	s.conn.Accept()
+	return true
+}
+
+// remove takes s out of the namespace and its rooms, for good: a Join that comes
+// later fails. It is false if that was done before.
+func (sp *space) remove(s *Socket, reason string) bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return false
+	}
+	s.gone, s.reason = true, reason
+	for r := range s.rooms {
+		s.left = append(s.left, r.name)
+		sp.drop(s, r)
+	}
+	if s.inside {
+		sp.dropFromAll(s)
+	}
+	if sp.sockets[s.id] == s { // clients of revision 3 come back under the same id
+		delete(sp.sockets, s.id)
+	}
+	return true
+}
+
+func (sp *space) dropFromAll(s *Socket) {
+	last := len(sp.all) - 1
+	moved := sp.all[last]
+	sp.all[s.slot] = moved
+	moved.slot = s.slot
+	sp.all[last] = nil
+	sp.all = sp.all[:last]
+}
+
+// join puts s into rooms, all or none. It may be called before s has been added.
+func (sp *space) join(s *Socket, names []string) error {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if s.isGone() {
+		return ErrClosed
+	}
+	if len(s.rooms)+len(names) > sp.hub.cfg.maxRooms {
+		fresh := 0
+		for _, name := range names {
+			if !sp.in(s, name) {
+				fresh++
+			}
+		}
+		if len(s.rooms)+fresh > sp.hub.cfg.maxRooms {
+			return fmt.Errorf("%w rooms: the limit is %d", ErrTooMany, sp.hub.cfg.maxRooms)
+		}
+	}
+	for _, name := range names {
+		if !sp.in(s, name) {
+			sp.enter(s, name)
+		}
+	}
+	return nil
+}
+
+func (sp *space) enter(s *Socket, name string) {
+	r := sp.rooms[name]
+	if r == nil {
+		r = &room{name: name}
+		sp.rooms[name] = r
+	}
+	if s.rooms == nil {
+		s.rooms = map[*room]int{}
+	}
+	s.rooms[r] = len(r.members)
+	r.members = append(r.members, s)
+}
+
+func (sp *space) leave(s *Socket, names []string) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for _, name := range names {
+		if r := sp.rooms[name]; r != nil {
+			sp.drop(s, r)
+		}
+	}
+}
+
+// drop takes s out of r by moving the last member into its place.
+func (sp *space) drop(s *Socket, r *room) {
+	at, ok := s.rooms[r]
+	if !ok {
+		return
+	}
+	last := len(r.members) - 1
+	moved := r.members[last]
+	r.members[at] = moved
+	moved.rooms[r] = at
+	r.members[last] = nil
+	r.members = r.members[:last]
+	delete(s.rooms, r)
+	if last == 0 {
+		delete(sp.rooms, r.name)
+	}
+}
+
+// in says whether s is in the room, or the room is its own id.
+func (sp *space) in(s *Socket, name string) bool {
+	if name == s.id {
+		return true
+	}
+	r := sp.rooms[name]
+	if r == nil {
+		return false
+	}
+	_, ok := s.rooms[r]
+	return ok
+}
+
+func (sp *space) roomsOf(s *Socket) []string {
+	sp.mu.RLock()
+	defer sp.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return slices.Clone(s.left)
+	}
+	names := make([]string, 0, len(s.rooms))
+	for r := range s.rooms {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// collect appends to found the sockets that are in any of rooms, or all if rooms is
+// empty, and in none of except.
+func (sp *space) collect(found []*Socket, rooms, except []string) []*Socket {
+	sp.mu.RLock()
+	defer sp.mu.RUnlock()
+	switch len(rooms) {
+	case 0:
+		found = append(found, sp.all...)
+	case 1:
+		found = sp.appendRoom(found, rooms[0])
+	default:
+		for _, name := range rooms {
+			found = sp.appendRoom(found, name)
+		}
+		found = distinct(found)
+	}
+	if len(except) == 0 {
+		return found
+	}
+	return slices.DeleteFunc(found, func(s *Socket) bool {
+		return slices.ContainsFunc(except, func(name string) bool { return sp.in(s, name) })
+	})
+}
+
+func (sp *space) appendRoom(found []*Socket, name string) []*Socket {
+	if s := sp.sockets[name]; s != nil {
+		found = append(found, s)
+	}
+	if r := sp.rooms[name]; r != nil {
+		found = append(found, r.members...)
+	}
+	return found
+}
+
+func distinct(sockets []*Socket) []*Socket {
+	seen := make(map[*Socket]struct{}, len(sockets))
+	return slices.DeleteFunc(sockets, func(s *Socket) bool {
+		_, twice := seen[s]
+		seen[s] = struct{}{}
+		return twice
+	})
+}
+
+// broadcast sends m to sockets. What a single client did not get is reported where it
+// happens: a slow client is disconnected, one that has left has its action "close". What
+// cannot be said in the protocol of some clients is logged once.
+func (sp *space) broadcast(m *session.Message, sockets []*Socket) {
+	var failed error
+	for _, s := range sockets {
+		if err := s.conn.Send(m); err != nil && !sp.hub.stats.undelivered(err) {
+			failed = err
+		}
+	}
+	if failed != nil {
+		sp.hub.log().Error("event not sent to some clients", "event", m.Name, "namespace", sp.name, "error", failed)
+	}
+}

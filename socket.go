@@ -1,0 +1,206 @@
+package thinkws
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Socket is a client in one namespace. A client that has entered several is one
+// Socket in each. All methods are safe for concurrent use, and none of them waits
+// for the network but EmitAck.
+//
+// Its actions run one after another on a goroutine that lives only while there is
+// an event to act on.
+type Socket struct {
+	id      string
+	space   *space
+	conn    session.Conn
+	request *http.Request
+	auth    json.RawMessage
+	queue   serial.Queue[job]
+	busy    atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
+
+	slot  int           // place in space.all; protected by space.mu
+	rooms map[*room]int // place in each room; protected by space.mu
+
+	mu     sync.Mutex // protects what follows
+	gone   bool       // left, or refused
+	inside bool       // it was let in
+	reason string
+	ctx    context.Context // made when first asked for
+	cancel context.CancelCauseFunc
+	store  map[any]any
+	awaits map[uint64]*collector // answers that the client owes us, by id
+	slots  chan struct{}         // one for each Concurrent action that runs
+	left   []string              // the rooms it was in, once it has left
+}
+
+// job is what a socket's queue holds: an event, or a step of the socket's life.
+type job struct {
+	event *session.Message
+	step  func(*Socket)
+}
+
+// ID returns the public id of the socket, 20 or more characters. It is also the
+// name of a room that only this socket is in.
+func (s *Socket) ID() string { return s.id }
+
+// Namespace returns the name of the namespace, "/" for the main one.
+func (s *Socket) Namespace() string { return s.space.name }
+
+// Request returns the handshake: headers, cookies, query, remote address, and what
+// HTTP middleware put into its context, chi's URL parameters included. It has no
+// body, its context does not end, and it must not be changed.
+func (s *Socket) Request() *http.Request { return s.request }
+
+// Auth returns what the client sent along to enter the namespace, a JSON object;
+// nil if it sent nothing, as plain WebSockets always do.
+func (s *Socket) Auth() json.RawMessage { return s.auth }
+
+// Transport returns what carries the client now: "polling" or "websocket".
+func (s *Socket) Transport() string { return s.conn.Transport() }
+
+// Rooms returns the rooms the socket is in, its own id first, the others in no
+// particular order. After it has left: the rooms it was in.
+func (s *Socket) Rooms() []string { return append([]string{s.id}, s.space.roomsOf(s)...) }
+
+// Emit sends an event to this client. It returns ErrReserved, ErrClosed or
+// ErrSlow, or the error of an argument that JSON cannot hold; in each case nothing is
+// sent. A nil error means that the event is on its way in order, not that it arrived.
+//
+// Arguments may be anything that encoding/json takes; a []byte, also inside of other
+// values, travels as binary, a json.RawMessage as it is.
+func (s *Socket) Emit(event string, args ...any) error {
+	m, err := s.space.hub.event(s.space.name, event, args)
+	if err != nil {
+		return err
+	}
+	return s.send(m)
+}
+
+// send is conn.Send, counted.
+func (s *Socket) send(m *session.Message) error {
+	err := s.conn.Send(m)
+	if err != nil {
+		s.space.hub.stats.undelivered(err)
+	}
+	return err
+}
+
+// EmitAck sends an event and waits for the client's answer, until ctx is done
+// (a [NoAckError] with the context's error) or the client leaves (ErrClosed). An
+// action may wait for its own client: answers do not queue behind events.
+func (s *Socket) EmitAck(ctx context.Context, event string, args ...any) (*Answer, error) {
+	m, err := s.space.hub.event(s.space.name, event, args)
+	if err != nil {
+		return nil, err
+	}
+	answers, err := s.space.ask(ctx, m, []*Socket{s})
+	if err != nil {
+		return nil, err
+	}
+	if f := answers[0].failure; f != nil {
+		return nil, errorOf(f)
+	}
+	return &answers[0], nil
+}
+
+// Join puts the socket into rooms. It returns ErrTooMany past the limit of
+// [WithMaxRooms], having joined none of them, and ErrClosed after the client has left.
+func (s *Socket) Join(rooms ...string) error { return s.space.join(s, rooms) }
+
+// Leave takes the socket out of rooms. It stays in the room of its own id.
+func (s *Socket) Leave(rooms ...string) { s.space.leave(s, rooms) }
+
+// Disconnect ends the client's stay in this namespace. The client is told so, after
+// everything that was sent before, and does not reconnect by itself.
+func (s *Socket) Disconnect() { s.conn.Leave(session.ReasonServerDisconnect) }
+
+// Close ends the client's whole connection, in every namespace, likewise.
+func (s *Socket) Close() { s.conn.Close(session.ReasonServerDisconnect) }
+
+// Get returns what Set has stored under key, nil if nothing.
+func (s *Socket) Get(key any) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.store[key]
+}
+
+// Set stores a value for as long as the socket lives. Keys are compared with ==;
+// a type of your own keeps them apart from those of other packages.
+func (s *Socket) Set(key, value any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.store == nil {
+		s.store = map[any]any{}
+	}
+	s.store[key] = value
+}
+
+// Context returns a context that carries the values of the handshake request and is
+// cancelled, with ErrClosed as its cause, when the client leaves.
+func (s *Socket) Context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil {
+		s.ctx, s.cancel = context.WithCancelCause(s.request.Context())
+		if s.gone {
+			s.cancel(ErrClosed)
+		}
+	}
+	return s.ctx
+}
+
+// release lets go of everybody who waits for the client.
+func (s *Socket) release() {
+	s.mu.Lock()
+	if s.cancel != nil {
+		s.cancel(ErrClosed)
+	}
+	awaits := s.awaits
+	s.awaits = nil
+	s.mu.Unlock()
+	for _, c := range awaits {
+		c.lost(s)
+	}
+}
+
+func (s *Socket) isGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
+}
+
+// work runs one job of the queue. Only the queue's goroutine is in here.
+func (s *Socket) work(jobs []job) {
+	for _, j := range jobs {
+		s.busy.Store(s.space.hub.clock())
+		if j.step != nil {
+			j.step(s)
+		} else {
+			s.dispatch(j.event)
+		}
+		s.busy.Store(0)
+	}
+}
+
+// entered says whether the client was let in.
+func (s *Socket) entered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inside
+}
+
+// admitted marks the client as let in; false if it has left meanwhile.
+func (s *Socket) admitted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inside = !s.gone
+	return s.inside
+}

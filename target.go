@@ -1,0 +1,150 @@
+package thinkws
+
+import (
+	"context"
+	"slices"
+)
+
+// Target is a choice of clients: those in any of its rooms (without rooms, all of
+// its namespace) but in none of the rooms excepted. It is an immutable value: each
+// method that narrows it returns a copy, so a Target may be kept and shared. Who is
+// meant is looked up when something is sent.
+type Target struct {
+	hub       *Hub
+	namespace string
+	rooms     []string
+	except    []string
+	local     bool
+	volatile  bool
+}
+
+// To adds rooms, to the effect that a client in any of them is meant, once.
+func (t Target) To(rooms ...string) Target {
+	t.rooms = slices.Concat(t.rooms, rooms)
+	return t
+}
+
+// Except leaves out the clients that are in any of rooms. A socket's id is the name
+// of a room too.
+func (t Target) Except(rooms ...string) Target {
+	t.except = slices.Concat(t.except, rooms)
+	return t
+}
+
+// Local keeps to the clients of this node. As long as there is one node, as now, it
+// changes nothing.
+func (t Target) Local() Target {
+	t.local = true
+	return t
+}
+
+// Volatile marks what is sent as dispensable: a client that cannot take it at this
+// moment does not get it, as with positions in a game. [Stats] counts the drops.
+func (t Target) Volatile() Target {
+	t.volatile = true
+	return t
+}
+
+// Emit sends an event to all clients of the target. The error is ErrReserved or
+// that of an argument that JSON cannot hold, and nothing has been sent then.
+// Otherwise it is nil: each client gets the event in order with everything else,
+// unless it leaves or is too slow to take it, which its action "close" tells.
+//
+// The arguments are marshaled once, and encoded once for each kind of client,
+// however many there are. See [Socket.Emit] for what they may be.
+func (t Target) Emit(event string, args ...any) error {
+	m, err := t.hub.event(t.namespace, event, args)
+	if err != nil {
+		return err
+	}
+	m.Volatile = t.volatile
+	t.each(func(sp *space, sockets []*Socket) { sp.broadcast(m, sockets) })
+	return nil
+}
+
+// EmitAck sends an event that asks for an answer and waits until every client has
+// answered or ctx is done. It returns the answers that came, in the order they came;
+// if some are missing also a [NoAckError] that says whose. Give ctx a deadline: clients need not answer.
+func (t Target) EmitAck(ctx context.Context, event string, args ...any) (answers []Answer, err error) {
+	m, err := t.hub.event(t.namespace, event, args)
+	if err != nil {
+		return nil, err
+	}
+	t.each(func(sp *space, sockets []*Socket) { answers, err = sp.ask(ctx, m, sockets) })
+	return answers, err
+}
+
+// Member is a client of a [Target] as [Target.Sockets] lists it.
+type Member struct {
+	ID         string   // of its socket; Hub.To(ID) reaches it
+	Namespace  string   // with its leading slash
+	Rooms      []string // its own id first
+	Transport  string   // "polling" or "websocket"
+	RemoteAddr string   // of the handshake, as net/http gives it
+}
+
+// Sockets lists the clients of the target. ctx bounds how long other nodes may take
+// to answer; with one node, as now, the list is made at once.
+func (t Target) Sockets(ctx context.Context) ([]Member, error) {
+	var members []Member
+	t.each(func(_ *space, sockets []*Socket) {
+		for _, s := range sockets {
+			members = append(members, Member{ID: s.id, Namespace: t.namespace, Rooms: s.Rooms(),
+				Transport: s.Transport(), RemoteAddr: s.request.RemoteAddr})
+		}
+	})
+	return members, ctx.Err()
+}
+
+// Join puts all clients of the target into rooms. It returns ErrTooMany if that was
+// too many for one of them; the others are in.
+func (t Target) Join(rooms ...string) error {
+	var failed error
+	t.each(func(sp *space, sockets []*Socket) {
+		for _, s := range sockets {
+			if err := sp.join(s, rooms); err != nil && failed == nil && !s.isGone() {
+				failed = err
+			}
+		}
+	})
+	return failed
+}
+
+// Leave takes all clients of the target out of rooms.
+func (t Target) Leave(rooms ...string) {
+	t.eachSocket(func(s *Socket) { s.Leave(rooms...) })
+}
+
+// Disconnect ends the stay of all clients of the target in the namespace; see [Socket.Disconnect].
+func (t Target) Disconnect() { t.eachSocket((*Socket).Disconnect) }
+
+// Close ends the whole connection of all clients of the target; see [Socket.Close].
+func (t Target) Close() { t.eachSocket((*Socket).Close) }
+
+func (t Target) eachSocket(do func(*Socket)) {
+	t.each(func(_ *space, sockets []*Socket) {
+		for _, s := range sockets {
+			do(s)
+		}
+	})
+}
+
+// found keeps the slices that targets are collected into.
+type found struct{ sockets []*Socket }
+
+// each calls do with the clients of the target, outside of any lock. The slice is
+// only lent.
+func (t Target) each(do func(*space, []*Socket)) {
+	sp := t.hub.lookup(t.namespace)
+	if sp == nil {
+		return
+	}
+	f, _ := t.hub.found.Get().(*found)
+	if f == nil {
+		f = &found{}
+	}
+	f.sockets = sp.collect(f.sockets[:0], t.rooms, t.except)
+	do(sp, f.sockets)
+	clear(f.sockets)
+	t.hub.found.Put(f)
+}
