@@ -83,7 +83,7 @@ func (c *collector) settle(s *Socket, keep func()) {
 func (c *collector) result(ctx context.Context) ([]Answer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	missing, cause := c.lostIDs, error(ErrClosed)
+	missing, cause := c.lostIDs, ErrClosed
 	for s := range c.waiting {
 		missing, cause = append(missing, s.id), ctx.Err()
 	}

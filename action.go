@@ -52,7 +52,8 @@ func bound[T any](c *Context) (data T, err error) {
 	if c.args.Count == 0 {
 		return data, nil
 	}
-	return data, c.Arg(0, &data)
+	err = c.Arg(0, &data)
+	return data, err
 }
 
 // Concurrent lets an action run beside the client's other events, in place of

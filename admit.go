@@ -1,6 +1,7 @@
 package thinkws
 
 import (
+	"errors"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/serial"
@@ -45,7 +46,7 @@ func (r *receiver) Receive(m *session.Message) error {
 		return nil
 	}
 	s.warnIfStuck()
-	if err := s.queue.Push(m.Size(), job{event: m}); err == serial.ErrFull {
+	if err := s.queue.Push(m.Size(), job{event: m}); errors.Is(err, serial.ErrFull) {
 		s.log().Warn("receive queue full, client disconnected", "event", m.Name)
 		return session.ErrOverrun
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,10 +15,8 @@ func (e *argsEncoder) mayHoldBinary(t reflect.Type, above []reflect.Type) bool {
 	if known, ok := e.types.Load(t); ok {
 		return known.(bool)
 	}
-	for _, outer := range above {
-		if outer == t {
-			return false // a recursive type: the other branches decide
-		}
+	if slices.Contains(above, t) {
+		return false // a recursive type: the other branches decide
 	}
 	may := e.examine(t, append(above, t))
 	if len(above) == 0 {
@@ -38,8 +37,8 @@ func (e *argsEncoder) examine(t reflect.Type, above []reflect.Type) bool {
 	case reflect.Pointer, reflect.Array, reflect.Map:
 		return e.mayHoldBinary(t.Elem(), above)
 	case reflect.Struct:
-		for i := range t.NumField() {
-			if f := t.Field(i); encoded(f) && e.mayHoldBinary(f.Type, above) {
+		for f := range t.Fields() {
+			if f := f; encoded(f) && e.mayHoldBinary(f.Type, above) {
 				return true
 			}
 		}

@@ -139,7 +139,7 @@ func (c *Context) finish(err error) {
 		return
 	}
 	c.report(err)
-	if _, ok := err.(*panicError); !ok {
+	if _, panicked := errors.AsType[*panicError](err); !panicked {
 		c.fail(failureOf(err))
 	}
 }
@@ -162,7 +162,7 @@ func (c *Context) report(err error) {
 		return
 	}
 	attrs := []any{"event", c.event, "error", err}
-	if p, ok := err.(*panicError); ok {
+	if p, ok := errors.AsType[*panicError](err); ok {
 		attrs = append(attrs, "stack", string(p.stack))
 	}
 	if c.socket == nil {

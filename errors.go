@@ -130,7 +130,7 @@ type Reason string
 // Why a client has left.
 const (
 	ReasonTransportClose   Reason = session.ReasonTransportClose   // the client closed the connection, or it was lost
-	ReasonTransportError   Reason = session.ReasonTransportError   // the connection broke
+	ReasonTransportError   Reason = session.ReasonTransportError   // a poll was broken off, or the transport misused
 	ReasonPingTimeout      Reason = session.ReasonPingTimeout      // no heartbeat in time
 	ReasonParseError       Reason = session.ReasonParseError       // the client sent what is not of the protocol
 	ReasonServerShutdown   Reason = session.ReasonServerShutdown   // Handler.Shutdown

@@ -2,6 +2,7 @@ package thinkws
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -221,12 +222,12 @@ type counters struct {
 // undelivered counts a message that one client did not get; it is false if err is
 // none of the ordinary reasons.
 func (c *counters) undelivered(err error) bool {
-	switch err {
-	case session.ErrDropped:
+	switch {
+	case errors.Is(err, session.ErrDropped):
 		c.dropped.Add(1)
-	case session.ErrSlow:
+	case errors.Is(err, session.ErrSlow):
 		c.slow.Add(1)
-	case session.ErrClosed:
+	case errors.Is(err, session.ErrClosed):
 	default:
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -186,8 +187,8 @@ func (b *builder) namespace(s *spec, options []Option) error {
 func (s *spec) table(general *spec) *table {
 	use, authorize := general.use, general.authorize
 	if s != general {
-		use = append(use[:len(use):len(use)], s.use...)
-		authorize = append(authorize[:len(authorize):len(authorize)], s.authorize...)
+		use = append(slices.Clip(use), s.use...)
+		authorize = append(slices.Clip(authorize), s.authorize...)
 	}
 	t := &table{actions: make(map[string]HandlerFunc, len(s.actions)), authorize: authorize}
 	for event, fn := range s.actions {
@@ -208,8 +209,8 @@ func (s *spec) table(general *spec) *table {
 
 // wrap puts middleware around fn, the first outermost.
 func wrap(fn HandlerFunc, middleware []func(HandlerFunc) HandlerFunc) HandlerFunc {
-	for i := len(middleware) - 1; i >= 0; i-- {
-		fn = middleware[i](fn)
+	for _, m := range slices.Backward(middleware) {
+		fn = m(fn)
 	}
 	return fn
 }

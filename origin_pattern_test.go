@@ -165,13 +165,13 @@ func TestOriginPatterns(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p := originPolicy(t, tt.patterns...)
-			for _, origin := range strings.Fields(tt.allow) {
+			for origin := range strings.FieldsSeq(tt.allow) {
 				v := p.Judge(requestFrom(origin))
 				assert.True(t, v.Allowed, "%q refused: %s", origin, v.Reason)
 				assert.Equal(t, origin, v.Origin)
 				assert.Empty(t, v.Reason)
 			}
-			for _, origin := range strings.Fields(tt.refuse) {
+			for origin := range strings.FieldsSeq(tt.refuse) {
 				v := p.Judge(requestFrom(origin))
 				assert.False(t, v.Allowed, "%q allowed", origin)
 				assert.False(t, v.Malformed, "%q malformed", origin)

@@ -51,8 +51,7 @@ var errTooLarge = &Error{Name: BadRequest, Message: "the body is too large"}
 func readArgs(w http.ResponseWriter, r *http.Request, limit int64) (session.Args, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return session.Args{}, errTooLarge
 		}
 		return session.Args{}, &Error{Name: BadRequest, Message: "the body could not be read", Err: err}

@@ -123,12 +123,13 @@ func (ws *rawWS) read() string {
 		return "gone"
 	}
 	n := int(head[1] & 0x7f)
-	if n == 126 {
+	switch n {
+	case 126:
 		var size [2]byte
 		_, err := io.ReadFull(ws.in, size[:])
 		require.NoError(ws.t, err)
 		n = int(binary.BigEndian.Uint16(size[:]))
-	} else if n == 127 {
+	case 127:
 		var size [8]byte
 		_, err := io.ReadFull(ws.in, size[:])
 		require.NoError(ws.t, err)

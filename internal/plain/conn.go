@@ -229,7 +229,7 @@ func reasonOf(err error) string {
 		return session.ReasonSlow
 	case errors.Is(err, wsconn.ErrProtocol):
 		return session.ReasonParseError
-	default:
-		return session.ReasonTransportError
+	default: // a lost connection is a closed one, as Node has it
+		return session.ReasonTransportClose
 	}
 }

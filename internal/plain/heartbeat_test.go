@@ -63,9 +63,9 @@ func TestHeartbeatWithALongTimeout(t *testing.T) {
 	runWith(t, cfg, func(t *testing.T, s *plain.Server, h *hub) {
 		c := dial(t, s)
 		start := time.Now()
-		for _, at := range []time.Duration{5, 25, 45} {
+		for _, at := range []time.Duration{5 * time.Second, 25 * time.Second, 45 * time.Second} {
 			require.Equal(t, frame{pingFrame, ""}, <-c.frames)
-			assert.Equal(t, at*time.Second, time.Since(start))
+			assert.Equal(t, at, time.Since(start))
 			c.send(t, pongFrame, "")
 		}
 		c.Close()

@@ -234,7 +234,7 @@ func TestReasons(t *testing.T) {
 			_, err := c.Write([]byte{textFrame, 0x85, 0, 0})
 			require.NoError(t, err)
 			c.Close()
-		}, session.ReasonTransportError},
+		}, session.ReasonTransportClose},
 		"too big": {func(t *testing.T, c *client, _ session.Conn) {
 			c.text(t, strings.Repeat("x", 64<<10+1))
 			f := <-c.frames

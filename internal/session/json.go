@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 )
 
 // Bounds of the JSON that clients send. encoding/json stops at a depth of 10,000;
@@ -38,7 +39,7 @@ func ParseArray(text []byte) (Args, error) {
 	for end := valueEnd(inner, 0); end < len(inner); end = valueEnd(inner, end+1) {
 		count++
 	}
-	return Args{Text: inner[:len(inner):len(inner)], Count: count}, nil
+	return Args{Text: slices.Clip(inner), Count: count}, nil
 }
 
 // CheckJSON checks that text is one JSON value, not nested too deep and without

@@ -5,6 +5,7 @@ import "sync"
 // Kind tells what a Message is.
 type Kind uint8
 
+// The kinds of messages.
 const (
 	Event  Kind = iota // a named event
 	Answer             // the answer to an event that asked for one: an ack

@@ -114,7 +114,7 @@ func Verdict(err error) (code int, reason string) {
 // Why a client has left, in the words of Socket.IO.
 const (
 	ReasonTransportClose   = "transport close"             // the connection was closed by the client or lost
-	ReasonTransportError   = "transport error"             // it broke in the middle of a frame or a request
+	ReasonTransportError   = "transport error"             // a poll was broken off, or the transport misused
 	ReasonPingTimeout      = "ping timeout"                // no heartbeat came in time
 	ReasonParseError       = "parse error"                 // what came is not of the protocol
 	ReasonServerShutdown   = "server shutting down"        // Shutdown

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 
@@ -122,9 +123,9 @@ func (h *fakeHub) last(t *testing.T, namespace string) *guest {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i := len(h.guests) - 1; i >= 0; i-- {
-		if h.guests[i].peer.Namespace == namespace {
-			return h.guests[i]
+	for _, v := range slices.Backward(h.guests) {
+		if v.peer.Namespace == namespace {
+			return v
 		}
 	}
 	require.Fail(t, "nobody asked for "+namespace)

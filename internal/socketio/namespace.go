@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"sync/atomic"
 
@@ -74,9 +75,7 @@ func (n *namespace) peer(p *packet) session.Peer {
 	query, _ := url.ParseQuery(string(p.query)) // what cannot be read is left out
 	peer.Auth = firstValues(query)
 	merged := peer.Request.URL.Query()
-	for key, values := range query {
-		merged[key] = values
-	}
+	maps.Copy(merged, query)
 	u := *peer.Request.URL
 	u.RawQuery = merged.Encode()
 	peer.Request = peer.Request.WithContext(peer.Request.Context())

@@ -87,7 +87,7 @@ func (g grammar) decode(text []byte) (packet, error) {
 	if text, err = p.readID(text); err != nil {
 		return packet{}, err
 	}
-	if err = p.readPayload(text); err != nil {
+	if err := p.readPayload(text); err != nil {
 		return packet{}, err
 	}
 	return p, nil

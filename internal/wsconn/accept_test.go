@@ -144,7 +144,7 @@ func TestWithAClient(t *testing.T) {
 		kind, got, err := ws.Read(ctx)
 		require.NoError(t, err)
 		assert.Equal(t, websocket.MessageText, kind)
-		assert.True(t, sent == string(got), "%d bytes", n)
+		assert.Equal(t, sent, string(got), "%d bytes", n)
 	}
 	pinged := make(chan error, 1)
 	go func() { pinged <- ws.Ping(ctx) }()

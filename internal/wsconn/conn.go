@@ -154,7 +154,7 @@ func (c *Conn) has(step uint32) bool { return c.state.Load()&step != 0 }
 // where the connection can be closed by halves.
 func (c *Conn) closeWrite() {
 	if half, ok := c.in.Conn.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite() // failing, it leaves what the deadline ends anyway
+		_ = half.CloseWrite() // failing, it leaves what the deadline ends anyway
 	}
 }
 

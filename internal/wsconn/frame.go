@@ -82,10 +82,10 @@ func (b *boundary) advance(p []byte) {
 // header takes the next byte of a header.
 func (b *boundary) header(c byte) {
 	b.seen++
-	switch {
-	case b.seen == 1:
+	switch b.seen {
+	case 1:
 		return
-	case b.seen == 2:
+	case 2:
 		b.second(c)
 	default:
 		if b.missing > b.mask {

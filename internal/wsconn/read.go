@@ -76,7 +76,7 @@ func readAll(r io.Reader) ([]byte, error) {
 	chunk := chunks.Get().(*[chunkSize]byte)
 	defer chunks.Put(chunk)
 	n, err := io.ReadFull(r, chunk[:])
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return bytes.Clone(chunk[:n:n]), nil
 	}
 	if err != nil {

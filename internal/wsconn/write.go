@@ -52,7 +52,7 @@ func (c *Conn) finish(frame []byte) {
 func (c *Conn) control(frame []byte) {
 	switch {
 	case !isClose(frame):
-		c.push(frame) // refused: the connection is on its way out, and says so itself
+		_ = c.push(frame) // refused: the connection is on its way out, and says so itself
 	case !validClose(frame):
 		c.Close(session.CloseInvalidText, "reason is not UTF-8")
 	default:
