@@ -38,7 +38,7 @@ func (e *argsEncoder) examine(t reflect.Type, above []reflect.Type) bool {
 		return e.mayHoldBinary(t.Elem(), above)
 	case reflect.Struct:
 		for f := range t.Fields() {
-			if f := f; encoded(f) && e.mayHoldBinary(f.Type, above) {
+			if encoded(f) && e.mayHoldBinary(f.Type, above) {
 				return true
 			}
 		}

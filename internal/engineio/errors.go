@@ -95,6 +95,7 @@ var (
 	errDirection = errors.New("engineio: heartbeat in the wrong direction")
 	errUpgrade   = errors.New("engineio: unexpected packet before the upgrade")
 	errLate      = errors.New("engineio: sent by polling after the upgrade")
+	errEnded     = errors.New("engineio: session has ended")
 )
 
 // verdict tells how a session ends on which err happened: the close code and the reason.

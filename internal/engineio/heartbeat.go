@@ -67,7 +67,7 @@ func (s *Session) gotPing() error {
 		s.startHeartbeat()
 	}
 	s.mu.Unlock()
-	s.Send([]session.Frame{framePong}, false) // failing, it has ended the session itself
+	_ = s.Send([]session.Frame{framePong}, false) // failing, it has ended the session itself
 	return nil
 }
 

@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"encoding/base64"
+	"slices"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -95,5 +96,5 @@ func newPacket(typ packetType, binary bool, data []byte) (packet, error) {
 	if (typ == typePing || typ == typePong) && len(data) > maxHeartbeat {
 		return packet{}, errHeartbeat
 	}
-	return packet{typ: typ, binary: binary, data: data[:len(data):len(data)]}, nil
+	return packet{typ: typ, binary: binary, data: slices.Clip(data)}, nil
 }

@@ -53,8 +53,9 @@ func (s *Session) leavePost() {
 
 func (s *Session) readPost(w http.ResponseWriter, r *http.Request, rc *http.ResponseController) {
 	body, status := s.readBody(w, r, rc)
+	s.leaveBody()
 	switch {
-	case s.leaveBody(): // what has been read is nobody's any more
+	case s.tornDown(): // what has been read is nobody's any more
 		refuseBody(w, http.StatusBadRequest)
 	case status != 0:
 		s.server.logRefusal(r, http.StatusText(status))
@@ -73,12 +74,16 @@ func (s *Session) interruptPost() {
 	}
 }
 
-// leaveBody says that the body has been read, and tells whether the session has been
-// torn down meanwhile. A client that was sent away in due form is not troubled with that.
-func (s *Session) leaveBody() (tornDown bool) {
+func (s *Session) leaveBody() {
+	s.mu.Lock()
+	s.cutPost = nil
+	s.mu.Unlock()
+}
+
+// tornDown says whether the session has ended other than in due form.
+func (s *Session) tornDown() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cutPost = nil
 	return s.state == stateClosed && !s.ending.graceful
 }
 
@@ -92,7 +97,11 @@ func (s *Session) deliver(body []byte, binary bool) error {
 		return errLate
 	}
 	for _, p := range packets {
-		if err := s.handle(p); err != nil {
+		err := s.handle(p)
+		if errors.Is(err, errEnded) && !s.tornDown() {
+			return nil // sent away in due form: what it sent meanwhile is ignored
+		}
+		if err != nil {
 			return err
 		}
 		if p.typ == typeClose {

@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -135,16 +136,19 @@ func (s *Session) receive(p packet) error {
 	s.inbox.Lock()
 	defer s.inbox.Unlock()
 	err := s.handle(p)
+	if errors.Is(err, errEnded) {
+		return nil // the connection is on its way out already
+	}
 	if err != nil {
 		s.fail(err)
 	}
 	return err
 }
 
-// handle does what a packet asks for. It takes s.inbox as held.
+// handle does what a packet asks for, or returns errEnded. It takes s.inbox as held.
 func (s *Session) handle(p packet) error {
 	if s.reported || !s.isOpen() {
-		return nil
+		return errEnded
 	}
 	switch p.typ {
 	case typeMessage:
@@ -175,8 +179,8 @@ type ending struct {
 }
 
 // Close ends the session after what has been sent before has gone out. A client
-// between two polls has 30 s to fetch it. Close returns at once, and Closed of the
-// Receiver follows on another goroutine.
+// between two polls has 30 s to fetch that, and as long again to fetch the close
+// packet. Close returns at once, and Closed of the Receiver follows on another goroutine.
 func (s *Session) Close(reason string) {
 	s.end(ending{reason: reason, graceful: true, last: frameClose})
 }

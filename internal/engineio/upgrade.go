@@ -104,40 +104,19 @@ func (l *link) confirm() error {
 	return nil
 }
 
-// takeOver makes the WebSocket the session's transport. What waited to be polled
-// goes out on it, before anything that is sent from now on.
+// takeOver makes the WebSocket the session's transport, and answers the GET that
+// waits, if there still is one.
 func (l *link) takeOver() error {
 	s := l.session
 	s.mu.Lock()
-	if s.probe != l || s.state != stateOpen {
+	if s.probe != l { // too late: whoever has dropped it closes the connection
 		s.mu.Unlock()
-		return errUpgrade
+		return nil
 	}
 	s.dropProbe(l)
 	s.onWebSocket, l.probing = true, false
 	s.wake()
-	s.flush(l.conn)
-	s.conn = l.conn
-	ended, code := s.state != stateOpen, s.ending.code
 	s.mu.Unlock()
-	if ended {
-		l.conn.Close(code, "")
-	}
+	s.adopt(l.conn)
 	return nil
 }
-
-// flush hands what waits to conn. It takes s.mu as held, and releases it in between:
-// what is sent meanwhile waits behind the rest and is handed over in its turn.
-func (s *Session) flush(conn *wsconn.Conn) {
-	for len(s.queue) > 0 {
-		frames := s.discard()
-		s.mu.Unlock()
-		err := conn.Force(frames...)
-		s.mu.Lock()
-		if err != nil { // the connection is gone, and with it soon the session
-			return
-		}
-	}
-}
-
-var _ wsconn.Handler = (*link)(nil)

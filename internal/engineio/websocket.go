@@ -24,11 +24,39 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q query) 
 			conn.CloseNow()
 		}
 	}()
-	one.onWebSocket, one.conn = true, conn
-	conn.Force(one.openFrame([]string{})) // fails on a closed connection only, and Serve tells
+	one.onWebSocket = true
+	one.push(one.openFrame([]string{})) // waits until the session is known by its id
 	one.start()
+	one.adopt(conn)
 	conn.Serve(&link{session: one, conn: conn})
 	served = true
+}
+
+// adopt makes conn what carries the session. What waits goes out on it, before
+// anything that is sent from now on.
+func (s *Session) adopt(conn *wsconn.Conn) {
+	s.mu.Lock()
+	s.flush(conn)
+	s.conn = conn
+	ended, code := s.state != stateOpen, s.ending.code
+	s.mu.Unlock()
+	if ended {
+		conn.Close(code, "")
+	}
+}
+
+// flush hands what waits to conn. It takes s.mu as held, and releases it in between:
+// what is sent meanwhile waits behind the rest and is handed over in its turn.
+func (s *Session) flush(conn *wsconn.Conn) {
+	for len(s.queue) > 0 {
+		frames := s.discard()
+		s.mu.Unlock()
+		err := conn.Force(frames...)
+		s.mu.Lock()
+		if err != nil { // the connection is gone, and with it soon the session
+			return
+		}
+	}
 }
 
 // link ties a WebSocket to its session, as the wsconn.Handler of the connection.

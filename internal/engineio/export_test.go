@@ -1,0 +1,82 @@
+package engineio
+
+import (
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Bridge to what the external tests look at.
+
+// Packet is a decoded packet as tests compare it.
+type Packet struct {
+	Type   byte
+	Binary bool
+	Data   string
+}
+
+// LingerTimeout is how long a closed session waits for its polling client.
+const LingerTimeout = lingerTimeout
+
+// MaxPackets is how many packets a payload may have.
+const MaxPackets = maxPackets
+
+// GuardMisses is how many unknown session ids are answered as usual.
+const GuardMisses = guardMisses
+
+// Encode joins the packets of a poll.
+func (v Variant) Encode(frames ...session.Frame) (string, bool) {
+	payload, binary := v.encode(frames)
+	return string(payload), binary
+}
+
+// Decode splits the body of a POST.
+func (v Variant) Decode(payload string, binary bool) ([]Packet, error) {
+	packets, err := v.decode([]byte(payload), binary)
+	var out []Packet
+	for _, p := range packets {
+		out = append(out, bridge(p))
+	}
+	return out, err
+}
+
+// Packet decodes a WebSocket message.
+func (v Variant) Packet(data string, binary bool) (Packet, error) {
+	p, err := v.packet([]byte(data), binary)
+	return bridge(p), err
+}
+
+func bridge(p packet) Packet { return Packet{byte(p.typ), p.binary, string(p.data)} }
+
+// Unwrap takes the payload out of a JSONP form.
+func Unwrap(form string) (string, bool, error) {
+	payload, found, err := jsonp{on: true}.unwrap([]byte(form))
+	return string(payload), found, err
+}
+
+// Wrap makes a JSONP script for a request with the given query.
+func Wrap(query, payload string) string {
+	return string(newQuery(query).jsonp.wrap([]byte(payload)))
+}
+
+// CleanPath says whether a path is served.
+func CleanPath(path string) bool { return cleanPath(path) }
+
+// Posting says whether a POST is being served.
+func (s *Session) Posting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.posting
+}
+
+// Polling says whether a GET waits.
+func (s *Session) Polling() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.poll != nil
+}
+
+// Probing says whether a WebSocket is there that may take over.
+func (s *Session) Probing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.probe != nil
+}
