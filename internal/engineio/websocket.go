@@ -65,7 +65,8 @@ type link struct {
 	session *Session
 	probing bool // the session does not use it yet; owned by the reader
 
-	// What follows is protected by session.mu.
+	// What follows is protected by session.mu. The reader may use conn without, which
+	// was set before there was a reader.
 	conn   *wsconn.Conn
 	timer  *time.Timer // while probing
 	probed bool        // a probe has been answered: the client is about to upgrade

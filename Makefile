@@ -1,0 +1,42 @@
+# The two commands that a fresh machine needs are `make demo` and `make test`.
+# Both install what is missing, and say so. Go itself has to be there.
+
+FUZZTIME ?= 30s
+ADDR ?= :8360
+
+.PHONY: help demo test unit e2e lint fuzz clean
+
+help:
+	@echo "make demo    the chat with all kinds of clients, on http://localhost:8360 (ADDR=:8360)"
+	@echo "make test    everything that has to pass: format, vet, lint, tests, real clients, a browser"
+	@echo "make unit    of these, the Go tests"
+	@echo "make e2e     of these, the real clients and the browser"
+	@echo "make lint    of these, format, vet and lint"
+	@echo "make fuzz    every fuzz target for FUZZTIME=30s"
+	@echo "make clean   removes what these commands have left"
+
+demo:
+	@scripts/install.sh go node modules
+	go run ./examples/chat -addr "$(ADDR)" -clients e2e/node_modules
+
+test:
+	@scripts/test.sh
+
+unit:
+	@scripts/install.sh go compiler
+	go test -race -shuffle=on ./...
+
+e2e:
+	@scripts/install.sh go compiler node chromium modules
+	@scripts/e2e.sh
+
+lint:
+	@scripts/install.sh go linter
+	@scripts/lint.sh
+
+fuzz:
+	@scripts/install.sh go
+	@scripts/fuzz.sh "$(FUZZTIME)"
+
+clean:
+	rm -rf build .bin e2e/node_modules

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/seed-ce09063a/thinkws"
+)
+
+// logTimeout is how long lines waits for what the server is to see.
+const logTimeout = 3 * time.Second
+
+// config is what a scenario chooses; zero values leave the defaults. The names are
+// those of Node's options.
+type config struct {
+	PingInterval, PingTimeout int // milliseconds
+	MaxMessage                int64
+}
+
+func (c config) options() []thinkws.Option {
+	var options []thinkws.Option
+	if c.PingInterval > 0 {
+		options = append(options, thinkws.WithPingInterval(time.Duration(c.PingInterval)*time.Millisecond))
+	}
+	if c.PingTimeout > 0 {
+		options = append(options, thinkws.WithPingTimeout(time.Duration(c.PingTimeout)*time.Millisecond))
+	}
+	if c.MaxMessage > 0 {
+		options = append(options, thinkws.WithMaxMessage(c.MaxMessage))
+	}
+	return options
+}
+
+// instance is a service with thinkws on a port of its own.
+type instance struct {
+	handler  *thinkws.Handler
+	server   *http.Server
+	listener net.Listener
+	log      *journal
+
+	mu    sync.Mutex // protects conns
+	conns map[net.Conn]struct{}
+}
+
+func start(cfg config) (*instance, error) {
+	i := &instance{log: newJournal(), conns: make(map[net.Conn]struct{})}
+	var err error
+	if i.handler, err = thinkws.New(append(cfg.options(), actions(i.log)...)...); err != nil {
+		return nil, err
+	}
+	if i.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, err
+	}
+	r := chi.NewRouter()
+	r.Mount("/socket.io", i.handler)
+	r.Mount("/ws", i.handler.WebSocket())
+	i.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second, ConnState: i.track}
+	go func() { _ = i.server.Serve(i.listener) }() // ends with shutdown
+	return i, nil
+}
+
+func (i *instance) url() string { return "http://" + i.listener.Addr().String() }
+
+// track keeps the connections, hijacked ones too, for cut.
+func (i *instance) track(conn net.Conn, state http.ConnState) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		i.conns[conn] = struct{}{}
+	case http.StateClosed:
+		delete(i.conns, conn)
+	}
+}
+
+// cut closes every TCP connection without a word.
+func (i *instance) cut() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for conn := range i.conns {
+		_ = conn.Close() // closed before
+	}
+	clear(i.conns)
+	return nil
+}
+
+// shutdown ends the service as a service should: its clients first.
+func (i *instance) shutdown(ctx context.Context) error {
+	return errors.Join(i.handler.Shutdown(ctx), i.server.Shutdown(ctx))
+}
+
+// journal is what happened on the server, for scenarios to look at.
+type journal struct {
+	mu    sync.Mutex // protects the following
+	lines []string
+	grown chan struct{} // closed and replaced when a line is added
+}
+
+func newJournal() *journal { return &journal{grown: make(chan struct{})} }
+
+func (j *journal) addf(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, fmt.Sprintf(format, args...))
+	close(j.grown)
+	j.grown = make(chan struct{})
+}
+
+// wait returns the lines as soon as there are count of them, or what there is at the
+// end of logTimeout.
+func (j *journal) wait(ctx context.Context, count int) []string {
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
+	for {
+		j.mu.Lock()
+		lines, grown := slices.Clone(j.lines), j.grown
+		j.mu.Unlock()
+		if len(lines) >= count || ctx.Err() != nil {
+			return append([]string{}, lines...) // never null
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+		}
+	}
+}

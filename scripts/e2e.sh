@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Real clients and a real browser against programs built with the race detector.
+# scripts/install.sh go compiler node chromium modules goes before.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export GORACE=halt_on_error=1 # a data race ends the program, and with it the tests
+mkdir -p build
+go build -race -o build/e2e-server ./e2e/server
+go build -race -o build/chat ./examples/chat
+
+cd e2e
+echo "--- every scenario with socket.io-client 4 and 2, compared with Node's own server"
+timeout 240 node run.js --server ../build/e2e-server
+echo "--- JSON over plain WebSocket, and all kinds of clients in one hub"
+timeout 120 node plain.js --server ../build/e2e-server
+echo "--- the chat and a page of another origin, in Chromium"
+timeout 180 node browser.js --chat ../build/chat --out ../build

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Format, vet and lint. scripts/install.sh go linter goes before.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+unformatted=$(find . -name '*.go' -not -path './e2e/node_modules/*' -not -path './.bin/*' -exec gofmt -l {} +)
+if [ -n "$unformatted" ]; then
+	echo "gofmt would change:" >&2
+	echo "$unformatted" >&2
+	exit 1
+fi
+go vet ./...
+linter=golangci-lint
+[ ! -x .bin/golangci-lint ] || linter=.bin/golangci-lint
+"$linter" run --timeout 8m ./...
