@@ -110,7 +110,7 @@ func (sp *space) ask(ctx context.Context, m *session.Message, sockets []*Socket)
 	for _, s := range sockets {
 		if err := s.await(id, c); err != nil {
 			c.lost(s)
-		} else if err := s.conn.Send(m); err != nil {
+		} else if err := s.send(m); err != nil {
 			if len(sockets) == 1 && !errors.Is(err, ErrClosed) {
 				return nil, err
 			}

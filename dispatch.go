@@ -23,6 +23,7 @@ func (s *Socket) enter() {
 	if !s.space.add(s) {
 		return // it has left; Closed has cleaned up
 	}
+	s.begin()
 	if open := s.space.table.open; open != nil {
 		c := s.context(eventOpen)
 		c.finish(c.run(open))

@@ -34,8 +34,8 @@ func newSpace(h *Hub, name string, t *table, dynamic bool) *space {
 	return &space{hub: h, name: name, table: t, dynamic: dynamic, sockets: map[string]*Socket{}, rooms: map[string]*room{}}
 }
 
-// add lets s in and tells the client so, in one step: what is broadcast before does
-// not reach it, everything after does. It is false if the client has left meanwhile.
+// add lets s in: from now on what is broadcast reaches it. It is false if the client
+// has left meanwhile.
 func (sp *space) add(s *Socket) bool {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -45,7 +45,6 @@ func (sp *space) add(s *Socket) bool {
 	s.slot = len(sp.all)
 	sp.all = append(sp.all, s)
 	sp.sockets[s.id] = s
-	s.conn.Accept()
 	return true
 }
 
@@ -226,7 +225,7 @@ func distinct(sockets []*Socket) []*Socket {
 func (sp *space) broadcast(m *session.Message, sockets []*Socket) {
 	var failed error
 	for _, s := range sockets {
-		if err := s.conn.Send(m); err != nil && !sp.hub.stats.undelivered(err) {
+		if err := s.deliver(m); err != nil && !sp.hub.stats.undelivered(err) {
 			failed = err
 		}
 	}

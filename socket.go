@@ -24,14 +24,16 @@ type Socket struct {
 	request *http.Request
 	auth    json.RawMessage
 	queue   serial.Queue[job]
+	ready   atomic.Bool  // the client has been told that it is in
 	busy    atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
 
 	slot  int           // place in space.all; protected by space.mu
 	rooms map[*room]int // place in each room; protected by space.mu
 
-	mu     sync.Mutex // protects what follows
-	gone   bool       // left, or refused
-	inside bool       // it was let in
+	mu     sync.Mutex         // protects what follows
+	gone   bool               // left, or refused
+	inside bool               // it was let in
+	early  []*session.Message // sent before ready
 	reason string
 	ctx    context.Context // made when first asked for
 	cancel context.CancelCauseFunc
@@ -84,13 +86,56 @@ func (s *Socket) Emit(event string, args ...any) error {
 	return s.send(m)
 }
 
-// send is conn.Send, counted.
+// send is deliver, counted.
 func (s *Socket) send(m *session.Message) error {
-	err := s.conn.Send(m)
+	err := s.deliver(m)
 	if err != nil {
 		s.space.hub.stats.undelivered(err)
 	}
 	return err
+}
+
+// deliver hands m to the client's protocol. What comes between the client's being
+// let in and its being told so waits for that.
+func (s *Socket) deliver(m *session.Message) error {
+	if !s.ready.Load() {
+		if held, err := s.hold(m); held || err != nil {
+			return err
+		}
+	}
+	return s.conn.Send(m)
+}
+
+func (s *Socket) hold(m *session.Message) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.ready.Load():
+		return false, nil
+	case !s.inside:
+		return false, ErrClosed
+	}
+	s.early = append(s.early, m)
+	return true, nil
+}
+
+// begin tells the client that it is in, and then sends what has come meanwhile. No
+// lock is held over either.
+func (s *Socket) begin() {
+	s.conn.Accept()
+	for {
+		s.mu.Lock()
+		early := s.early
+		s.early = nil
+		s.ready.Store(len(early) == 0)
+		s.mu.Unlock()
+		if len(early) == 0 {
+			return
+		}
+		for _, m := range early {
+			_ = s.conn.Send(m) // who does not get it, and why, is counted where it happens
+		}
+	}
 }
 
 // EmitAck sends an event and waits for the client's answer, until ctx is done

@@ -29,8 +29,8 @@ type Peer struct {
 }
 
 // Conn is the way from the hub to one client in one namespace. Every method
-// returns at once and may be called by any goroutine; nothing is written to the
-// network before it returns, so callers may hold a lock of theirs.
+// returns at once, without waiting for the network, and may be called by any
+// goroutine. It may write to the network, so callers hold no lock of theirs.
 type Conn interface {
 	// Accept tells the client that it is in. It is called at most once, before
 	// the first Send, and never after Refuse.

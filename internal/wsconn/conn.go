@@ -7,7 +7,6 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -50,20 +49,20 @@ const (
 // goroutine, at any time, and none of them blocks.
 //
 // The goroutine that Serve starts owns ws and in's read side and does all of the
-// tear-down. Writing to the network is done by the work function of queue alone.
+// tear-down. Writing to the network is the outbox's alone.
 type Conn struct {
 	cfg     *Config
 	ws      *websocket.Conn
 	in      *stream
-	handler Handler               // set by Serve
-	queue   serial.Queue[[]byte]  // whole frames
+	handler Handler // set by Serve
+	out     outbox
 	state   atomic.Uint32         // the bits above
 	cause   atomic.Pointer[error] // why it ended, once that is known
 }
 
 func newConn(cfg *Config) *Conn {
 	c := &Conn{cfg: cfg}
-	c.queue = serial.NewQueue(cfg.Group, cfg.Queue, 0, c.write)
+	c.out.conn = c
 	return c
 }
 
@@ -109,7 +108,7 @@ func (c *Conn) Ping() error { return c.force(pingFrame()) }
 
 // Idle says whether all that was sent has been handed to the network, so that
 // something that must not wait may be sent.
-func (c *Conn) Idle() bool { return c.queue.Idle() }
+func (c *Conn) Idle() bool { return c.out.idle() }
 
 // Close starts the close handshake. What is queued goes out, then the close frame;
 // then the peer gets Config.CloseTimeout to answer it, and is cut off. Code 0 sends
@@ -133,7 +132,7 @@ func (c *Conn) blame(cause error) { c.cause.CompareAndSwap(nil, &cause) }
 // cut closes the network connection. The reader notices and ends.
 func (c *Conn) cut(cause error) {
 	c.blame(cause)
-	c.queue.Discard()
+	c.out.discard()
 	c.in.Conn.Close() // an error changes nothing: it is gone in any case
 }
 

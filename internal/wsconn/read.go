@@ -1,12 +1,11 @@
 package wsconn
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"sync"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -15,12 +14,8 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// chunkSize is how much of a message is read before it gets memory of its own, in
-// bytes: what is shorter gets exactly what it needs.
-const chunkSize = 4 << 10
-
-// chunks holds buffers for reading. A connection has one only while a message comes in.
-var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+// trusted is up to which length a message gets its memory at once, in bytes.
+const trusted = 64 << 10
 
 // read is the reader goroutine.
 func (c *Conn) read() {
@@ -33,6 +28,9 @@ func (c *Conn) read() {
 // readMessages hands messages to the handler until nothing more can be read.
 func (c *Conn) readMessages() error {
 	for {
+		if err := c.in.await(); err != nil {
+			return err
+		}
 		// A context that can be cancelled would cost allocations with every message:
 		// deadlines are set on the network connection instead.
 		kind, r, err := c.ws.Reader(context.Background())
@@ -53,7 +51,7 @@ func (c *Conn) readMessages() error {
 // readMessage reads one message and hands it on. Its error is one of reading: if
 // the message is refused, the close handshake still wants to be read.
 func (c *Conn) readMessage(kind websocket.MessageType, r io.Reader) error {
-	data, err := readAll(r)
+	data, err := readAll(r, c.in.expected())
 	if err != nil {
 		return err
 	}
@@ -70,23 +68,23 @@ func (c *Conn) readMessage(kind websocket.MessageType, r io.Reader) error {
 	return nil
 }
 
-// readAll reads a message into memory of its own. It trusts no declared length:
-// memory grows with what has come.
-func readAll(r io.Reader) ([]byte, error) {
-	chunk := chunks.Get().(*[chunkSize]byte)
-	defer chunks.Put(chunk)
-	n, err := io.ReadFull(r, chunk[:])
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return bytes.Clone(chunk[:n:n]), nil
+// readAll reads a message into memory of its own. Of a declared length no more than
+// trusted is believed; beyond that, memory grows with what has come.
+func readAll(r io.Reader, expected int) ([]byte, error) {
+	data := make([]byte, 0, max(expected, 1)+1) // one more than expected, to meet the end
+	for {
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if errors.Is(err, io.EOF) {
+			return slices.Clip(data), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(data) == cap(data) {
+			data = slices.Grow(data, len(data))
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	var rest bytes.Buffer
-	rest.Grow(2 * chunkSize)
-	rest.Write(chunk[:])
-	_, err = rest.ReadFrom(r)
-	return rest.Bytes(), err
 }
 
 // partialError is an error in the middle of a message.

@@ -21,39 +21,132 @@ type stream struct {
 	conn     *Conn
 	reader   *bufio.Reader // of coder/websocket, on this stream
 
-	early    []byte // came together with the handshake and is not read yet
+	socket   *socket // nil where the connection is no plain TCP
+	ahead    []byte  // read from the network, or with the handshake, and not taken yet
 	boundary boundary
 	err      error // why the network connection can be read no more
 }
 
 func newStream(c *Conn, nc net.Conn, early []byte) *stream {
-	s := &stream{Conn: nc, conn: c, early: bytes.Clone(early)}
-	s.reader = bufio.NewReaderSize(s, readBuffer)
+	s := &stream{Conn: nc, conn: c, socket: newSocket(nc), ahead: bytes.Clone(early)}
+	buffer := readBuffer
+	if s.socket != nil {
+		buffer = 0 // the least there is: what is read at a time is for the socket to say
+	}
+	s.reader = bufio.NewReaderSize(s, buffer)
 	return s
 }
 
+// await returns when there is something to be read, holding nothing meanwhile. Where
+// that cannot be done it returns at once.
+func (s *stream) await() error {
+	if s.socket == nil || len(s.ahead) > 0 || s.reader.Buffered() > 0 {
+		return nil
+	}
+	ahead, err := s.socket.read()
+	if err != nil {
+		return s.broke(err)
+	}
+	s.ahead = ahead
+	return nil
+}
+
+// expected guesses the length of the message that is about to be read: it is right
+// for all that are not read ahead in whole.
+func (s *stream) expected() int {
+	return int(min(s.boundary.payload, trusted)) + s.reader.Buffered()
+}
+
+// Read serves what has been read ahead, then the network.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.read(p)
 	s.boundary.advance(p[:n])
+	return n, s.broke(err)
+}
+
+func (s *stream) read(p []byte) (int, error) {
+	if len(s.ahead) == 0 {
+		return s.Conn.Read(p)
+	}
+	n := copy(p, s.ahead)
+	s.ahead = s.ahead[n:]
+	if len(s.ahead) == 0 {
+		s.drained()
+	}
+	return n, nil
+}
+
+// drained gives back the memory of what was read ahead.
+func (s *stream) drained() {
+	s.ahead = nil
+	if s.socket != nil {
+		s.socket.release()
+	}
+}
+
+// broke notes an error of the network, and returns it as coder/websocket may see it.
+func (s *stream) broke(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = errEOF
 	}
 	if err != nil {
 		s.err = err
 	}
-	return n, err
+	return err
 }
 
-func (s *stream) read(p []byte) (int, error) {
-	if len(s.early) == 0 {
-		return s.Conn.Read(p)
+// tryWrite writes as much of frames as goes without waiting, and returns the rest.
+func (s *stream) tryWrite(frames [][]byte) (rest [][]byte, err error) {
+	if s.socket == nil {
+		return frames, nil
 	}
-	n := copy(p, s.early)
-	s.early = s.early[n:]
-	if len(s.early) == 0 {
-		s.early = nil
+	if len(frames) > 1 && size(frames) <= coalesced {
+		return s.tryTogether(frames)
 	}
-	return n, nil
+	for i, f := range frames {
+		n, err := s.socket.write(f)
+		if err != nil {
+			return nil, err
+		}
+		if n < len(f) {
+			return append([][]byte{f[n:]}, frames[i+1:]...), nil
+		}
+	}
+	return nil, nil
+}
+
+// tryTogether is tryWrite for several frames in one write.
+func (s *stream) tryTogether(frames [][]byte) (rest [][]byte, err error) {
+	p := buffers.Get().(*[]byte)
+	defer buffers.Put(p)
+	buf := (*p)[:0]
+	for _, f := range frames {
+		buf = append(buf, f...)
+	}
+	n, err := s.socket.write(buf)
+	if err != nil {
+		return nil, err
+	}
+	return skip(frames, n), nil
+}
+
+// skip returns frames without their first n bytes.
+func skip(frames [][]byte, n int) [][]byte {
+	for len(frames) > 0 && n >= len(frames[0]) {
+		n -= len(frames[0])
+		frames = frames[1:]
+	}
+	if n == 0 {
+		return frames
+	}
+	return append([][]byte{frames[0][n:]}, frames[1:]...)
+}
+
+// clearDeadline lets single writes go on after those of the goroutine.
+func (s *stream) clearDeadline() {
+	if s.socket != nil {
+		s.SetWriteDeadline(time.Time{}) // fails on a closed connection only
+	}
 }
 
 // Write queues a control frame of coder/websocket: an answer to a ping or a close
@@ -73,6 +166,7 @@ func (s *stream) Close() error {
 // deadline that is set. A connection closed with bytes unread is reset, and a reset
 // may overtake our close frame.
 func (s *stream) drain() {
+	s.drained()
 	var scrap [readBuffer]byte
 	for {
 		if _, err := s.Conn.Read(scrap[:]); err != nil {

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -22,27 +21,20 @@ var buffers = sync.Pool{New: func() any {
 
 // push queues frames within the limit, all or none.
 func (c *Conn) push(frames ...[]byte) error {
-	err := c.queue.Push(size(frames), frames...)
-	if errors.Is(err, serial.ErrFull) {
+	err := c.out.push(frames, false, false)
+	if errors.Is(err, errFull) {
 		c.fail(session.ErrSlow, session.CloseTryLater, session.ReasonSlow)
-		return session.ErrSlow
 	}
-	if err != nil {
-		return session.ErrClosed
-	}
-	return nil
+	return outcome(err)
 }
 
 func (c *Conn) force(frames ...[]byte) error {
-	if err := c.queue.Force(size(frames), frames...); err != nil {
-		return session.ErrClosed
-	}
-	return nil
+	return outcome(c.out.push(frames, true, false))
 }
 
 // finish queues a close frame, behind which nothing goes.
 func (c *Conn) finish(frame []byte) {
-	if c.queue.Finish(frame) == nil {
+	if c.out.push([][]byte{frame}, true, true) == nil {
 		c.reach(closing)
 	}
 }
@@ -60,17 +52,13 @@ func (c *Conn) control(frame []byte) {
 	}
 }
 
-// write is the work function of the queue.
-func (c *Conn) write(frames [][]byte) {
-	if err := c.writeAll(frames); err != nil {
-		c.cut(fmt.Errorf("wsconn: write: %w", err))
-		return
-	}
-	if isClose(frames[len(frames)-1]) {
-		c.in.SetReadDeadline(time.Now().Add(c.cfg.CloseTimeout)) // fails on a closed connection only
-		c.reach(sent)
-	}
+// wroteClose gives the peer its time to answer our close frame.
+func (c *Conn) wroteClose() {
+	c.in.SetReadDeadline(time.Now().Add(c.cfg.CloseTimeout)) // fails on a closed connection only
+	c.reach(sent)
 }
+
+func (c *Conn) brokeWriting(err error) { c.cut(fmt.Errorf("wsconn: write: %w", err)) }
 
 // writeAll writes frames in as few writes as coalesced allows.
 func (c *Conn) writeAll(frames [][]byte) error {

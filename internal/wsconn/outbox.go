@@ -1,0 +1,162 @@
+package wsconn
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Errors of outbox.push.
+var (
+	errFull  = errors.New("wsconn: outbox full")
+	errEnded = errors.New("wsconn: outbox closed")
+)
+
+// keepFrames is the largest list an idle outbox keeps, in frames.
+const keepFrames = 4
+
+// outbox is what waits to be written to one connection. While nothing does, a frame
+// goes to the network at once, by the goroutine that brings it, as far as the
+// socket takes it without waiting. The rest is written by a goroutine that lives
+// only while there is some.
+//
+// That first attempt is made with mu held, because it decides what comes first. It
+// is one write(2) that does not wait; mu is the connection's own.
+type outbox struct {
+	conn *Conn
+
+	mu      sync.Mutex // protects what follows
+	waiting [][]byte   // whole frames, but for the first, of which a part may be gone
+	items   int        // waiting or being written
+	bytes   int        // of these
+	running bool       // the goroutine
+	closed  bool       // nothing is let in any more
+	last    bool       // because the close frame was
+}
+
+// push lets frames in, all or none; past the limit if forced; and nothing behind
+// them if they are the last.
+func (o *outbox) push(frames [][]byte, forced, last bool) error {
+	o.mu.Lock()
+	err := o.admit(frames, forced)
+	if err != nil {
+		o.mu.Unlock()
+		return err
+	}
+	o.closed, o.last = last, last
+	var broken error
+	if !o.running {
+		frames, broken = o.conn.in.tryWrite(frames)
+	}
+	if len(frames) > 0 {
+		o.keep(frames)
+	}
+	gone := last && !o.running
+	o.mu.Unlock()
+	switch {
+	case broken != nil:
+		o.conn.brokeWriting(broken)
+		return errEnded
+	case gone:
+		o.conn.wroteClose()
+	}
+	return nil
+}
+
+// admit takes o.mu as held.
+func (o *outbox) admit(frames [][]byte, forced bool) error {
+	limit := o.conn.cfg.Queue
+	switch {
+	case o.closed:
+		return errEnded
+	case !forced && (o.items+len(frames) > limit.Items || o.items > 0 && o.bytes+size(frames) > limit.Bytes):
+		return errFull
+	}
+	return nil
+}
+
+// keep lets frames wait for the goroutine. It takes o.mu as held.
+func (o *outbox) keep(frames [][]byte) {
+	o.waiting = append(o.waiting, frames...)
+	o.items += len(frames)
+	o.bytes += size(frames)
+	if !o.running {
+		o.running = true
+		o.conn.cfg.Group.Go(o.run)
+	}
+}
+
+// discard drops what waits and lets nothing in any more.
+func (o *outbox) discard() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.items -= len(o.waiting)
+	o.bytes -= size(o.waiting)
+	o.waiting = nil
+	o.closed = true
+}
+
+// idle says whether everything has been handed to the network.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.running
+}
+
+// run is the writing goroutine.
+func (o *outbox) run() {
+	var frames [][]byte
+	for {
+		if frames = o.take(frames[:0]); len(frames) == 0 {
+			return
+		}
+		err := o.conn.writeAll(frames)
+		gone := o.done(frames)
+		clear(frames)
+		switch {
+		case err != nil:
+			o.conn.brokeWriting(err)
+		case gone:
+			o.conn.wroteClose()
+		}
+	}
+}
+
+// take moves what waits to frames. None means that the goroutine has to end.
+func (o *outbox) take(frames [][]byte) [][]byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	frames = append(frames, o.waiting...)
+	clear(o.waiting)
+	o.waiting = o.waiting[:0]
+	if len(frames) == 0 {
+		o.running = false
+		o.conn.in.clearDeadline()
+	}
+	if cap(o.waiting) > keepFrames {
+		o.waiting = nil
+	}
+	return frames
+}
+
+// done says whether the close frame was the last of frames.
+func (o *outbox) done(frames [][]byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.items -= len(frames)
+	o.bytes -= size(frames)
+	return o.last && len(o.waiting) == 0
+}
+
+// outcome puts an error of push in the words of the layers above.
+func outcome(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errFull):
+		return session.ErrSlow
+	default:
+		return session.ErrClosed
+	}
+}
