@@ -1,6 +1,7 @@
 package thinkws_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/stretchr/testify/assert"
@@ -204,4 +207,41 @@ func TestNamespaceOfPath(t *testing.T) {
 			assert.Equal(t, tt.want, got)
 		})
 	}
+}
+
+// A body that does not come holds its connection no longer than ten seconds, whether
+// the request is refused or not; and an action may take longer than that.
+func TestStalledBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newHandler(t, thinkws.WithAllowOrigin("https://app.example.com"))
+		r := chi.NewRouter()
+		r.Mount("/socket.io", h)
+		r.Handle("/slow", h.Action(func(c *thinkws.Context) error {
+			time.Sleep(time.Minute)
+			return c.Ack(c.Context().Err() == nil)
+		}))
+		m := serveMemory(t, r)
+		for _, tt := range []struct {
+			target, origin, body string
+			status               int
+			after                time.Duration
+			want                 string
+		}{
+			{"/socket.io/?EIO=4&transport=polling", "https://evil.example.com", "", 403, 10 * time.Second, `{"code":4,"message":"Forbidden"}`},
+			{"/slow", "https://app.example.com", "1", 400, 10 * time.Second, `{"error":{"name":"BadRequest","message":"the body could not be read"}}`},
+			{"/slow", "https://app.example.com", "12", 200, time.Minute, "true"},
+		} {
+			start := time.Now()
+			conn := m.dial(t)
+			_, err := io.WriteString(conn, "POST "+tt.target+" HTTP/1.1\r\nHost: localhost\r\nOrigin: "+tt.origin+
+				"\r\nContent-Length: 2\r\n\r\n"+tt.body)
+			require.NoError(t, err)
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			assert.Equal(t, tt.status, res.StatusCode)
+			assert.Equal(t, tt.want, readBody(t, res))
+			assert.Equal(t, tt.after, time.Since(start))
+			require.NoError(t, conn.Close())
+		}
+	})
 }

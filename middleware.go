@@ -129,6 +129,7 @@ func (h *Handler) Hub() *Hub { return h.hub }
 // admits is the gate in front of every protocol: it checks the origin, sets the CORS
 // headers and answers preflights. If it is false r has been answered.
 func (h *Handler) admits(w http.ResponseWriter, r *http.Request) bool {
+	limitBody(w, r)
 	judge := h.origins.judge
 	if r.URL.Query().Has("j") { // JSONP comes from a script element, of which CORS says nothing
 		judge = h.origins.judgeEmbedded
@@ -144,6 +145,14 @@ func (h *Handler) admits(w http.ResponseWriter, r *http.Request) bool {
 	}
 	h.origins.setCORS(w.Header(), r, verdict)
 	return true
+}
+
+// limitBody bounds how long the body of a request may take. That holds for refused
+// requests too, for net/http reads on before it answers them.
+func limitBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)) // where supported
+	}
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v originVerdict) {

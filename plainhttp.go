@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -56,6 +57,7 @@ func readArgs(w http.ResponseWriter, r *http.Request, limit int64) (session.Args
 		}
 		return session.Args{}, &Error{Name: BadRequest, Message: "the body could not be read", Err: err}
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the action may take its time
 	if len(body) == 0 {
 		return session.Args{}, nil
 	}

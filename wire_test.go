@@ -114,42 +114,52 @@ func (ws *rawWS) write(p []byte) {
 	require.NoError(ws.t, err)
 }
 
-// read returns the next frame: the text, or "close 1005", "binary:…" and the like.
+// read returns the next frame as nextFrame does, or "gone".
 func (ws *rawWS) read() string {
 	ws.t.Helper()
 	require.NoError(ws.t, ws.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
-	var head [2]byte
-	if _, err := io.ReadFull(ws.in, head[:]); err != nil {
+	frame, err := nextFrame(ws.in)
+	if err != nil {
 		return "gone"
 	}
-	n := int(head[1] & 0x7f)
-	switch n {
-	case 126:
-		var size [2]byte
-		_, err := io.ReadFull(ws.in, size[:])
-		require.NoError(ws.t, err)
-		n = int(binary.BigEndian.Uint16(size[:]))
-	case 127:
+	return frame
+}
+
+// nextFrame reads a frame of the server: the text, or "close 1005", "binary:…" and
+// the like.
+func nextFrame(in io.Reader) (string, error) {
+	var head [2]byte
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return "", err
+	}
+	n := uint64(head[1] & 0x7f)
+	if n >= 126 {
 		var size [8]byte
-		_, err := io.ReadFull(ws.in, size[:])
-		require.NoError(ws.t, err)
-		n = int(binary.BigEndian.Uint64(size[:]))
+		short := size[6:]
+		if n == 127 {
+			short = size[:]
+		}
+		if _, err := io.ReadFull(in, short); err != nil {
+			return "", err
+		}
+		n = binary.BigEndian.Uint64(size[:])
 	}
 	payload := make([]byte, n)
-	_, err := io.ReadFull(ws.in, payload)
-	require.NoError(ws.t, err)
+	if _, err := io.ReadFull(in, payload); err != nil {
+		return "", err
+	}
 	switch head[0] & 0x0f {
 	case 1:
-		return string(payload)
+		return string(payload), nil
 	case 8:
 		if n < 2 {
-			return "close 1005"
+			return "close 1005", nil
 		}
-		return fmt.Sprintf("close %d", binary.BigEndian.Uint16(payload))
+		return fmt.Sprintf("close %d", binary.BigEndian.Uint16(payload)), nil
 	case 9:
-		return "ping"
+		return "ping", nil
 	}
-	return "binary:" + string(payload)
+	return "binary:" + string(payload), nil
 }
 
 // expect reads frames and compares how they begin.

@@ -166,7 +166,7 @@ const tests = {
     const lines = await instance.log(3);
     assert.equal(lines.at(-1), "silent / close: ping timeout");
     assert.equal(lines.length, 3);
-  }, { pingInterval: 60, pingTimeout: 150 }),
+  }, { pingInterval: 80, pingTimeout: 400 }),
 
   "too big a message": on(async (instance) => {
     const plain = await Plain.open(instance);

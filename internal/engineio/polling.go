@@ -36,7 +36,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q query) {
 func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	if r.ContentLength != 0 { // a connection is not watched until its request is read
-		if _, status := s.readBody(w, r, rc); status != 0 {
+		if _, status := s.readBody(w, r); status != 0 {
 			refuseBody(w, status)
 			return
 		}
@@ -181,13 +181,13 @@ func keepFromIE(h http.Header, r *http.Request) {
 	}
 }
 
-// readBody reads the body of a request, or returns the status to refuse it with.
-func (s *Session) readBody(w http.ResponseWriter, r *http.Request, rc *http.ResponseController) (body []byte, status int) {
+// readBody reads the body of a request in the time that limitBody gives it, or returns
+// the status to refuse it with.
+func (s *Session) readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) {
 	limit := s.server.cfg.MaxMessage
 	if r.ContentLength > limit {
 		return nil, http.StatusRequestEntityTooLarge
 	}
-	rc.SetReadDeadline(time.Now().Add(s.server.cfg.ReadTimeout)) // where supported
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -8,8 +8,7 @@ import (
 
 // servePost takes the packets of a POST.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
-	rc := http.NewResponseController(w)
-	if refused := s.enterPost(rc); refused != nil {
+	if refused := s.enterPost(http.NewResponseController(w)); refused != nil {
 		refused(w, r)
 		return
 	}
@@ -26,7 +25,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		s.server.logRefusal(r, "body is declared too large")
 		refuseBody(w, http.StatusRequestEntityTooLarge)
 	default:
-		s.readPost(w, r, rc)
+		s.readPost(w, r)
 	}
 }
 
@@ -51,8 +50,8 @@ func (s *Session) leavePost() {
 	s.mu.Unlock()
 }
 
-func (s *Session) readPost(w http.ResponseWriter, r *http.Request, rc *http.ResponseController) {
-	body, status := s.readBody(w, r, rc)
+func (s *Session) readPost(w http.ResponseWriter, r *http.Request) {
+	body, status := s.readBody(w, r)
 	s.leaveBody()
 	switch {
 	case s.tornDown(): // what has been read is nobody's any more

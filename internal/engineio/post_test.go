@@ -305,3 +305,35 @@ func TestCloseInReceive(t *testing.T) {
 	assert.Equal(t, "6\x1e1", h.get(p.query).body)
 	h.gone(p)
 }
+
+// A refused request whose body does not come holds its connection no longer than any
+// other: net/http reads the body before it answers.
+func TestStalledBodyOfARefusedRequest(t *testing.T) {
+	for name, c := range map[string]struct {
+		method, query string
+		want          int
+	}{
+		"unknown sid":   {"POST", "EIO=4&transport=polling&sid=x", 400},
+		"no transport":  {"POST", "EIO=4", 400},
+		"bad handshake": {"POST", "EIO=4&transport=polling", 400},
+		"bad method":    {"PUT", "", 405},
+		"GET":           {"GET", "", 408},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHarness(t)
+			p := h.polling(4, "")
+			if c.query == "" {
+				c.query = p.query
+			}
+			start := time.Now()
+			_, in := h.raw(c.method + " /socket.io/?" + c.query + " HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n4")
+			resp, err := http.ReadResponse(in, nil)
+			require.NoError(t, err, name)
+			_, err = io.ReadAll(in)
+			require.NoError(t, err, name)
+			assert.Equal(t, c.want, resp.StatusCode, name)
+			assert.LessOrEqual(t, time.Since(start), 11*time.Second, name)
+			assert.Equal(t, "ok", h.post(p.query, "4x").body, name)
+		})
+	}
+}

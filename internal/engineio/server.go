@@ -78,6 +78,7 @@ func (s *Server) Close(reason string) {
 // ServeHTTP answers a request of any client. The origin has been checked by then.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.checkServer(r)
+	s.limitBody(w, r)
 	if !cleanPath(r.URL.Path) {
 		http.NotFound(w, r)
 		return
@@ -185,6 +186,14 @@ func (s *Server) checkServer(r *http.Request) {
 			s.log.Warn("the http.Server has no ReadHeaderTimeout: slow clients can hold connections for ever; 5 s is a good value")
 		}
 	})
+}
+
+// limitBody sets the time for the body of a request, whether it will be read by us
+// or by net/http, which wants the rest of it before it sends an answer.
+func (s *Server) limitBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 { // a ResponseWriter without deadlines goes without
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout))
+	}
 }
 
 // add enters a new session. If the server has been closed, it fails with the reason.
