@@ -101,7 +101,7 @@ func (s *Session) refuseHTTP() refusal {
 func (s *Session) refuseOverlap(w http.ResponseWriter, r *http.Request) {
 	s.server.logRefusal(r, "overlapping requests")
 	s.broken()
-	w.WriteHeader(http.StatusBadRequest)
+	refuseBody(w, http.StatusBadRequest)
 }
 
 // respond answers the GET that waits.

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -34,6 +35,7 @@ type Server struct {
 
 	warnHeaders sync.Once // a server without a limit on slow headers
 	warnHTTP2   sync.Once // clients that try WebSocket over HTTP/2
+	warnHijack  sync.Once // middleware in the way of WebSocket
 
 	mu       sync.Mutex // protects what follows
 	sessions map[string]*Session
@@ -176,6 +178,17 @@ func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 func (s *Server) logRefusal(r *http.Request, why string) {
 	s.log.Debug("Engine.IO request refused",
 		slog.String("why", why), slog.String("method", r.Method), slog.String("remote", r.RemoteAddr))
+}
+
+// logNoWebSocket logs a handshake that has failed. That no handshake can succeed is
+// for the service to know.
+func (s *Server) logNoWebSocket(r *http.Request, err error) {
+	if errors.Is(err, wsconn.ErrNoHijacker) {
+		s.warnHijack.Do(func() {
+			s.log.Error("WebSocket cannot be served", slog.Any("error", err), slog.String("url", r.URL.Path))
+		})
+	}
+	s.logRefusal(r, err.Error())
 }
 
 // checkServer warns of a server that lets clients send headers for ever.

@@ -18,7 +18,7 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, err := wsconn.Accept(w, r, &s.server.wsconn)
 	if err != nil {
-		s.server.logRefusal(r, err.Error())
+		s.server.logNoWebSocket(r, err)
 		s.abandon(l)
 		return
 	}

@@ -15,7 +15,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q query) 
 	one := newSession(s, r, q) // before the connection is taken over: Detach may look at it
 	conn, err := wsconn.Accept(w, r, &s.wsconn)
 	if err != nil {
-		s.logRefusal(r, err.Error())
+		s.logNoWebSocket(r, err)
 		return
 	}
 	served := false

@@ -14,6 +14,7 @@
 package plain
 
 import (
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -40,6 +41,9 @@ type Server struct {
 	cfg Config
 	hub session.Admitter
 
+	warnHTTP2  sync.Once // clients that come over HTTP/2
+	warnHijack sync.Once // middleware in the way of WebSocket
+
 	mu     sync.Mutex         // protects what follows
 	conns  map[*conn]struct{} // all that are not closed yet
 	closed bool
@@ -65,7 +69,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, namespace string)
 	}
 	ws, err := wsconn.Accept(w, r, &s.cfg.Config)
 	if err != nil {
-		s.cfg.Logger.Debug("websocket refused", "remote", r.RemoteAddr, "error", err)
+		s.logRefusal(r, err)
 		return
 	}
 	c := newConn(s, ws, namespace)
@@ -75,6 +79,22 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, namespace string)
 		c.leave(session.ReasonServerShutdown)
 	}
 	c.serve()
+}
+
+// logRefusal logs a handshake that has failed. That no handshake can succeed is for
+// the service to know.
+func (s *Server) logRefusal(r *http.Request, err error) {
+	switch {
+	case errors.Is(err, wsconn.ErrHTTP2):
+		s.warnHTTP2.Do(func() {
+			s.cfg.Logger.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", "remote", r.RemoteAddr)
+		})
+	case errors.Is(err, wsconn.ErrNoHijacker):
+		s.warnHijack.Do(func() {
+			s.cfg.Logger.Error("WebSocket cannot be served", "error", err, "url", r.URL.Path)
+		})
+	}
+	s.cfg.Logger.Debug("websocket refused", "remote", r.RemoteAddr, "error", err)
 }
 
 // Close closes all connections with 1001, once what waits has gone out, and refuses

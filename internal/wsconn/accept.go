@@ -43,9 +43,11 @@ type Config struct {
 	Group        *serial.Group // every goroutine of the connection runs in it
 }
 
+// Why a handshake was answered 501: it is the service, or what stands in front of it,
+// that has to be changed.
 var (
-	errHTTP2    = errors.New("WebSocket needs HTTP/1.1: this request came by another version of HTTP, over which a connection cannot be upgraded")
-	errNoHijack = errors.New("WebSocket needs a http.ResponseWriter that implements http.Hijacker or Unwrap: a middleware hides it")
+	ErrHTTP2      = errors.New("WebSocket needs HTTP/1.1: this request came by another version of HTTP, over which a connection cannot be upgraded")
+	ErrNoHijacker = errors.New("WebSocket needs a http.ResponseWriter that implements http.Hijacker or Unwrap: a middleware hides it")
 )
 
 // Accept upgrades the request to a WebSocket. The origin is not looked at: the
@@ -74,7 +76,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 // canHijack finds out before the 101 is written what Hijack would say after it.
 func canHijack(w http.ResponseWriter, r *http.Request) error {
 	if r.ProtoMajor > 1 {
-		return errHTTP2
+		return ErrHTTP2
 	}
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -86,7 +88,7 @@ func canHijack(w http.ResponseWriter, r *http.Request) error {
 	// The innermost writer decides: those around it may implement Hijacker merely
 	// to pass the call on.
 	if _, ok := w.(http.Hijacker); !ok {
-		return errNoHijack
+		return ErrNoHijacker
 	}
 	return nil
 }
