@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,9 @@ import (
 	"github.com/seed-ce09063a/thinkws"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
+
+// parked lets all handlers of the tests park their connections.
+var parked = flag.Bool("parked", false, "run with WithParkedReads")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -182,7 +186,11 @@ func newHandler(t *testing.T, options ...thinkws.Option) (*thinkws.Handler, *log
 	t.Helper()
 	out := &logs{}
 	logger := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h, err := thinkws.New(append([]thinkws.Option{thinkws.WithLogger(logger)}, options...)...)
+	options = append(options, thinkws.WithLogger(logger))
+	if *parked {
+		options = append(options, thinkws.WithParkedReads())
+	}
+	h, err := thinkws.New(options...)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutdown(t, h) })
 	return h, out

@@ -26,6 +26,7 @@ type Handler struct {
 	socketio *socketio.Server
 	plain    *plain.Server
 	client   clientFiles
+	park     *wsconn.Park // nil without WithParkedReads
 	tasks    serial.Group // every goroutine of ours
 }
 
@@ -51,6 +52,11 @@ func New(options ...Option) (*Handler, error) {
 			return nil, fmt.Errorf("thinkws: WithClient: %w", err)
 		}
 	}
+	if b.cfg.parkedReads {
+		if h.park, err = wsconn.NewPark(); err != nil {
+			return nil, fmt.Errorf("thinkws: WithParkedReads: %w", err)
+		}
+	}
 	h.hub = newHub(b, &h.tasks)
 	h.socketio = socketio.NewServer(h.socketioConfig(), (*admitter)(h.hub))
 	h.plain = plain.NewServer(h.plainConfig(), (*admitter)(h.hub))
@@ -66,7 +72,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
 			MaxMessage: c.maxMessage, SendQueue: c.sendQueue,
-			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Detach: detach,
+			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Park: h.park, Detach: detach,
 		},
 	}
 }
@@ -77,7 +83,7 @@ func (h *Handler) plainConfig() plain.Config {
 		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Logger: c.logger, Detach: detach,
 		Config: wsconn.Config{
 			MaxMessage: c.maxMessage, Queue: c.sendQueue, WriteTimeout: c.writeTimeout,
-			CloseTimeout: closeTimeout, Group: &h.tasks,
+			CloseTimeout: closeTimeout, Group: &h.tasks, Park: h.park,
 		},
 	}
 }
@@ -174,5 +180,11 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	h.hub.close()
 	h.socketio.Close(session.ReasonServerShutdown)
 	h.plain.Close(session.ReasonServerShutdown)
-	return h.tasks.Wait(ctx)
+	if err := h.tasks.Wait(ctx); err != nil {
+		return err
+	}
+	if h.park != nil {
+		h.park.Close()
+	}
+	return nil
 }

@@ -55,6 +55,7 @@ type config struct {
 	client         fs.FS
 	logger         *slog.Logger
 	onError        func(*Context, error)
+	parkedReads    bool
 }
 
 func defaults() *config {
@@ -209,6 +210,14 @@ func WithMaxRooms(rooms int) Option {
 		c.maxRooms = rooms
 		return nil
 	})
+}
+
+// WithParkedReads lets idle WebSockets wait on an epoll, without a goroutine each, on
+// Linux; elsewhere [New] fails. It saves a third to a half of the memory of an idle client, and
+// costs some of the speed of busy ones. It has no effect on connections over
+// TLS that this process ends, and none on polling. Default: off.
+func WithParkedReads() Option {
+	return serverOption("WithParkedReads", func(c *config) error { c.parkedReads = true; return nil })
 }
 
 // WithCookie sends the session id of a polling client as a cookie too, for load

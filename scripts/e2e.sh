@@ -12,6 +12,8 @@ go build -race -o build/chat ./examples/chat
 cd e2e
 echo "--- every scenario with socket.io-client 4 and 2, compared with Node's own server"
 timeout 240 node run.js --server ../build/e2e-server
+echo "--- the same with connections parked"
+THINKWS_PARKED=1 timeout 240 node run.js --server ../build/e2e-server
 echo "--- JSON over plain WebSocket, and all kinds of clients in one hub"
 timeout 120 node plain.js --server ../build/e2e-server
 echo "--- the chat and a page of another origin, in Chromium"

@@ -18,7 +18,8 @@ cleanup() { [ -z "$linter_pid" ] || kill "$linter_pid" 2>/dev/null || true; }
 trap cleanup EXIT
 
 step "go test"
-go test -race -shuffle=on -timeout 4m ./...
+go test -race -shuffle=on -timeout 8m ./...
+go test -race -shuffle=on -timeout 8m . -parked # the same with connections parked
 
 step "real clients and a browser"
 scripts/e2e.sh

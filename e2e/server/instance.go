@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,9 @@ func (c config) options() []thinkws.Option {
 	}
 	if c.MaxMessage > 0 {
 		options = append(options, thinkws.WithMaxMessage(c.MaxMessage))
+	}
+	if os.Getenv("THINKWS_PARKED") != "" { // the whole run, with connections parked
+		options = append(options, thinkws.WithParkedReads())
 	}
 	return options
 }
@@ -86,7 +90,10 @@ func (i *instance) cut() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for conn := range i.conns {
-		_ = conn.Close() // closed before
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.CloseWrite() // closed before
+			_ = tcp.CloseRead()
+		}
 	}
 	clear(i.conns)
 	return nil

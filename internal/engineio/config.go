@@ -29,6 +29,7 @@ type Config struct {
 	Cookie *http.Cookie // template of the cookie with the session id; nil for none
 	Logger *slog.Logger // nil discards
 	Group  *serial.Group
+	Park   *wsconn.Park // where idle WebSockets wait; nil for a goroutine each
 
 	// Detach returns a copy of the handshake request that may be used after its
 	// handler has returned. The default keeps the values of its context.
@@ -67,6 +68,7 @@ func (c *Config) wsconn() wsconn.Config {
 		WriteTimeout: c.WriteTimeout,
 		CloseTimeout: closeTimeout,
 		Group:        c.Group,
+		Park:         c.Park,
 	}
 }
 

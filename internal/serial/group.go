@@ -15,14 +15,19 @@ type Group struct {
 
 // Go runs f on a goroutine of its own.
 func (g *Group) Go(f func()) {
-	g.running.Add(1)
+	g.Begin()
 	go func() {
-		defer g.done()
+		defer g.End()
 		f()
 	}()
 }
 
-func (g *Group) done() {
+// Begin counts something that is to be waited for though it owns no goroutine at
+// all times. End must follow.
+func (g *Group) Begin() { g.running.Add(1) }
+
+// End is the end of what Begin has counted.
+func (g *Group) End() {
 	if g.running.Add(-1) > 0 {
 		return
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	WriteTimeout time.Duration // of one write to the network
 	CloseTimeout time.Duration // how long the peer may take to answer our close frame
 	Group        *serial.Group // every goroutine of the connection runs in it
+	Park         *Park         // where idle connections wait without a goroutine; nil for none, which may be
 }
 
 // Why a handshake was answered 501: it is the service, or what stands in front of it,

@@ -56,6 +56,7 @@ type Conn struct {
 	in      *stream
 	handler Handler // set by Serve
 	out     outbox
+	parked  parked                // how it waits, if it does so without a goroutine
 	state   atomic.Uint32         // the bits above
 	cause   atomic.Pointer[error] // why it ended, once that is known
 }
@@ -81,10 +82,13 @@ func (c *Conn) adopt(ws *websocket.Conn) {
 }
 
 // Serve starts the goroutine that reads, hands everything to h, and cleans up in
-// the end. It has to be called once, whatever else is done with c.
+// the end; or it parks the connection, and goroutines of the Park do that. It has to be
+// called once, whatever else is done with c.
 func (c *Conn) Serve(h Handler) {
 	c.handler = h
-	c.cfg.Group.Go(c.read)
+	if c.cfg.Park == nil || !c.cfg.Park.add(c) {
+		c.cfg.Group.Go(c.read)
+	}
 }
 
 // Send queues frames, all or none. It returns session.ErrClosed if the connection
@@ -134,6 +138,7 @@ func (c *Conn) cut(cause error) {
 	c.blame(cause)
 	c.out.discard()
 	c.in.Conn.Close() // an error changes nothing: it is gone in any case
+	c.wake()          // nobody may be reading who would notice
 }
 
 // reach notes a step towards the end, and does what follows from it.

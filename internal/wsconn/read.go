@@ -18,8 +18,11 @@ import (
 const trusted = 64 << 10
 
 // read is the reader goroutine.
-func (c *Conn) read() {
-	err := c.end(c.readMessages())
+func (c *Conn) read() { c.finishReading(c.readMessages()) }
+
+// finishReading ends the connection, err being why no more can be read.
+func (c *Conn) finishReading(err error) {
+	err = c.end(err)
 	c.cut(err)
 	c.ws.CloseNow() // frees what coder/websocket holds; the connection is gone already
 	c.handler.Closed(*c.cause.Load())
@@ -31,21 +34,40 @@ func (c *Conn) readMessages() error {
 		if err := c.in.await(); err != nil {
 			return err
 		}
-		// A context that can be cancelled would cost allocations with every message:
-		// deadlines are set on the network connection instead.
-		kind, r, err := c.ws.Reader(context.Background())
-		if err != nil {
+		if err := c.next(); err != nil {
 			return err
 		}
-		if c.has(closing) {
-			_, err = io.Copy(io.Discard, r)
-		} else {
-			err = c.readMessage(kind, r)
-		}
-		if err != nil {
-			return &partialError{err}
-		}
 	}
+}
+
+// next hands the next message to the handler. A control frame before it is dealt with
+// on the way.
+func (c *Conn) next() error {
+	// A context that can be cancelled would cost allocations with every message:
+	// deadlines are set on the network connection instead.
+	kind, r, err := c.ws.Reader(context.Background())
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.has(closing):
+		_, err = io.Copy(io.Discard, r)
+	case c.in.boundary.payload > uint64(c.cfg.MaxMessage): // declared, and that is enough
+		err = fmt.Errorf("%w: message too big", ErrProtocol)
+		c.fail(err, session.CloseTooBig, "")
+	default:
+		err = c.readMessage(kind, r)
+	}
+	if err != nil {
+		return &partialError{err}
+	}
+	return nil
+}
+
+// hurry limits how long the peer may still take, wherever it is waited for.
+func (c *Conn) hurry() {
+	c.in.SetReadDeadline(time.Now().Add(c.cfg.CloseTimeout)) // fails on a closed connection only
+	c.cutAfter(c.cfg.CloseTimeout)
 }
 
 // readMessage reads one message and hands it on. Its error is one of reading: if
@@ -118,7 +140,7 @@ func (c *Conn) end(err error) error {
 // linger notes the step and gives our close frame, which is queued, the time to
 // reach the peer. Its being written, or the peer, ends the wait sooner.
 func (c *Conn) linger(step uint32) {
-	c.in.SetReadDeadline(time.Now().Add(c.cfg.CloseTimeout)) // fails on a closed connection only
+	c.hurry()
 	c.reach(step)
 	c.in.drain()
 }

@@ -9,5 +9,6 @@ type socket struct{}
 
 func newSocket(net.Conn) *socket              { return nil }
 func (s *socket) read() ([]byte, error)       { return nil, net.ErrClosed }
+func (s *socket) poll() ([]byte, error)       { return nil, net.ErrClosed }
 func (s *socket) release()                    {}
 func (s *socket) write(p []byte) (int, error) { return 0, net.ErrClosed }

@@ -25,6 +25,7 @@ type stream struct {
 	ahead    []byte  // read from the network, or with the handshake, and not taken yet
 	boundary boundary
 	err      error // why the network connection can be read no more
+	loop     *loop // that waits for us to be done, if one does; of whoever reads
 }
 
 func newStream(c *Conn, nc net.Conn, early []byte) *stream {
@@ -66,6 +67,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 func (s *stream) read(p []byte) (int, error) {
 	if len(s.ahead) == 0 {
+		s.detach()
 		return s.Conn.Read(p)
 	}
 	n := copy(p, s.ahead)

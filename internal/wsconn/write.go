@@ -54,7 +54,7 @@ func (c *Conn) control(frame []byte) {
 
 // wroteClose gives the peer its time to answer our close frame.
 func (c *Conn) wroteClose() {
-	c.in.SetReadDeadline(time.Now().Add(c.cfg.CloseTimeout)) // fails on a closed connection only
+	c.hurry()
 	c.reach(sent)
 }
 
