@@ -79,7 +79,7 @@ func TestMessagesInPieces(t *testing.T) {
 func TestEveryCutOfTwoMessages(t *testing.T) {
 	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
 		both := append(masked(fin|opText, "first"), masked(fin|opBinary, "second")...)
-		for cut := range len(both) {
+		for cut := range both {
 			c, h, client := pair(t, cfg, both[:cut]...)
 			write(t, client, both[cut:])
 			require.Eventually(t, func() bool { return len(h.messages()) == 2 }, 5*time.Second, 100*time.Microsecond)
@@ -147,7 +147,7 @@ func TestEndsOverTCP(t *testing.T) {
 				tt.end(t, c, client)
 				err := h.end(t)
 				require.Error(t, err)
-				if tt.want != nil && tt.want != io.ErrUnexpectedEOF { //nolint:errorlint // a mark of this table
+				if tt.want != nil && tt.want != io.ErrUnexpectedEOF {
 					assert.ErrorIs(t, err, tt.want)
 				} else {
 					assert.NotErrorIs(t, err, wsconn.ErrClosedByPeer)
