@@ -25,7 +25,7 @@ var (
 func (a *admitter) Admit(p session.Peer) session.Receiver {
 	h := (*Hub)(a)
 	s := &Socket{id: p.ID, conn: p.Conn, request: p.Request, auth: p.Auth}
-	s.queue = serial.NewQueue(h.tasks, h.cfg.receiveQueue, 1, s.work)
+	s.queue = serial.NewQueue(h.tasks, h.cfg.receiveQueue, s.work)
 	s.space = h.acquire(p.Namespace, p.Request)
 	if s.space == nil {
 		s.space = newSpace(h, p.Namespace, &table{}, true) // of nobody else, and not in the hub

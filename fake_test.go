@@ -22,7 +22,10 @@ import (
 // parked lets all handlers of the tests park their connections.
 var parked = flag.Bool("parked", false, "run with WithParkedReads")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// net/http waits half a second for a client whose request it has refused to read.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // fake is a protocol with one client: it implements session.Conn and records what
 // the hub sends. The zero id means a random one.

@@ -223,16 +223,14 @@ func (s *Socket) isGone() bool {
 }
 
 // work runs one job of the queue. Only the queue's goroutine is in here.
-func (s *Socket) work(jobs []job) {
-	for _, j := range jobs {
-		s.busy.Store(s.space.hub.clock())
-		if j.step != nil {
-			j.step(s)
-		} else {
-			s.dispatch(j.event)
-		}
-		s.busy.Store(0)
+func (s *Socket) work(j job) {
+	s.busy.Store(s.space.hub.clock())
+	if j.step != nil {
+		j.step(s)
+	} else {
+		s.dispatch(j.event)
 	}
+	s.busy.Store(0)
 }
 
 // entered says whether the client was let in.

@@ -24,7 +24,10 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// net/http waits half a second for a client whose request it has refused to read.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 const path = "http://example.test/socket.io/?"
 

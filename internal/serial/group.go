@@ -2,24 +2,113 @@ package serial
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
+	"time"
+)
+
+// Bounds of the goroutines that wait for more work.
+const (
+	maxIdle = 128                   // at a time
+	trim    = 50 * time.Millisecond // after which those that were not needed end
 )
 
 // Group counts goroutines, so that somebody can wait for all of them. Unlike
-// sync.WaitGroup it may be waited for with a deadline and while others start.
+// sync.WaitGroup it may be waited for with a deadline and while others start. A
+// goroutine that is done waits a moment for more work: its stack has grown already.
 // The zero value is ready. A Group is safe for concurrent use.
 type Group struct {
 	running atomic.Int64
 	idle    atomic.Pointer[chan struct{}] // set by Wait, signalled at zero
+
+	mu      sync.Mutex // protects what follows
+	workers []*worker  // idle, the last one is the next to work
+	unused  int        // of these, how many have not been needed since the last trim
+	timer   *time.Timer
+	timing  bool
 }
 
+// Task is work for a goroutine.
+type Task interface{ Run() }
+
+type taskFunc func()
+
+func (f taskFunc) Run() { f() }
+
+// worker is a goroutine of the group.
+type worker struct{ next chan Task } // nil ends it
+
 // Go runs f on a goroutine of its own.
-func (g *Group) Go(f func()) {
+func (g *Group) Go(f func()) { g.Start(taskFunc(f)) }
+
+// Start runs t on a goroutine of its own.
+func (g *Group) Start(t Task) {
 	g.Begin()
-	go func() {
-		defer g.End()
-		f()
-	}()
+	g.mu.Lock()
+	if last := len(g.workers) - 1; last >= 0 {
+		w := g.workers[last]
+		g.workers[last] = nil
+		g.workers = g.workers[:last]
+		g.unused = min(g.unused, last)
+		g.mu.Unlock()
+		w.next <- t // there is room
+		return
+	}
+	g.mu.Unlock()
+	w := &worker{next: make(chan Task, 1)}
+	go g.work(w, t)
+}
+
+func (g *Group) work(w *worker, t Task) {
+	for t != nil {
+		t.Run()
+		stays := g.rest(w)
+		g.End()
+		if !stays {
+			return
+		}
+		t = <-w.next
+	}
+}
+
+// rest lets a worker wait for more, unless enough do.
+func (g *Group) rest(w *worker) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.workers) >= maxIdle {
+		return false
+	}
+	g.workers = append(g.workers, w)
+	if !g.timing {
+		g.timing = true
+		if g.timer == nil {
+			g.timer = time.AfterFunc(trim, g.trim)
+		} else {
+			g.timer.Reset(trim)
+		}
+	}
+	return true
+}
+
+// trim ends the workers that were not needed.
+func (g *Group) trim() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dismiss(g.unused)
+	g.unused = len(g.workers)
+	if g.timing = len(g.workers) > 0; g.timing {
+		g.timer.Reset(trim)
+	}
+}
+
+// dismiss takes g.mu as held.
+func (g *Group) dismiss(n int) {
+	for _, w := range g.workers[:n] {
+		w.next <- nil // there is room
+	}
+	rest := copy(g.workers, g.workers[n:])
+	clear(g.workers[rest:])
+	g.workers = g.workers[:rest]
 }
 
 // Begin counts something that is to be waited for though it owns no goroutine at
@@ -39,7 +128,7 @@ func (g *Group) End() {
 	}
 }
 
-// Wait returns when no goroutine of the group runs, or with ctx's error.
+// Wait returns when nothing of the group runs, or with ctx's error.
 func (g *Group) Wait(ctx context.Context) error {
 	idle := make(chan struct{}, 1)
 	if !g.idle.CompareAndSwap(nil, &idle) {
@@ -56,5 +145,9 @@ func (g *Group) Wait(ctx context.Context) error {
 	case idle <- struct{}{}:
 	default:
 	}
+	g.mu.Lock()
+	g.dismiss(len(g.workers))
+	g.unused = 0
+	g.mu.Unlock()
 	return nil
 }

@@ -2,6 +2,7 @@ package serial_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,35 +20,28 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var wide = serial.Limit{Items: 1 << 20, Bytes: 1 << 30}
 
 func TestQueueKeepsOrder(t *testing.T) {
-	for _, batch := range []int{0, 1, 7} {
-		var g serial.Group
-		var got []int // only the queue's goroutine writes, Wait is behind it
-		q := serial.NewQueue(&g, wide, batch, func(items []int) {
-			if batch > 0 {
-				assert.LessOrEqual(t, len(items), batch)
-			}
-			got = append(got, items...)
-		})
-		for i := range 1000 {
-			require.NoError(t, q.Push(1, i))
+	var g serial.Group
+	var got []int // only the queue's goroutine writes, Wait is behind it
+	q := serial.NewQueue(&g, wide, func(item int) { got = append(got, item) })
+	for i := range 1000 {
+		require.NoError(t, q.Push(1, i))
+		if i%100 == 0 {
+			runtime.Gosched()
 		}
-		require.NoError(t, g.Wait(t.Context()))
-		require.Len(t, got, 1000)
-		for i, v := range got {
-			require.Equal(t, i, v)
-		}
-		assert.True(t, q.Idle())
+	}
+	require.NoError(t, g.Wait(t.Context()))
+	require.Len(t, got, 1000)
+	for i, v := range got {
+		require.Equal(t, i, v)
 	}
 }
 
 func TestQueueManyWriters(t *testing.T) {
 	var g serial.Group
 	last := map[int]int{}
-	q := serial.NewQueue(&g, wide, 0, func(items [][2]int) {
-		for _, item := range items {
-			assert.Equal(t, last[item[0]], item[1], "the order of one writer holds")
-			last[item[0]]++
-		}
+	q := serial.NewQueue(&g, wide, func(item [2]int) {
+		assert.Equal(t, last[item[0]], item[1], "the order of one writer holds")
+		last[item[0]]++
 	})
 	var writers sync.WaitGroup
 	for w := range 8 {
@@ -68,13 +62,11 @@ func TestQueueLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g serial.Group
 		release := make(chan struct{})
-		q := serial.NewQueue(&g, serial.Limit{Items: 3, Bytes: 10}, 1, func([]string) { <-release })
+		q := serial.NewQueue(&g, serial.Limit{Items: 3, Bytes: 10}, func(string) { <-release })
 		require.NoError(t, q.Push(4, "working"))
 		synctest.Wait()
-		assert.False(t, q.Idle())
 		require.NoError(t, q.Push(4, "waiting"))
 		assert.ErrorIs(t, q.Push(3, "too many bytes"), serial.ErrFull)
-		assert.ErrorIs(t, q.Push(0, "too", "many"), serial.ErrFull)
 		require.NoError(t, q.Push(0, "fits"))
 		assert.ErrorIs(t, q.Push(0, "too many"), serial.ErrFull)
 		require.NoError(t, q.Force(100, "whatever"))
@@ -88,7 +80,7 @@ func TestQueueLimits(t *testing.T) {
 func TestQueueFinish(t *testing.T) {
 	var g serial.Group
 	var got []string
-	q := serial.NewQueue(&g, wide, 1, func(items []string) { got = append(got, items...) })
+	q := serial.NewQueue(&g, wide, func(item string) { got = append(got, item) })
 	require.NoError(t, q.Push(1, "a"))
 	require.NoError(t, q.Finish("last"))
 	assert.ErrorIs(t, q.Push(1, "b"), serial.ErrClosed)
@@ -98,20 +90,35 @@ func TestQueueFinish(t *testing.T) {
 	assert.Equal(t, []string{"a", "last"}, got)
 }
 
-func TestQueueDiscard(t *testing.T) {
+// Goroutines wait a moment for more work, then they end.
+func TestGroupKeepsGoroutinesForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g serial.Group
-		release := make(chan struct{})
-		var got []string
-		q := serial.NewQueue(&g, wide, 1, func(items []string) { got = append(got, items...); <-release })
-		require.NoError(t, q.Push(1, "working"))
+		busy := func(n int) {
+			release := make(chan struct{})
+			for range n {
+				g.Go(func() { <-release })
+			}
+			synctest.Wait()
+			close(release)
+			synctest.Wait()
+		}
+		busy(300)
+		assert.Equal(t, 128, g.Idle(), "not all of them wait")
+		busy(10)
+		assert.Equal(t, 128, g.Idle())
+		time.Sleep(60 * time.Millisecond)
+		busy(10)
+		time.Sleep(50 * time.Millisecond)
 		synctest.Wait()
-		require.NoError(t, q.Push(1, "dropped"))
-		q.Discard()
-		assert.ErrorIs(t, q.Push(1, "late"), serial.ErrClosed)
-		close(release)
+		assert.Equal(t, 10, g.Idle(), "those that were needed stay")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, 0, g.Idle())
+		busy(10)
+		assert.Equal(t, 10, g.Idle())
 		require.NoError(t, g.Wait(t.Context()))
-		assert.Equal(t, []string{"working"}, got)
+		assert.Equal(t, 0, g.Idle(), "nor does Wait leave any")
 	})
 }
 
@@ -138,7 +145,7 @@ func TestGroupWait(t *testing.T) {
 
 func BenchmarkQueuePush(b *testing.B) {
 	var g serial.Group
-	q := serial.NewQueue(&g, wide, 1, func([]int) {})
+	q := serial.NewQueue(&g, wide, func(int) {})
 	b.ReportAllocs()
 	for i := range b.N {
 		_ = q.Push(1, i)

@@ -27,6 +27,7 @@ type Message struct {
 
 	mu    sync.Mutex // protects cache
 	cache []encoded
+	first [1]encoded // the memory of cache as long as that is enough
 }
 
 // Codec encodes messages for one wire variant. It is stateless and comparable:
@@ -52,6 +53,9 @@ func (m *Message) Frames(c Codec) ([]Frame, error) {
 		}
 	}
 	frames, err := c.Encode(m)
+	if m.cache == nil {
+		m.cache = m.first[:0]
+	}
 	m.cache = append(m.cache, encoded{c, frames, err})
 	return frames, err
 }

@@ -23,7 +23,23 @@ var (
 // what Engine.IO makes of the frames. It is the key of a message's encoded forms.
 type codec struct{ variant engineio.Variant }
 
-var _ session.Codec = codec{}
+// codecs are all there are, made once because an interface that is made of one costs
+// memory: by revision, and by whether binary data has to be text.
+var codecs = [2][2]session.Codec{
+	{codec{engineio.Variant{Revision: 3}}, codec{engineio.Variant{Revision: 3, Base64: true}}},
+	{codec{engineio.Variant{Revision: 4}}, codec{engineio.Variant{Revision: 4, Base64: true}}},
+}
+
+func codecOf(v engineio.Variant) session.Codec {
+	revision, text := 0, 0
+	if v.Revision == 4 {
+		revision = 1
+	}
+	if v.Base64 {
+		text = 1
+	}
+	return codecs[revision][text]
+}
 
 var bracket = []byte("]")
 

@@ -155,7 +155,7 @@ func (n *namespace) Send(m *session.Message) error {
 		return session.ErrClosed
 	}
 	c := n.client
-	frames, err := m.Frames(codec{c.engine.Variant()})
+	frames, err := m.Frames(codecOf(c.engine.Variant()))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/assert"
@@ -340,11 +341,12 @@ func TestGoroutines(t *testing.T) {
 			runtime.Gosched()
 		}
 	}
-	assert.LessOrEqual(t, runtime.NumGoroutine(), before+n+2)
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+n+2 }, 5*time.Second, time.Millisecond,
+		"those who wrote end after a moment")
 	for i := range n {
 		clients[i].Close()
 		handlers[i].end(t)
 	}
 	wait(t, cfg)
-	assert.LessOrEqual(t, runtime.NumGoroutine(), before+2)
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+2 }, 5*time.Second, time.Millisecond)
 }

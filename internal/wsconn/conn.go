@@ -96,9 +96,9 @@ func (c *Conn) Serve(h Handler) {
 // the connection with 1013.
 func (c *Conn) Send(frames ...session.Frame) error {
 	if len(frames) == 1 {
-		return c.push(frames[0].WebSocket())
+		return c.pushed(c.out.pushOne(frames[0].WebSocket()))
 	}
-	return c.push(unwrap(frames)...)
+	return c.pushed(c.out.push(unwrap(frames), false, false))
 }
 
 // Force is Send without the limit, for what the protocol cannot do without. It

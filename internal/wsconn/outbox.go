@@ -39,8 +39,7 @@ type outbox struct {
 // them if they are the last.
 func (o *outbox) push(frames [][]byte, forced, last bool) error {
 	o.mu.Lock()
-	err := o.admit(frames, forced)
-	if err != nil {
+	if err := o.admit(len(frames), size(frames), forced); err != nil {
 		o.mu.Unlock()
 		return err
 	}
@@ -50,9 +49,33 @@ func (o *outbox) push(frames [][]byte, forced, last bool) error {
 		frames, broken = o.conn.in.tryWrite(frames)
 	}
 	if len(frames) > 0 {
-		o.keep(frames)
+		o.keep(frames...)
 	}
-	gone := last && !o.running
+	return o.settle(broken)
+}
+
+// pushOne is push for a single frame within the limit, without any garbage.
+func (o *outbox) pushOne(frame []byte) error {
+	o.mu.Lock()
+	if err := o.admit(1, len(frame), false); err != nil {
+		o.mu.Unlock()
+		return err
+	}
+	var broken error
+	if !o.running && o.conn.in.socket != nil {
+		var n int
+		n, broken = o.conn.in.socket.write(frame)
+		frame = frame[n:]
+	}
+	if len(frame) > 0 && broken == nil {
+		o.keep(frame)
+	}
+	return o.settle(broken)
+}
+
+// settle gives o.mu back and does what an attempt to write has made necessary.
+func (o *outbox) settle(broken error) error {
+	gone := o.last && !o.running
 	o.mu.Unlock()
 	switch {
 	case broken != nil:
@@ -65,25 +88,25 @@ func (o *outbox) push(frames [][]byte, forced, last bool) error {
 }
 
 // admit takes o.mu as held.
-func (o *outbox) admit(frames [][]byte, forced bool) error {
+func (o *outbox) admit(frames, bytes int, forced bool) error {
 	limit := o.conn.cfg.Queue
 	switch {
 	case o.closed:
 		return errEnded
-	case !forced && (o.items+len(frames) > limit.Items || o.items > 0 && o.bytes+size(frames) > limit.Bytes):
+	case !forced && (o.items+frames > limit.Items || o.items > 0 && o.bytes+bytes > limit.Bytes):
 		return errFull
 	}
 	return nil
 }
 
 // keep lets frames wait for the goroutine. It takes o.mu as held.
-func (o *outbox) keep(frames [][]byte) {
+func (o *outbox) keep(frames ...[]byte) {
 	o.waiting = append(o.waiting, frames...)
 	o.items += len(frames)
 	o.bytes += size(frames)
 	if !o.running {
 		o.running = true
-		o.conn.cfg.Group.Go(o.run)
+		o.conn.cfg.Group.Start(o)
 	}
 }
 
@@ -104,8 +127,8 @@ func (o *outbox) idle() bool {
 	return !o.running
 }
 
-// run is the writing goroutine.
-func (o *outbox) run() {
+// Run implements serial.Task: it is the writing goroutine.
+func (o *outbox) Run() {
 	var frames [][]byte
 	for {
 		if frames = o.take(frames[:0]); len(frames) == 0 {

@@ -234,5 +234,6 @@ func TestControlFramesAreAnswered(t *testing.T) {
 
 		client.Close()
 		h.end(t)
+		wait(t, cfg)
 	})
 }

@@ -19,9 +19,8 @@ var buffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// push queues frames within the limit, all or none.
-func (c *Conn) push(frames ...[]byte) error {
-	err := c.out.push(frames, false, false)
+// pushed ends a connection whose outbox is full.
+func (c *Conn) pushed(err error) error {
 	if errors.Is(err, errFull) {
 		c.fail(session.ErrSlow, session.CloseTryLater, session.ReasonSlow)
 	}
@@ -44,7 +43,7 @@ func (c *Conn) finish(frame []byte) {
 func (c *Conn) control(frame []byte) {
 	switch {
 	case !isClose(frame):
-		_ = c.push(frame) // refused: the connection is on its way out, and says so itself
+		_ = c.pushed(c.out.pushOne(frame)) // refused: the connection is on its way out, and says so itself
 	case !validClose(frame):
 		c.Close(session.CloseInvalidText, "reason is not UTF-8")
 	default:

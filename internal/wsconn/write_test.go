@@ -79,6 +79,7 @@ func TestWaitingFramesAreCoalesced(t *testing.T) {
 
 		client.Close()
 		h.end(t)
+		wait(t, cfg)
 	})
 }
 
@@ -117,6 +118,7 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 		require.ErrorIs(t, c.Send(text("z")), session.ErrSlow)
 		client.Close()
 		assert.ErrorIs(t, h.end(t), session.ErrSlow)
+		wait(t, cfg)
 	})
 }
 
