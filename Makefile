@@ -4,7 +4,7 @@
 FUZZTIME ?= 30s
 ADDR ?= :8360
 
-.PHONY: help demo test unit e2e lint fuzz clean
+.PHONY: help demo test unit e2e lint fuzz bench bench-full clean
 
 help:
 	@echo "make demo    the chat with all kinds of clients, on http://localhost:8360 (ADDR=:8360)"
@@ -13,6 +13,8 @@ help:
 	@echo "make e2e     of these, the real clients and the browser"
 	@echo "make lint    of these, format, vet and lint"
 	@echo "make fuzz    every fuzz target for FUZZTIME=30s"
+	@echo "make bench   this library beside its peers, the main table in under ten minutes"
+	@echo "make bench-full  all of it, into bench/README.md"
 	@echo "make clean   removes what these commands have left"
 
 demo:
@@ -38,5 +40,13 @@ fuzz:
 	@scripts/install.sh go
 	@scripts/fuzz.sh "$(FUZZTIME)"
 
+bench:
+	@scripts/install.sh go node
+	cd bench && go run . -quick
+
+bench-full:
+	@scripts/install.sh go node
+	cd bench && go run . -full -readme README.md
+
 clean:
-	rm -rf build .bin e2e/node_modules
+	rm -rf build .bin e2e/node_modules bench/node/node_modules

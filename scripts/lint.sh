@@ -3,13 +3,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-unformatted=$(find . -name '*.go' -not -path './e2e/node_modules/*' -not -path './.bin/*' -exec gofmt -l {} +)
+unformatted=$(find . -name '*.go' -not -path '*/node_modules/*' -not -path './.bin/*' -exec gofmt -l {} +)
 if [ -n "$unformatted" ]; then
 	echo "gofmt would change:" >&2
 	echo "$unformatted" >&2
 	exit 1
 fi
 go vet ./...
+(cd bench && go vet ./...)
 linter=golangci-lint
 [ ! -x .bin/golangci-lint ] || linter=.bin/golangci-lint
 "$linter" run --timeout 8m ./...

@@ -24,6 +24,9 @@ go test -race -shuffle=on -timeout 8m . -parked # the same with connections park
 step "real clients and a browser"
 scripts/e2e.sh
 
+step "the benchmarks' own tests"
+(cd bench && go test -timeout 4m ./...)
+
 step "format, vet and lint"
 if ! wait "$linter_pid"; then
 	linter_pid=

@@ -1,0 +1,3 @@
+// Package suite has the workloads, runs them server by server, and makes tables of what
+// came out, with the goals beside.
+package suite
