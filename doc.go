@@ -80,7 +80,8 @@ bound is refused or disconnected with a reason, and a line in the log says so.
 
 # Concurrency
 
-Everything exported is safe for concurrent use. An idle WebSocket client costs one goroutine,
-an idle polling client none. [Handler.Shutdown] awaits every goroutine.
+Everything exported is safe for concurrent use. An idle WebSocket client costs one
+goroutine, or none with [WithParkedReads]; an idle polling client costs none.
+[Handler.Shutdown] awaits every goroutine.
 */
 package thinkws
