@@ -137,7 +137,7 @@ func (h *Handler) Hub() *Hub { return h.hub }
 func (h *Handler) admits(w http.ResponseWriter, r *http.Request) bool {
 	limitBody(w, r)
 	judge := h.origins.judge
-	if r.URL.Query().Has("j") { // JSONP comes from a script element, of which CORS says nothing
+	if engineio.IsJSONP(r) {
 		judge = h.origins.judgeEmbedded
 	}
 	verdict := judge(r)

@@ -231,6 +231,33 @@ func TestOriginGateOnEveryTransport(t *testing.T) {
 	assert.Contains(t, out.String(), evil, "the log says which origin")
 }
 
+// A script element sends no Origin. Where origins are listed, it needs another proof,
+// however the parameter is spelled that makes a request one of JSONP.
+func TestJSONPNeedsAProof(t *testing.T) {
+	h, _ := newHandler(t, thinkws.WithAllowOrigin("https://app.example.com"))
+	for _, tt := range []struct {
+		query, referer string
+		status         int
+	}{
+		{"", "", 200}, // no browser
+		{"&j=0", "", 403},
+		{"&j", "", 403},
+		{"&%6a=0", "", 403},
+		{"&j=1;x", "", 403},
+		{"&j=0", "https://evil.example.com/page", 403},
+		{"&j=0", "https://app.example.com/page", 200},
+		{"&jj=0&t=j", "", 200},
+	} {
+		r := httptest.NewRequest(http.MethodGet, handshake+tt.query, nil)
+		if tt.referer != "" {
+			r.Header.Set("Referer", tt.referer)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		assert.Equal(t, tt.status, w.Code, tt.query+tt.referer)
+	}
+}
+
 func TestConnectRightBehindTheHandshake(t *testing.T) {
 	h, _ := newHandler(t)
 	server := httptest.NewServer(h)

@@ -40,6 +40,12 @@ func newQuery(raw string) query {
 	return q
 }
 
+// IsJSONP says whether a request comes from a script element, of which CORS says
+// nothing: whoever checks origins has to see it as this package does.
+func IsJSONP(r *http.Request) bool {
+	return strings.ContainsAny(r.URL.RawQuery, "j%") && newQuery(r.URL.RawQuery).jsonp.on
+}
+
 // only returns the single value of a parameter, or "".
 func only(values []string) string {
 	if len(values) != 1 {
