@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"strconv"
 	"sync"
 
@@ -23,11 +24,12 @@ func newArgsEncoder() *argsEncoder {
 }
 
 // encode marshals values the way encoding/json does, but that []byte becomes
-// binary, at any depth. A panic of a value's own marshaler becomes an error.
+// binary, at any depth. A panic of a value's own marshaler becomes an error
+// that is logged like a panic of the action which returns it.
 func (e *argsEncoder) encode(values []any) (args session.Args, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("thinkws: marshal: panic: %v", p)
+			err = &panicError{value: p, stack: debug.Stack()}
 		}
 	}()
 	args.Count = len(values)

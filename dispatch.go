@@ -20,10 +20,9 @@ func (s *Socket) enter() {
 		s.refuse(c, err)
 		return
 	}
-	if !s.space.add(s) {
+	if !s.begin() {
 		return // it has left; Closed has cleaned up
 	}
-	s.begin()
 	if open := s.space.table.open; open != nil {
 		c := s.context(eventOpen)
 		c.finish(c.run(open))

@@ -24,16 +24,16 @@ type Socket struct {
 	request *http.Request
 	auth    json.RawMessage
 	queue   serial.Queue[job]
+	entry   sync.Mutex   // held while the client is let in: from its being a member until it has been told
 	ready   atomic.Bool  // the client has been told that it is in
 	busy    atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
 
 	slot  int           // place in space.all; protected by space.mu
 	rooms map[*room]int // place in each room; protected by space.mu
 
-	mu     sync.Mutex         // protects what follows
-	gone   bool               // left, or refused
-	inside bool               // it was let in
-	early  []*session.Message // sent before ready
+	mu     sync.Mutex // protects what follows
+	gone   bool       // left, or refused
+	inside bool       // it was let in
 	reason string
 	ctx    context.Context // made when first asked for
 	cancel context.CancelCauseFunc
@@ -95,47 +95,30 @@ func (s *Socket) send(m *session.Message) error {
 	return err
 }
 
-// deliver hands m to the client's protocol. What comes between the client's being
-// let in and its being told so waits for that.
+// deliver hands m to the client's protocol. What comes while the client is being let
+// in waits until it has been told so.
 func (s *Socket) deliver(m *session.Message) error {
 	if !s.ready.Load() {
-		if held, err := s.hold(m); held || err != nil {
-			return err
+		s.entry.Lock()
+		ready := s.ready.Load()
+		s.entry.Unlock()
+		if !ready {
+			return ErrClosed
 		}
 	}
 	return s.conn.Send(m)
 }
 
-func (s *Socket) hold(m *session.Message) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.ready.Load():
-		return false, nil
-	case !s.inside:
-		return false, ErrClosed
+// begin lets the client in and tells it so; false if it has left meanwhile.
+func (s *Socket) begin() bool {
+	s.entry.Lock()
+	defer s.entry.Unlock()
+	if !s.space.add(s) {
+		return false
 	}
-	s.early = append(s.early, m)
-	return true, nil
-}
-
-// begin tells the client that it is in, and then sends what has come meanwhile. No
-// lock is held over either.
-func (s *Socket) begin() {
 	s.conn.Accept()
-	for {
-		s.mu.Lock()
-		early := s.early
-		s.early = nil
-		s.ready.Store(len(early) == 0)
-		s.mu.Unlock()
-		if len(early) == 0 {
-			return
-		}
-		for _, m := range early {
-			_ = s.conn.Send(m) // who does not get it, and why, is counted where it happens
-		}
-	}
+	s.ready.Store(true)
+	return true
 }
 
 // EmitAck sends an event and waits for the client's answer, until ctx is done

@@ -182,7 +182,11 @@ type ending struct {
 // between two polls has 30 s to fetch that, and as long again to fetch the close
 // packet. Close returns at once, and Closed of the Receiver follows on another goroutine.
 func (s *Session) Close(reason string) {
-	s.end(ending{reason: reason, graceful: true, last: frameClose})
+	code := 0
+	if reason == session.ReasonParseError { // found out later than by Receive
+		code = session.CloseProtocol
+	}
+	s.end(ending{reason: reason, code: code, graceful: true, last: frameClose})
 }
 
 // fail ends the session over something the client did.
@@ -201,6 +205,9 @@ func (s *Session) broken() {
 // end ends the session, unless it has ended already. It may be called with s.inbox
 // held, by the layer above too, because all that follows happens elsewhere.
 func (s *Session) end(e ending) {
+	group := s.server.cfg.Group
+	group.Begin() // who waits for the group sees no gap before report, timers being outside of it
+	defer group.End()
 	s.mu.Lock()
 	if s.state != stateOpen || e.ifPolling && s.onWebSocket {
 		s.mu.Unlock()

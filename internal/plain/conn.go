@@ -106,13 +106,16 @@ func (c *conn) leave(reason string) { c.end(reason, closeCode(reason)) }
 // end closes the connection by our decision. The receiver is told on a goroutine of
 // its own: the caller may hold a lock that Closed takes.
 func (c *conn) end(reason string, code int) {
+	group := c.server.cfg.Group
+	group.Begin() // who waits for the group sees no gap before Closed is under way
+	defer group.End()
 	receiver, first := c.finish(reason)
 	if !first {
 		return
 	}
 	c.ws.Close(code, reason)
 	if receiver != nil {
-		c.server.cfg.Group.Go(func() { receiver.Closed(reason) })
+		group.Go(func() { receiver.Closed(reason) })
 	}
 }
 

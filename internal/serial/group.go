@@ -26,6 +26,7 @@ type Group struct {
 	unused  int        // of these, how many have not been needed since the last trim
 	timer   *time.Timer
 	timing  bool
+	over    bool // Wait has returned: nobody rests any more
 }
 
 // Task is work for a goroutine.
@@ -71,11 +72,11 @@ func (g *Group) work(w *worker, t Task) {
 	}
 }
 
-// rest lets a worker wait for more, unless enough do.
+// rest lets a worker wait for more, unless enough do or the end has come.
 func (g *Group) rest(w *worker) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.workers) >= maxIdle {
+	if g.over || len(g.workers) >= maxIdle {
 		return false
 	}
 	g.workers = append(g.workers, w)
@@ -147,7 +148,7 @@ func (g *Group) Wait(ctx context.Context) error {
 	}
 	g.mu.Lock()
 	g.dismiss(len(g.workers))
-	g.unused = 0
+	g.unused, g.over = 0, true
 	g.mu.Unlock()
 	return nil
 }

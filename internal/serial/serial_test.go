@@ -122,6 +122,17 @@ func TestGroupKeepsGoroutinesForAMoment(t *testing.T) {
 	})
 }
 
+// What runs after Wait leaves no goroutine that rests: the bubble would not end.
+func TestGroupDoesNotRestAfterWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g serial.Group
+		require.NoError(t, g.Wait(t.Context()))
+		ran := make(chan struct{})
+		g.Go(func() { close(ran) })
+		<-ran
+	})
+}
+
 func TestGroupWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g serial.Group

@@ -226,6 +226,9 @@ func (c *client) Closed(reason string) {
 
 // close ends the session and every stay in a namespace. What was sent goes out first.
 func (c *client) close(reason string) {
+	group := c.server.cfg.Group
+	group.Begin() // who waits for the group sees no gap before reportAll
+	defer group.End()
 	c.out.Lock()
 	var goodbyes []session.Frame
 	if reason == session.ReasonServerDisconnect {

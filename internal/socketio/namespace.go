@@ -170,6 +170,9 @@ func (n *namespace) Send(m *session.Message) error {
 // Leave implements session.Conn. The client may come back.
 func (n *namespace) Leave(reason string) {
 	c := n.client
+	group := c.server.cfg.Group
+	group.Begin() // who waits for the group sees no gap before reportAll
+	defer group.End()
 	c.out.Lock()
 	left := c.remove(n, stateGone, reason)
 	if left {
