@@ -116,6 +116,7 @@ func (c *Context) Ack(args ...any) error {
 func (c *Context) answer(args session.Args, f *session.Failure) error {
 	return c.socket.send(&session.Message{
 		Kind: session.Answer, Namespace: c.socket.space.name, ID: c.ackID, Args: args, Failure: f,
+		Deflate: c.socket.space.hub.deflate,
 	})
 }
 

@@ -45,7 +45,8 @@ run at the same time. [Concurrent] lifts the order for an action. Answers to
 A room is a set of sockets with a name: [Context.Join], [Context.Leave]. Every socket
 is also alone in a room named by its id. [Hub.To] and [Context.To] make a [Target] of
 rooms, which is a value that can be kept and narrowed; [Target.Emit] sends to everyone in
-it. Arguments are marshaled once and encoded once per kind of client.
+it. Arguments are marshaled once and encoded once per kind of client, and with
+[WithCompression] compressed once.
 
 # Binary
 

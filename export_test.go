@@ -20,5 +20,8 @@ func NamespaceOf(r *http.Request, mount string) string { return namespaceOf(r, m
 // EncodeArgs marshals the arguments of an event.
 func EncodeArgs(values ...any) (session.Args, error) { return newArgsEncoder().encode(values) }
 
+// Compressed is how many frames have been compressed.
+func (h *Handler) Compressed() uint64 { return h.hub.deflate.Runs() }
+
 // Tasks waits for all goroutines of the handler.
 func (h *Handler) Tasks() interface{ Go(func()) } { return &h.tasks }

@@ -70,7 +70,15 @@ func newMemorySite(t *testing.T, options ...thinkws.Option) *site {
 	t.Helper()
 	s := prepare(t, options)
 	m := serveMemory(t, s.router)
-	s.connect = func() (net.Conn, error) { return m.dial(t), nil }
+	s.connect = func() (net.Conn, error) {
+		client, server := net.Pipe()
+		select {
+		case m.conns <- server:
+			return client, nil
+		case <-m.done: // a spare connection of the polling client, for which the end comes first
+			return nil, net.ErrClosed
+		}
+	}
 	s.populate()
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,12 +14,16 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
+// maxCompressors bounds the memory of compressors, of 1.2 MB each.
+const maxCompressors = 8
+
 // Hub is where all clients of a [Handler] meet, whatever protocol they speak. It may
 // be used from anywhere, by any number of goroutines. Its methods that send act on
 // the main namespace "/"; [Hub.Of] gives the others.
 type Hub struct {
 	cfg     *config
 	encoder *argsEncoder
+	deflate *session.Deflater // nil without compression
 	tasks   *serial.Group
 	began   time.Time
 	stats   counters
@@ -41,6 +46,9 @@ type pattern struct {
 func newHub(b *builder, tasks *serial.Group) *Hub {
 	h := &Hub{cfg: b.cfg, encoder: newArgsEncoder(), tasks: tasks, began: time.Now(),
 		static: map[string]*table{}, spaces: map[string]*space{}}
+	if b.cfg.compress > 0 {
+		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))
+	}
 	for _, s := range b.all {
 		t := s.table(b.main)
 		if s.match != nil {
@@ -177,7 +185,7 @@ func (h *Hub) event(namespace, name string, args []any) (*session.Message, error
 	if err != nil {
 		return nil, err
 	}
-	return &session.Message{Kind: session.Event, Namespace: namespace, Name: name, Args: encoded}, nil
+	return &session.Message{Kind: session.Event, Namespace: namespace, Name: name, Args: encoded, Deflate: h.deflate}, nil
 }
 
 // clock is the time since the hub was made. It never jumps and never is 0.

@@ -68,7 +68,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 	return socketio.Config{
 		ConnectTimeout: c.connectTimeout,
 		Config: engineio.Config{
-			Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3,
+			Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3, Compress: c.compress > 0,
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
 			MaxMessage: c.maxMessage, SendQueue: c.sendQueue,
@@ -83,7 +83,7 @@ func (h *Handler) plainConfig() plain.Config {
 		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Logger: c.logger, Detach: detach,
 		Config: wsconn.Config{
 			MaxMessage: c.maxMessage, Queue: c.sendQueue, WriteTimeout: c.writeTimeout,
-			CloseTimeout: closeTimeout, Group: &h.tasks, Park: h.park,
+			CloseTimeout: closeTimeout, Group: &h.tasks, Park: h.park, Compress: c.compress > 0,
 		},
 	}
 }

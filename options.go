@@ -48,6 +48,7 @@ type config struct {
 	upgradeTimeout time.Duration
 	writeTimeout   time.Duration
 	maxMessage     int64
+	compress       int // bytes from which messages are compressed; 0 for none
 	maxRooms       int
 	sendQueue      serial.Limit
 	receiveQueue   serial.Limit
@@ -173,6 +174,29 @@ func WithMaxMessage(bytes int64) Option {
 			return fmt.Errorf("thinkws: WithMaxMessage: %d is not positive", bytes)
 		}
 		c.maxMessage = bytes
+		return nil
+	})
+}
+
+// WithCompression lets WebSocket clients that offer permessage-deflate, as browsers and
+// Node's client do, get messages of at least threshold bytes compressed, and send
+// compressed ones themselves; 1024 is a good threshold. Default: no compression.
+//
+// A message is compressed once for each kind of client, however many receive it, and
+// alone: nothing is kept from one message to the next. That costs some microseconds of
+// CPU per kilobyte, and 1.2 MB of memory for each of the compressors, of which
+// there are as many as cores, at most eight. A client that sends compressed messages costs
+// 4 KB more, and 40 KB more while one of them comes in. [WithMaxMessage] bounds what
+// they unpack to. Polls are not compressed; that is for HTTP middleware.
+//
+// The length of a compressed message tells something of what is in it. Do not mix
+// secrets with what others may choose, or see [Target.Compress].
+func WithCompression(threshold int) Option {
+	return serverOption("WithCompression", func(c *config) error {
+		if threshold < 1 {
+			return fmt.Errorf("thinkws: WithCompression: %d is not positive", threshold)
+		}
+		c.compress = threshold
 		return nil
 	})
 }

@@ -3,6 +3,8 @@ package thinkws
 import (
 	"context"
 	"slices"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // Target is a choice of clients: those in any of its rooms (without rooms, all of
@@ -16,6 +18,7 @@ type Target struct {
 	except    []string
 	local     bool
 	volatile  bool
+	plain     bool // not compressed
 }
 
 // To adds rooms, to the effect that a client in any of them is meant, once.
@@ -45,6 +48,14 @@ func (t Target) Volatile() Target {
 	return t
 }
 
+// Compress says whether what is sent may be compressed, which it may unless this says
+// no. Without [WithCompression] it changes nothing. Say no for what is compressed
+// already, such as images, and for secrets: see there.
+func (t Target) Compress(on bool) Target {
+	t.plain = !on
+	return t
+}
+
 // Emit sends an event to all clients of the target. The error is ErrReserved or
 // that of an argument that JSON cannot hold, and nothing has been sent then.
 // Otherwise it is nil: each client gets the event in order with everything else,
@@ -53,7 +64,7 @@ func (t Target) Volatile() Target {
 // The arguments are marshaled once, and encoded once for each kind of client,
 // however many there are. See [Socket.Emit] for what they may be.
 func (t Target) Emit(event string, args ...any) error {
-	m, err := t.hub.event(t.namespace, event, args)
+	m, err := t.event(event, args)
 	if err != nil {
 		return err
 	}
@@ -66,12 +77,24 @@ func (t Target) Emit(event string, args ...any) error {
 // answered or ctx is done. It returns the answers that came, in the order they came;
 // if some are missing also a [NoAckError] that says whose. Give ctx a deadline: clients need not answer.
 func (t Target) EmitAck(ctx context.Context, event string, args ...any) (answers []Answer, err error) {
-	m, err := t.hub.event(t.namespace, event, args)
+	m, err := t.event(event, args)
 	if err != nil {
 		return nil, err
 	}
 	t.each(func(sp *space, sockets []*Socket) { answers, err = sp.ask(ctx, m, sockets) })
 	return answers, err
+}
+
+// event builds the message that all clients of the target get.
+func (t Target) event(name string, args []any) (*session.Message, error) {
+	m, err := t.hub.event(t.namespace, name, args)
+	if err != nil {
+		return nil, err
+	}
+	if t.plain {
+		m.Deflate = nil
+	}
+	return m, nil
 }
 
 // Member is a client of a [Target] as [Target.Sockets] lists it.

@@ -19,7 +19,7 @@ trap cleanup EXIT
 
 step "go test"
 go test -race -shuffle=on -timeout 8m ./...
-go test -race -shuffle=on -timeout 8m . -parked # the same with connections parked
+go test -race -shuffle=on -timeout 8m -skip Stress . -parked # the same with connections parked
 
 step "real clients and a browser"
 scripts/e2e.sh

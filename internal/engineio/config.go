@@ -16,6 +16,7 @@ type Config struct {
 	Polling   bool // clients may use long-polling, JSONP included
 	WebSocket bool // clients may use WebSocket, from the start or by upgrade
 	EIO3      bool // clients of revision 3 are let in
+	Compress  bool // WebSocket clients may use permessage-deflate
 
 	PingInterval   time.Duration // between heartbeats; 25 s
 	PingTimeout    time.Duration // for the answer to one; 20 s
@@ -69,6 +70,7 @@ func (c *Config) wsconn() wsconn.Config {
 		CloseTimeout: closeTimeout,
 		Group:        c.Group,
 		Park:         c.Park,
+		Compress:     c.Compress,
 	}
 }
 

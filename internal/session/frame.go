@@ -9,9 +9,10 @@ const maxHeader = 10
 // Frame is one unit of the wire: a WebSocket message, a packet of a poll. It is
 // immutable and shared by all clients that receive it, WebSocket header included.
 type Frame struct {
-	buf    []byte // maxHeader-head unused bytes, header, payload
-	head   uint8  // length of the header
-	Binary bool
+	buf      []byte    // maxHeader-head unused bytes, header, payload
+	deflated *deflated // shared by all copies; nil if it is not to be compressed
+	head     uint8     // length of the header
+	Binary   bool
 }
 
 // TextFrame joins the pieces to a text frame. They are copied.
@@ -63,3 +64,13 @@ func (f Frame) Len() int { return len(f.buf) - maxHeader }
 
 // WebSocket is the whole unmasked WebSocket frame, ready to be written.
 func (f Frame) WebSocket() []byte { return f.buf[maxHeader-int(f.head):] }
+
+// Deflated is WebSocket for a client that has negotiated permessage-deflate: the
+// frame compressed, if its message wants that and it is shorter then. It is made by
+// the first call, and others at the same time wait for that one.
+func (f Frame) Deflated() []byte {
+	if f.deflated == nil {
+		return f.WebSocket()
+	}
+	return f.deflated.frame(f)
+}

@@ -24,6 +24,9 @@ type Message struct {
 	ID       string
 	Failure  *Failure // in an Answer: what went wrong, in place of Args
 	Volatile bool     // may be dropped when it cannot go out at once
+	// Deflate compresses the message for clients that have negotiated that, if it is
+	// long enough; nil for never.
+	Deflate *Deflater
 
 	mu    sync.Mutex // protects cache
 	cache []encoded
@@ -56,6 +59,7 @@ func (m *Message) Frames(c Codec) ([]Frame, error) {
 	if m.cache == nil {
 		m.cache = m.first[:0]
 	}
+	m.Deflate.mark(frames)
 	m.cache = append(m.cache, encoded{c, frames, err})
 	return frames, err
 }

@@ -40,6 +40,7 @@ type Config struct {
 	Queue        serial.Limit  // of what waits to be written
 	WriteTimeout time.Duration // of one write to the network
 	CloseTimeout time.Duration // how long the peer may take to answer our close frame
+	Compress     bool          // permessage-deflate is negotiated with peers that offer it
 	Group        *serial.Group // every goroutine of the connection runs in it
 	Park         *Park         // where idle connections wait without a goroutine; nil for none, which may be
 }
@@ -63,15 +64,29 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 		return nil, fmt.Errorf("wsconn: %w", err)
 	}
 	c := newConn(cfg)
+	w.Header().Del(extensions) // which are for the handshake to name
 	ws, err := websocket.Accept(&upgrade{w, c}, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // origins are checked before, for every transport alike
+		CompressionMode:    cfg.compression(),
 		OnPongReceived:     c.onPong,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wsconn: %w", err)
 	}
+	c.deflates = w.Header().Get(extensions) != "" // there is no other that is negotiated
 	c.adopt(ws)
 	return c, nil
+}
+
+const extensions = "Sec-WebSocket-Extensions"
+
+// compression is without context from message to message both ways: that would cost
+// each connection more than all the rest of it, and frames could not be shared.
+func (c *Config) compression() websocket.CompressionMode {
+	if c.Compress {
+		return websocket.CompressionNoContextTakeover
+	}
+	return websocket.CompressionDisabled
 }
 
 // canHijack finds out before the 101 is written what Hijack would say after it.

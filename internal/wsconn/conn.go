@@ -51,14 +51,15 @@ const (
 // The goroutine that Serve starts owns ws and in's read side and does all of the
 // tear-down. Writing to the network is the outbox's alone.
 type Conn struct {
-	cfg     *Config
-	ws      *websocket.Conn
-	in      *stream
-	handler Handler // set by Serve
-	out     outbox
-	parked  parked                // how it waits, if it does so without a goroutine
-	state   atomic.Uint32         // the bits above
-	cause   atomic.Pointer[error] // why it ended, once that is known
+	cfg      *Config
+	ws       *websocket.Conn
+	in       *stream
+	handler  Handler // set by Serve
+	deflates bool    // the peer understands compressed messages; set by Accept
+	out      outbox
+	parked   parked                // how it waits, if it does so without a goroutine
+	state    atomic.Uint32         // the bits above
+	cause    atomic.Pointer[error] // why it ended, once that is known
 }
 
 func newConn(cfg *Config) *Conn {
@@ -96,15 +97,15 @@ func (c *Conn) Serve(h Handler) {
 // the connection with 1013.
 func (c *Conn) Send(frames ...session.Frame) error {
 	if len(frames) == 1 {
-		return c.pushed(c.out.pushOne(frames[0].WebSocket()))
+		return c.pushed(c.out.pushOne(c.wire(frames[0])))
 	}
-	return c.pushed(c.out.push(unwrap(frames), false, false))
+	return c.pushed(c.out.push(c.unwrap(frames), false, false))
 }
 
 // Force is Send without the limit, for what the protocol cannot do without. It
 // returns session.ErrClosed if the connection is closed or closing.
 func (c *Conn) Force(frames ...session.Frame) error {
-	return c.force(unwrap(frames)...)
+	return c.force(c.unwrap(frames)...)
 }
 
 // Ping queues a ping frame. The answer comes as Handler.Pong.
@@ -162,10 +163,18 @@ func (c *Conn) closeWrite() {
 	}
 }
 
-func unwrap(frames []session.Frame) [][]byte {
+// wire returns f as this peer may get it.
+func (c *Conn) wire(f session.Frame) []byte {
+	if c.deflates {
+		return f.Deflated()
+	}
+	return f.WebSocket()
+}
+
+func (c *Conn) unwrap(frames []session.Frame) [][]byte {
 	whole := make([][]byte, len(frames))
 	for i, f := range frames {
-		whole[i] = f.WebSocket()
+		whole[i] = c.wire(f)
 	}
 	return whole
 }
