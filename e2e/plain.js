@@ -190,10 +190,14 @@ const tests = {
   }),
 
   "the client leaves": on(async (instance) => {
+    // Who leaves before "open" has begun is never let in: neither it nor "close" runs.
     const polite = await Plain.open(instance, "/ws?tag=polite");
+    await instance.log(1);
     polite.ws.close(1000);
     assert.equal((await polite.end()).code, 1000);
+    await instance.log(2);
     const rude = await Plain.open(instance, "/ws?tag=rude");
+    await instance.log(3);
     rude.ws.terminate();
     const lines = await instance.log(4);
     assert.equal(lines[1], "polite / close: transport close");
