@@ -25,14 +25,15 @@ func newArgsEncoder() *argsEncoder {
 
 // encode marshals values the way encoding/json does, but that []byte becomes
 // binary, at any depth. A panic of a value's own marshaler becomes an error
-// that is logged like a panic of the action which returns it.
-func (e *argsEncoder) encode(values []any) (args session.Args, err error) {
+// that is logged like a panic of the action which returns it. The text is appended to
+// dst.
+func (e *argsEncoder) encode(dst []byte, values []any) (args session.Args, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &panicError{value: p, stack: debug.Stack()}
 		}
 	}()
-	args.Count = len(values)
+	args.Text, args.Count = dst, len(values)
 	for i, value := range values {
 		if i > 0 {
 			args.Text = append(args.Text, ',')
@@ -58,7 +59,7 @@ func (e *argsEncoder) add(args *session.Args, value any) error {
 	case json.RawMessage:
 		if len(v) == 0 {
 			v = json.RawMessage("null")
-		} else if !json.Valid(v) {
+		} else if !session.ValidJSON(v) {
 			return fmt.Errorf("not valid JSON: %.40q", v)
 		}
 		args.Text = append(args.Text, v...)

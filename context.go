@@ -20,7 +20,7 @@ type Context struct {
 	ackID   string // under which the client waits for an answer; "" if it does not
 	reason  Reason
 	request *http.Request
-	reply   func(session.Args) // over plain HTTP: takes the answer
+	reply   func(session.Args) // over plain HTTP: takes the answer, which is only lent
 	acked   atomic.Bool
 }
 
@@ -98,26 +98,25 @@ func (c *Context) Ack(args ...any) error {
 	if c.ackID == "" && c.reply == nil {
 		return nil
 	}
-	encoded, err := c.hub.encoder.encode(args)
+	p, err := c.hub.borrowParcel(args)
 	if err != nil {
 		return err
 	}
+	defer p.release()
 	if c.acked.Swap(true) {
 		return ErrAnswered
 	}
 	if c.reply != nil {
-		c.reply(encoded)
+		c.reply(p.message.Args)
 		return nil
 	}
-	return c.answer(encoded, nil)
+	return c.answer(p)
 }
 
 // answer sends the one answer to the event.
-func (c *Context) answer(args session.Args, f *session.Failure) error {
-	return c.socket.send(&session.Message{
-		Kind: session.Answer, Namespace: c.socket.space.name, ID: c.ackID, Args: args, Failure: f,
-		Deflate: c.socket.space.hub.deflate,
-	})
+func (c *Context) answer(p *parcel) error {
+	p.message.Kind, p.message.Namespace, p.message.ID = session.Answer, c.socket.space.name, c.ackID
+	return c.socket.send(&p.message)
 }
 
 // Join puts this client into rooms; see [Socket.Join].

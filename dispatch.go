@@ -149,7 +149,8 @@ func (c *Context) fail(f *session.Failure) {
 	if c.ackID == "" || c.acked.Swap(true) {
 		return
 	}
-	if err := c.answer(session.Args{}, f); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrSlow) {
+	p := &parcel{message: session.Message{Failure: f, Deflate: c.hub.deflate}}
+	if err := c.answer(p); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrSlow) {
 		c.socket.log().Error("answer not sent", "event", c.event, "error", err)
 	}
 }

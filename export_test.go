@@ -18,7 +18,7 @@ func Detach(r *http.Request) *http.Request { return detach(r) }
 func NamespaceOf(r *http.Request, mount string) string { return namespaceOf(r, mount) }
 
 // EncodeArgs marshals the arguments of an event.
-func EncodeArgs(values ...any) (session.Args, error) { return newArgsEncoder().encode(values) }
+func EncodeArgs(values ...any) (session.Args, error) { return newArgsEncoder().encode(nil, values) }
 
 // Compressed is how many frames have been compressed.
 func (h *Handler) Compressed() uint64 { return h.hub.deflate.Runs() }

@@ -34,15 +34,16 @@ type fake struct {
 	id       string
 	receiver session.Receiver
 
-	mu       sync.Mutex // protects what follows
-	accepted bool
-	refused  *session.Failure
-	sent     []*session.Message
-	closed   string // the reason of Leave or Close
-	whole    bool   // it was Close
-	full     bool   // the send queue, from the test's hand
-	busy     bool   // the transport, from the test's hand
-	changed  chan struct{}
+	mu        sync.Mutex // protects what follows
+	accepted  bool
+	refused   *session.Failure
+	sent      []*session.Message
+	originals []*session.Message
+	closed    string // the reason of Leave or Close
+	whole     bool   // it was Close
+	full      bool   // the send queue, from the test's hand
+	busy      bool   // the transport, from the test's hand
+	changed   chan struct{}
 }
 
 func (f *fake) note() {
@@ -77,7 +78,11 @@ func (f *fake) Send(m *session.Message) error {
 	case f.busy && m.Volatile:
 		return session.ErrDropped
 	}
-	f.sent = append(f.sent, m)
+	// A message is only lent. What is compared here is a copy; the pointers are kept
+	// to be compared with one another.
+	f.sent = append(f.sent, &session.Message{Kind: m.Kind, Namespace: m.Namespace, Name: m.Name, ID: m.ID, Failure: m.Failure,
+		Args: session.Args{Text: bytes.Clone(m.Args.Text), Count: m.Args.Count, Parts: m.Args.Parts}})
+	f.originals = append(f.originals, m)
 	f.note()
 	return nil
 }

@@ -341,7 +341,7 @@ func TestHostilePlainFrames(t *testing.T) {
 		{"cid is an object", frame(fin|opText, true, `{"event":"echo","cid":{}}`), failure("", "cid"+ids)},
 		{"cid is too long", frame(fin|opText, true, `{"event":"echo","cid":"`+strings.Repeat("x", 63)+`"}`), failure("", "cid"+ids)},
 		{"rid is null", frame(fin|opText, true, `{"rid":null}`), failure("", "rid"+ids)},
-		{"too deep", frame(fin|opText, true, `{"event":"echo","data":`+nested("[", "]", 100_000)+`}`), failure("", "not valid JSON")},
+		{"too deep", frame(fin|opText, true, `{"event":"echo","data":`+nested("[", "]", 100_000)+`}`), failure("", "JSON nested too deep")},
 		{"deep", frame(fin|opText, true, `{"event":"echo","data":`+nested("[", "]", 512)+`}`), failure("", "JSON nested too deep")},
 		{"number too long", frame(fin|opText, true, `{"event":"echo","data":`+strings.Repeat("1", 1025)+`}`), failure("", "number too long")},
 		{"event of the library", frame(fin|opText, true, `{"event":"close","cid":7}`), `{"rid":7,"error":{"name":"NotFound","message":"no such event"}}`},

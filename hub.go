@@ -181,7 +181,7 @@ func (h *Hub) event(namespace, name string, args []any) (*session.Message, error
 	if err := checkEvent(name); err != nil {
 		return nil, err
 	}
-	encoded, err := h.encoder.encode(args)
+	encoded, err := h.encoder.encode(nil, args)
 	if err != nil {
 		return nil, err
 	}

@@ -174,7 +174,7 @@ func TestBroadcastSharesOneMessage(t *testing.T) {
 	calls := &marshalCounter{}
 	require.NoError(t, h.Hub().Emit("e", calls))
 	for _, f := range clients {
-		require.Same(t, clients[0].sent[0], f.sent[0])
+		require.Same(t, clients[0].originals[0], f.originals[0])
 	}
 	assert.Equal(t, 1, calls.n, "marshaled once")
 }

@@ -1,6 +1,7 @@
 package thinkws
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -34,7 +35,10 @@ func (h *Handler) Action(fn HandlerFunc) http.Handler {
 		}
 		var reply *session.Args
 		c := &Context{hub: h.hub, event: r.URL.Path, args: args, request: r}
-		c.reply = func(answer session.Args) { reply = &answer }
+		c.reply = func(lent session.Args) {
+			lent.Text = bytes.Clone(lent.Text)
+			reply = &lent
+		}
 		if err := c.run(fn); err != nil {
 			c.report(err)
 			if reply == nil {

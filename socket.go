@@ -79,11 +79,16 @@ func (s *Socket) Rooms() []string { return append([]string{s.id}, s.space.roomsO
 // Arguments may be anything that encoding/json takes; a []byte, also inside of other
 // values, travels as binary, a json.RawMessage as it is.
 func (s *Socket) Emit(event string, args ...any) error {
-	m, err := s.space.hub.event(s.space.name, event, args)
+	if err := checkEvent(event); err != nil {
+		return err
+	}
+	p, err := s.space.hub.borrowParcel(args)
 	if err != nil {
 		return err
 	}
-	return s.send(m)
+	defer p.release()
+	p.message.Namespace, p.message.Name = s.space.name, event
+	return s.send(&p.message)
 }
 
 // send is deliver, counted.
@@ -212,6 +217,7 @@ func (s *Socket) work(j job) {
 		j.step(s)
 	} else {
 		s.dispatch(j.event)
+		j.event.Release()
 	}
 	s.busy.Store(0)
 }

@@ -1,6 +1,8 @@
 package engineio
 
 import (
+	"bytes"
+
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -26,6 +28,12 @@ const GuardMisses = guardMisses
 func (v Variant) Encode(frames ...session.Frame) (string, bool) {
 	payload, binary := v.encode(frames)
 	return string(payload), binary
+}
+
+// Text returns a message packet of text, the pieces joined.
+func (v Variant) Text(pieces ...[]byte) session.Frame {
+	text := bytes.Join(pieces, nil)
+	return session.TextOf(append(v.Room(len(text)), text...))
 }
 
 // Decode splits the body of a POST.

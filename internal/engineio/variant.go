@@ -13,12 +13,9 @@ type Variant struct {
 	Base64   bool  // the client cannot take binary data
 }
 
-// Text returns a message packet of text, the pieces joined.
-func (v Variant) Text(pieces ...[]byte) session.Frame {
-	joined := make([][]byte, 0, 8) // stays on the stack for the usual few
-	joined = append(joined, []byte{byte(typeMessage)})
-	return session.TextFrame(append(joined, pieces...)...)
-}
+// Room returns memory for a message packet with a text of n bytes: append to it, and
+// give it to session.TextOf.
+func (v Variant) Room(n int) []byte { return append(session.Room(1+n), byte(typeMessage)) }
 
 // Binary returns a message packet of binary data.
 func (v Variant) Binary(data []byte) session.Frame {

@@ -192,8 +192,8 @@ func TestDecodeMalformed(t *testing.T) {
 		"rid too long":       {`{"rid":` + strings.Repeat("1", 65) + `}`, "rid is not", ""},
 		"number too long":    {`{"event":"x","data":` + strings.Repeat("1", 1_000_000) + `}`, "number too long", ""},
 		"depth of 513":       {`{"event":"x","data":` + strings.Repeat("[", 512) + strings.Repeat("]", 512) + `}`, "nested too deep", ""},
-		"depth of 100,000":   {strings.Repeat(`{"event":`, 100_000), "not valid JSON", ""},
-		"deep and closed":    {strings.Repeat(`[`, 100_000) + strings.Repeat(`]`, 100_000), "not valid JSON", ""},
+		"depth of 100,000":   {strings.Repeat(`{"event":`, 100_000), "JSON nested too deep", ""},
+		"deep and closed":    {strings.Repeat(`[`, 100_000) + strings.Repeat(`]`, 100_000), "JSON nested too deep", ""},
 		"control character":  {"{\"event\":\"a\x00\"}", "not valid JSON", ""},
 	}
 	for name, tt := range tests {

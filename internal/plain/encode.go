@@ -10,14 +10,15 @@ import (
 type codec struct{}
 
 // Encode implements session.Codec. Every message is one text frame.
-func (codec) Encode(m *session.Message) ([]session.Frame, error) {
-	if m.Kind == session.Event {
-		return []session.Frame{eventFrame(m)}, nil
+func (codec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame, error) {
+	switch {
+	case m.Kind == session.Event:
+		return append(dst, eventFrame(m)), nil
+	case m.Failure != nil:
+		return append(dst, failureFrame(m.ID, m.Failure)), nil
+	default:
+		return append(dst, answerFrame(m)), nil
 	}
-	if m.Failure != nil {
-		return []session.Frame{failureFrame(m.ID, m.Failure)}, nil
-	}
-	return []session.Frame{answerFrame(m)}, nil
 }
 
 func eventFrame(m *session.Message) session.Frame {

@@ -20,8 +20,8 @@ import (
 // wholeCodec encodes a message as its name and its binary parts.
 type wholeCodec struct{}
 
-func (wholeCodec) Encode(m *session.Message) ([]session.Frame, error) {
-	frames := []session.Frame{session.TextFrame([]byte(m.Name))}
+func (wholeCodec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame, error) {
+	frames := append(dst, session.TextFrame([]byte(m.Name)))
 	for _, p := range m.Args.Parts {
 		frames = append(frames, session.BinaryFrame(p.Data))
 	}

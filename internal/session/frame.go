@@ -35,6 +35,16 @@ func newFrame(binary bool, pieces [][]byte) Frame {
 	return f
 }
 
+// Room returns memory for a text of n bytes that is to become a frame: append to it,
+// and give it to TextOf. More than n bytes are possible, at the price of a copy.
+func Room(n int) []byte { return make([]byte, maxHeader, maxHeader+n) }
+
+// TextOf makes a text frame of what Room has returned and what was appended to it,
+// which belongs to the frame from then on.
+func TextOf(buf []byte) Frame {
+	return Frame{buf: buf, head: putHeader(buf[:maxHeader], false, len(buf)-maxHeader)}
+}
+
 // putHeader writes the header of a final, unmasked frame right-aligned into b.
 func putHeader(b []byte, bin bool, n int) uint8 {
 	first := byte(0x81) // FIN, text

@@ -1,17 +1,18 @@
 package session
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 )
 
-// Bounds of the JSON that clients send. encoding/json stops at a depth of 10,000;
-// no honest client comes near either of these.
+// Bounds of the JSON that clients send; no honest one comes near either of these.
 const (
 	maxDepth  = 512  // arrays and objects within one another
 	maxNumber = 1024 // bytes of one number
 )
+
+// stdDepth is where encoding/json stops.
+const stdDepth = 10_000
 
 // Errors of ParseArray.
 var (
@@ -45,31 +46,14 @@ func ParseArray(text []byte) (Args, error) {
 // CheckJSON checks that text is one JSON value, not nested too deep and without
 // numbers of absurd length.
 func CheckJSON(text []byte) error {
-	if !json.Valid(text) {
-		return errNotJSON
-	}
-	depth, number := 0, 0
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if isNumberByte(c) {
-			if number++; number > maxNumber {
-				return errNumber
-			}
-			continue
-		}
-		number = 0
-		switch c {
-		case '"':
-			i = stringEnd(text, i)
-		case '[', '{':
-			if depth++; depth > maxDepth {
-				return errDepth
-			}
-		case ']', '}':
-			depth--
-		}
-	}
-	return nil
+	s := scanner{text: text, maxDepth: maxDepth, maxNumber: maxNumber}
+	return s.document()
+}
+
+// ValidJSON is json.Valid, at a fraction of its cost.
+func ValidJSON(text []byte) bool {
+	s := scanner{text: text, maxDepth: stdDepth, maxNumber: len(text)}
+	return s.document() == nil
 }
 
 // valueEnd returns the offset of the comma that ends the value at start, or
@@ -101,10 +85,6 @@ func stringEnd(text []byte, i int) int {
 		}
 	}
 	return i
-}
-
-func isNumberByte(c byte) bool {
-	return '0' <= c && c <= '9' || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E'
 }
 
 func trimSpace(text []byte) []byte {

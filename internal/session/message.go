@@ -28,15 +28,30 @@ type Message struct {
 	// long enough; nil for never.
 	Deflate *Deflater
 
-	mu    sync.Mutex // protects cache
+	mu    sync.Mutex // protects what follows
 	cache []encoded
 	first [1]encoded // the memory of cache as long as that is enough
+	frame [1]Frame   // and that of the frames of the first entry
+}
+
+var messages = sync.Pool{New: func() any { return new(Message) }}
+
+// Borrow returns an empty message for one that does not live long. Whoever owns it in
+// the end may give it back with Release.
+func Borrow() *Message { return messages.Get().(*Message) }
+
+// Release gives up a message that nobody holds any more. What it points to is not
+// touched: arguments may be kept.
+func (m *Message) Release() {
+	*m = Message{}
+	messages.Put(m)
 }
 
 // Codec encodes messages for one wire variant. It is stateless and comparable:
 // its value is the key under which a message keeps its encoded frames.
 type Codec interface {
-	Encode(*Message) ([]Frame, error)
+	// Encode appends the frames of the message to dst.
+	Encode(dst []Frame, m *Message) ([]Frame, error)
 }
 
 type encoded struct {
@@ -55,10 +70,11 @@ func (m *Message) Frames(c Codec) ([]Frame, error) {
 			return m.cache[i].frames, m.cache[i].err
 		}
 	}
-	frames, err := c.Encode(m)
+	var dst []Frame
 	if m.cache == nil {
-		m.cache = m.first[:0]
+		m.cache, dst = m.first[:0], m.frame[:0]
 	}
+	frames, err := c.Encode(dst, m)
 	m.Deflate.mark(frames)
 	m.cache = append(m.cache, encoded{c, frames, err})
 	return frames, err

@@ -39,7 +39,8 @@ type Conn interface {
 	Refuse(*Failure)
 	// Send queues m. It returns ErrClosed after the client has left and ErrSlow
 	// if the queue is full, in which case the connection is being closed. A
-	// volatile message that cannot go out at once is dropped with ErrDropped.
+	// volatile message that cannot go out at once is dropped with ErrDropped. The
+	// frames of m may be kept, m itself and its arguments may not.
 	Send(m *Message) error
 	// Leave ends the client's stay in this namespace, and tells it so, after
 	// what was sent before. Closed follows with the same reason.

@@ -149,9 +149,9 @@ func TestArgsFirst(t *testing.T) {
 // countingCodec counts how often it encodes. The pointer is its identity.
 type countingCodec struct{ calls *int }
 
-func (c countingCodec) Encode(m *session.Message) ([]session.Frame, error) {
+func (c countingCodec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame, error) {
 	*c.calls++
-	return []session.Frame{session.TextFrame([]byte(m.Name))}, nil
+	return append(dst, session.TextFrame([]byte(m.Name))), nil
 }
 
 func TestMessageEncodesOncePerVariant(t *testing.T) {
@@ -193,4 +193,26 @@ func FuzzParseArray(f *testing.F) {
 			require.JSONEq(t, string(want[i]), string(at.JSON()))
 		}
 	})
+}
+
+// What is valid is what encoding/json takes for valid.
+func FuzzValidJSON(f *testing.F) {
+	for _, seed := range []string{``, ` `, `null`, `nul`, `-0.5e+10`, `01`, `1.`, `-`, `1e`, `"\u00e9"`, `"\u00g9"`, `"\x"`, `"\`, "\"\x00\"", "\"\xff\"",
+		`{"a":[1,{}],"b":""}`, `{"a"}`, `{"a":}`, `{,}`, `{1:2}`, `[1,]`, `[,1]`, `[1 2]`, `[]]`, ` [ ] `, `{"a":1,}`, `truefalse`, "\v1", `1 1`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		require.Equal(t, json.Valid(text), session.ValidJSON(text), "%q", text)
+	})
+}
+
+func BenchmarkCheckJSON(b *testing.B) {
+	text := []byte(`["message",{"id":12345,"from":"somebody","text":"what there is to say"},[1,2.5,true,null]]`)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := session.CheckJSON(text); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -189,7 +189,8 @@ func (c *client) deliver(p *packet) error {
 	if r == nil {
 		return c.ignore(p, "not in this namespace")
 	}
-	m := &session.Message{Kind: session.Event, Namespace: n.name, Name: p.name, Args: p.args, ID: string(p.id)}
+	m := session.Borrow()
+	m.Kind, m.Namespace, m.Name, m.Args, m.ID = session.Event, n.name, p.name, p.args, string(p.id)
 	if p.kind == typeAck {
 		if m.ID == "" {
 			return nil // answers nothing

@@ -41,32 +41,33 @@ func codecOf(v engineio.Variant) session.Codec {
 	return codecs[revision][text]
 }
 
-var bracket = []byte("]")
-
-// Encode returns the frame of the packet and those of its attachments.
-func (c codec) Encode(m *session.Message) ([]session.Frame, error) {
+// Encode appends the frame of the packet and those of its attachments.
+func (c codec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame, error) {
 	args, err := argsOf(m)
 	if err != nil {
 		return nil, err
 	}
-	head, err := header(m, len(args.Parts))
-	if err != nil {
+	if err := checkHeader(m); err != nil {
 		return nil, err
 	}
-	if len(args.Parts) == 0 {
-		return []session.Frame{c.variant.Text(head, args.Text, bracket)}, nil
-	}
-	if hasLookalike(args.Text) {
+	if len(args.Parts) > 0 && hasLookalike(args.Text) {
 		return nil, errLookalike
 	}
-	text := append(args.AppendJSON(head, appendPlaceholder), ']')
-	frames := make([]session.Frame, 1, 1+len(args.Parts))
-	frames[0] = c.variant.Text(text)
+	text := c.variant.Room(maxHead + len(m.Namespace) + len(m.ID) + len(m.Name) + len(args.Text) + len(args.Parts)*placeholderSize)
+	text = appendStart(text, m, len(args.Parts))
+	text = append(args.AppendJSON(text, appendPlaceholder), ']')
+	dst = append(dst, session.TextOf(text))
 	for _, p := range args.Parts {
-		frames = append(frames, c.variant.Binary(p.Data))
+		dst = append(dst, c.variant.Binary(p.Data))
 	}
-	return frames, nil
+	return dst, nil
 }
+
+// What there is to a packet beside the strings in it, in bytes.
+const (
+	maxHead         = 16 // type, number of attachments, brackets, quotes, commas
+	placeholderSize = 30
+)
 
 // argsOf returns what goes between the brackets, behind the name of an event.
 func argsOf(m *session.Message) (session.Args, error) {
@@ -80,29 +81,33 @@ func argsOf(m *session.Message) (session.Args, error) {
 	return session.Args{Text: text, Count: 1}, nil
 }
 
-// header returns the packet up to its first argument.
-func header(m *session.Message, attachments int) ([]byte, error) {
+// checkHeader says whether the start of the packet can be written.
+func checkHeader(m *session.Message) error {
+	if m.Namespace != "" && m.Namespace[0] != '/' || strings.IndexByte(m.Namespace, ',') >= 0 {
+		return errEncodeNamespace
+	}
+	if digits(m.ID) != len(m.ID) || m.ID == "" && m.Kind == session.Answer {
+		return errEncodeID
+	}
+	return nil
+}
+
+// appendStart appends the packet up to its first argument.
+func appendStart(dst []byte, m *session.Message, attachments int) []byte {
 	namespace := m.Namespace
 	if namespace == "" {
 		namespace = mainSpace
 	}
-	if namespace[0] != '/' || strings.IndexByte(namespace, ',') >= 0 {
-		return nil, errEncodeNamespace
-	}
-	if digits([]byte(m.ID)) != len(m.ID) || m.ID == "" && m.Kind == session.Answer {
-		return nil, errEncodeID
-	}
-	head := make([]byte, 0, 16+len(namespace)+len(m.ID)+len(m.Name))
 	if m.Kind == session.Answer {
-		head = appendHeader(head, ackType(attachments), attachments, namespace, m.ID)
-		return append(head, '['), nil
+		dst = appendHeader(dst, ackType(attachments), attachments, namespace, m.ID)
+		return append(dst, '[')
 	}
-	head = appendHeader(head, eventType(attachments), attachments, namespace, m.ID)
-	head = appendQuoted(append(head, '['), m.Name)
+	dst = appendHeader(dst, eventType(attachments), attachments, namespace, m.ID)
+	dst = appendQuoted(append(dst, '['), m.Name)
 	if m.Args.Count > 0 {
-		head = append(head, ',')
+		dst = append(dst, ',')
 	}
-	return head, nil
+	return dst
 }
 
 func eventType(attachments int) packetType {

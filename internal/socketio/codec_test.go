@@ -143,7 +143,7 @@ func BenchmarkEncode(b *testing.B) {
 	m := &session.Message{Namespace: "/", Name: "e", Args: args(`"`+strings.Repeat("x", 64)+`"`, 1)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.Encode(m); err != nil {
+		if _, err := c.Encode(nil, m); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -154,7 +154,7 @@ func BenchmarkEncodeBinary(b *testing.B) {
 	m := &session.Message{Namespace: "/", Name: "e", Args: args("", 1, session.Part{Data: make([]byte, 64)})}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.Encode(m); err != nil {
+		if _, err := c.Encode(nil, m); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -209,5 +209,6 @@ func (n *namespace) send(kind packetType, payload []byte) {
 }
 
 func (n *namespace) frame(kind packetType, payload []byte) session.Frame {
-	return n.client.engine.Variant().Text(appendHeader(nil, kind, 0, n.name, ""), payload)
+	text := n.client.engine.Variant().Room(maxHead + len(n.name) + len(payload))
+	return session.TextOf(append(appendHeader(text, kind, 0, n.name, ""), payload...))
 }

@@ -190,7 +190,7 @@ func FuzzDecode(f *testing.F) {
 		if p.Kind == ack && m.ID == "" {
 			return // such an ack answers nothing; nobody writes it
 		}
-		frames, err := socketio.Codec(engineio.Variant{Revision: 4}).Encode(m)
+		frames, err := socketio.Codec(engineio.Variant{Revision: 4}).Encode(nil, m)
 		if err != nil {
 			require.ErrorIs(t, err, socketio.ErrLookalike)
 			return

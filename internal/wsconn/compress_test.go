@@ -54,11 +54,11 @@ func compressing() *wsconn.Config {
 // payload is a Codec for messages whose name is all there is.
 type payload struct{ binary bool }
 
-func (p payload) Encode(m *session.Message) ([]session.Frame, error) {
+func (p payload) Encode(dst []session.Frame, m *session.Message) ([]session.Frame, error) {
 	if p.binary {
-		return []session.Frame{session.BinaryFrame([]byte(m.Name))}, nil
+		return append(dst, session.BinaryFrame([]byte(m.Name))), nil
 	}
-	return []session.Frame{session.TextFrame([]byte(m.Name))}, nil
+	return append(dst, session.TextFrame([]byte(m.Name))), nil
 }
 
 // deflatable returns a frame that d may compress.

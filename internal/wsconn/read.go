@@ -43,6 +43,12 @@ func (c *Conn) readMessages() error {
 // next hands the next message to the handler. A control frame before it is dealt with
 // on the way.
 func (c *Conn) next() error {
+	if !c.has(closing) {
+		if data, binary, ok := c.in.whole(c.cfg.MaxMessage); ok {
+			c.take(data, binary)
+			return nil
+		}
+	}
 	// A context that can be cancelled would cost allocations with every message:
 	// deadlines are set on the network connection instead.
 	kind, r, err := c.ws.Reader(context.Background())
@@ -77,17 +83,21 @@ func (c *Conn) readMessage(kind websocket.MessageType, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	binary := kind == websocket.MessageBinary
+	c.take(data, kind == websocket.MessageBinary)
+	return nil
+}
+
+// take hands a message to the handler, or closes over it.
+func (c *Conn) take(data []byte, binary bool) {
 	if !binary && !utf8.Valid(data) {
 		err := fmt.Errorf("%w: text is not UTF-8", ErrProtocol)
 		c.fail(err, session.CloseInvalidText, "text is not UTF-8")
-		return nil
+		return
 	}
 	if err := c.handler.Message(data, binary); err != nil {
 		code, reason := session.Verdict(err)
 		c.fail(err, code, reason)
 	}
-	return nil
 }
 
 // readAll reads a message into memory of its own. Of a declared length no more than

@@ -88,12 +88,13 @@ func (s *stream) drained() {
 
 // broke notes an error of the network, and returns it as coder/websocket may see it.
 func (s *stream) broke(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, io.EOF) {
 		err = errEOF
 	}
-	if err != nil {
-		s.err = err
-	}
+	s.err = err
 	return err
 }
 
