@@ -14,19 +14,26 @@ import (
 // ours is thinkws as a service would have it: mounted in chi, with its heartbeats,
 // bounded queues and deadlines at their defaults, each client in a room.
 type ours struct {
+	parked bool          // with WithParkedReads
 	ready  chan struct{} // closed when hub is set
 	hub    *thinkws.Hub
 	movers []*thinkws.Socket // set by Fill
 }
 
-func newOurs() server {
-	o := &ours{ready: make(chan struct{})}
+func newOurs() server { return oursServer(&ours{}) }
+
+func newOursParked() server { return oursServer(&ours{parked: true}) }
+
+func oursServer(o *ours) server {
+	o.ready = make(chan struct{})
 	return server{serve: o.serve, rooms: o}
 }
 
-// options is where a variant of ours begins: each field of Config is one option here.
-func (o *ours) options(Config) []thinkws.Option {
-	return []thinkws.Option{
+// compressFrom is the size of an event that is worth compressing, in bytes.
+const compressFrom = 512
+
+func (o *ours) options(cfg Config) []thinkws.Option {
+	options := []thinkws.Option{
 		thinkws.WithLogger(quietLogger()),
 		thinkws.On("open", func(c *thinkws.Context) error { return c.Join(roomOf(c.Request())) }),
 		thinkws.On("e", func(c *thinkws.Context) error { return c.Emit("e", c.WsData()) }),
@@ -35,6 +42,13 @@ func (o *ours) options(Config) []thinkws.Option {
 		}),
 		thinkws.On("n", thinkws.Bind(func(c *thinkws.Context, data []byte) error { return c.Emit("n", data) })),
 	}
+	if cfg.Deflate {
+		options = append(options, thinkws.WithCompression(compressFrom))
+	}
+	if o.parked {
+		options = append(options, thinkws.WithParkedReads())
+	}
+	return options
 }
 
 func (o *ours) serve(l net.Listener, cfg Config) error {

@@ -57,7 +57,7 @@ func TestRun(t *testing.T) {
 	assert.Contains(t, text.String(), "connects: user-space CPU a connect")
 	profiles, err := os.ReadDir(cfg.Profiles)
 	require.NoError(t, err)
-	assert.Len(t, profiles, 2*9, "CPU and heap for each server and what it can do")
+	assert.Len(t, profiles, 2*10, "CPU and heap for each server and what it can do")
 }
 
 func TestRunChooses(t *testing.T) {
