@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -80,6 +81,7 @@ func (s *Socket) dispatch(m *session.Message) {
 	fn := s.space.table.actions[m.Name]
 	if fn == nil && m.Name != eventOpen && m.Name != eventClose {
 		fn = s.space.table.any
+		c.event = strings.Clone(m.Name) // whoever keeps a name does not keep its message
 	}
 	if fn == nil {
 		s.space.hub.stats.ignored.Add(1)
