@@ -19,13 +19,15 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                  {"internal/engineio", "internal/plain", "internal/serial", "internal/session", "internal/socketio", "internal/wsconn"},
-	"internal/session":  {},
-	"internal/serial":   {},
-	"internal/wsconn":   {"internal/serial", "internal/session"},
-	"internal/engineio": {"internal/serial", "internal/session", "internal/wsconn"},
-	"internal/socketio": {"internal/engineio", "internal/serial", "internal/session"},
-	"internal/plain":    {"internal/serial", "internal/session", "internal/wsconn"},
+	"":                   {"internal/engineio", "internal/plain", "internal/serial", "internal/session", "internal/socketio", "internal/wsconn"},
+	"internal/session":   {},
+	"internal/serial":    {},
+	"internal/wsconn":    {"internal/serial", "internal/session"},
+	"internal/engineio":  {"internal/serial", "internal/session", "internal/wsconn"},
+	"internal/socketio":  {"internal/engineio", "internal/serial", "internal/session"},
+	"internal/heartbeat": {},
+	"internal/jsonevent": {"internal/serial", "internal/session"},
+	"internal/plain":     {"internal/heartbeat", "internal/jsonevent", "internal/session", "internal/wsconn"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {
