@@ -65,9 +65,6 @@ func (s *Server) seat(r *receiver, k key) {
 		case got == seatHad:
 			s.carry(one, r)
 			return
-		case got == seatOver:
-			r.only(one.lastFrame())
-			return
 		case got == seatGone:
 			continue
 		}

@@ -9,7 +9,6 @@ const (
 	seatTaken seat = iota // by another one
 	seatHad               // it has it
 	seatGone              // the session is closed: a new one may begin
-	seatOver              // the session is closing, and there is nothing but the close frame
 )
 
 // attach makes r the receiver. If another one is, it returns what is closed when that leaves.
@@ -25,15 +24,13 @@ func (s *polled) attach(r *receiver) (seat, <-chan struct{}) {
 			s.disarm()
 		}
 		return seatHad, nil
-	case s.state == stateClosing && len(s.queue) == 0:
-		return seatOver, nil
 	default:
 		return seatTaken, s.receiver.left
 	}
 }
 
 // lastFrame is for a receiver that has waited for its seat in vain. Once a session is
-// closing, the close frame is what there is to say.
+// closing, its close frame is what there is to say.
 func (s *polled) lastFrame() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

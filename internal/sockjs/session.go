@@ -42,7 +42,8 @@ type polled struct {
 	writing   int       // last frames that are being written, whose receivers have been let go
 	transport string    // of the last receiver
 
-	// The one timer: for the next heartbeat while a receiver waits, otherwise for the end.
+	// The one timer: for the next heartbeat while a receiver waits, for the end while there
+	// is none. While something is being written it is not set, unless the session is closing.
 	timer *time.Timer
 	armed bool
 	due   time.Time // a timer that fires before has been set anew in the meantime
@@ -115,25 +116,29 @@ func (s *polled) disarm() {
 
 // tick is what the timer calls.
 func (s *polled) tick() {
-	s.mu.Lock()
-	busy := s.receiver != nil || s.writing > 0
-	switch {
-	case !s.armed || s.state == stateClosed || time.Now().Before(s.due):
-	case s.state == stateOpen && busy:
-		s.beat = s.waiting
-		s.wake()
-	case busy:
-		s.arm(s.server.cfg.DisconnectDelay)
-	default:
-		ended := s.state == stateOpen
-		s.close()
-		s.mu.Unlock()
-		if ended {
-			s.client.End(session.ReasonTransportClose)
-		}
-		return
+	if s.rang() {
+		s.client.End(session.ReasonTransportClose)
 	}
-	s.mu.Unlock()
+}
+
+// rang does what the timer was set for, and says whether the client is gone by that.
+func (s *polled) rang() (gone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.armed || time.Now().Before(s.due):
+		return false
+	case s.state == stateOpen && s.receiver != nil:
+		s.beat = true
+		s.wake()
+		return false
+	case s.receiver != nil || s.writing > 0: // closing, and not all that waited is out
+		s.arm(s.server.cfg.DisconnectDelay)
+		return false
+	}
+	gone = s.state == stateOpen
+	s.close()
+	return gone
 }
 
 // close makes the session one that never was, for requests that come. It takes s.mu as

@@ -372,6 +372,27 @@ func TestRequestsThatRaceWithTheClose(t *testing.T) {
 	})
 }
 
+// While the last messages are still on their way the close frame waits for its turn, however
+// long that takes, and a request that comes meanwhile is told what the service had to say.
+func TestCloseBehindASlowStream(t *testing.T) {
+	bubble(t, func(t *testing.T, h *harness) {
+		const goodbye = `c[1000,"Normal closure"]`
+		target := h.id()
+		s := h.stream("GET", target+"/eventsource")
+		s.expect("\r\n", "data: o\r\n\r\n")
+		c := <-h.clients
+		require.NoError(t, c.send("1"))
+		synctest.Wait()
+		require.NoError(t, c.send("2"))
+		c.Conn.Close(session.ReasonServerDisconnect)
+		start := time.Now()
+		assert.Equal(t, goodbye, h.frame(target))
+		assert.NotZero(t, time.Since(start), "it has waited for its seat")
+		time.Sleep(h.cfg.DisconnectDelay + time.Second)
+		s.expect("data: "+e("1")+"\r\n\r\n", "data: "+e("2")+"\r\n\r\n", "data: "+goodbye+"\r\n\r\n", "end")
+	})
+}
+
 func TestRefusal(t *testing.T) {
 	bubble(t, func(t *testing.T, h *harness) {
 		target, c := h.open()
