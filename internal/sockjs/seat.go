@@ -20,9 +20,6 @@ func (s *polled) attach(r *receiver) (seat, <-chan struct{}) {
 		return seatGone, nil
 	case s.receiver == nil:
 		s.receiver, s.transport = r, r.transport.name()
-		if s.state == stateOpen {
-			s.disarm()
-		}
 		return seatHad, nil
 	default:
 		return seatTaken, s.receiver.left
@@ -53,9 +50,6 @@ func (s *polled) next(r *receiver) (frame []byte, last bool) {
 		return nil, false
 	}
 	s.waiting = false
-	if s.state == stateOpen {
-		s.disarm()
-	}
 	if last = last || !r.transport.streams(); last {
 		s.detach()
 		s.writing++
@@ -108,7 +102,7 @@ func (s *polled) leave() {
 
 // idle gives a session without a receiver its time. It takes s.mu as held.
 func (s *polled) idle() {
-	if s.state == stateOpen && s.receiver == nil && s.writing == 0 {
+	if s.state == stateOpen && s.receiver == nil {
 		s.arm(s.server.cfg.DisconnectDelay)
 	}
 }

@@ -159,6 +159,10 @@ func TestBodiesThatAreTooLarge(t *testing.T) {
 			assert.Equal(t, "HTTP/1.1 413 Request Entity Too Large\r\n", line, path)
 		}
 	}
+	_, in := h.raw("POST " + base + target + "/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+	line, err := in.ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "HTTP/1.1 413 Request Entity Too Large\r\n", line, "without waiting for any of it")
 	a := h.post(target+"/xhr_send", "[]", "Content-Encoding", "gzip")
 	assert.Equal(t, 415, a.status)
 	assert.Equal(t, 204, h.post(target+"/xhr_send", "[]", "Content-Encoding", "identity").status)

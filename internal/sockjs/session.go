@@ -42,10 +42,8 @@ type polled struct {
 	writing   int       // last frames that are being written, whose receivers have been let go
 	transport string    // of the last receiver
 
-	// The one timer: for the next heartbeat while a receiver waits, for the end while there
-	// is none. While something is being written it is not set, unless the session is closing.
+	// The one timer: for the next heartbeat while a receiver waits, otherwise for the end.
 	timer *time.Timer
-	armed bool
 	due   time.Time // a timer that fires before has been set anew in the meantime
 	beat  bool      // a heartbeat is due
 }
@@ -98,19 +96,11 @@ func (s *polled) belongsTo(r *http.Request) bool {
 
 // arm sets the timer. It takes s.mu as held.
 func (s *polled) arm(d time.Duration) {
-	s.armed, s.due = true, time.Now().Add(d)
+	s.due = time.Now().Add(d)
 	if s.timer == nil {
 		s.timer = time.AfterFunc(d, s.tick)
 	} else {
 		s.timer.Reset(d)
-	}
-}
-
-// disarm takes s.mu as held.
-func (s *polled) disarm() {
-	s.armed = false
-	if s.timer != nil {
-		s.timer.Stop()
 	}
 }
 
@@ -126,13 +116,13 @@ func (s *polled) rang() (gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case !s.armed || time.Now().Before(s.due):
+	case s.state == stateClosed || time.Now().Before(s.due):
 		return false
 	case s.state == stateOpen && s.receiver != nil:
-		s.beat = true
+		s.beat = s.waiting // otherwise it is busy, and sets the timer when it is not
 		s.wake()
 		return false
-	case s.receiver != nil || s.writing > 0: // closing, and not all that waited is out
+	case s.receiver != nil || s.writing > 0: // not all that waited is out
 		s.arm(s.server.cfg.DisconnectDelay)
 		return false
 	}
@@ -147,7 +137,9 @@ func (s *polled) rang() (gone bool) {
 func (s *polled) close() {
 	s.state = stateClosed
 	s.discard()
-	s.disarm()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 	s.server.remove(s)
 	s.wake() // a receiver that came too late
 }

@@ -137,6 +137,22 @@ func TestHeartbeatOfAStream(t *testing.T) {
 	})
 }
 
+// Who is being sent something needs no heartbeat, however long that takes.
+func TestHeartbeatOfABusyStream(t *testing.T) {
+	bubble(t, func(t *testing.T, h *harness) {
+		s := h.stream("GET", h.id()+"/eventsource")
+		s.expect("\r\n", "data: o\r\n\r\n")
+		c := <-h.clients
+		time.Sleep(h.cfg.HeartbeatDelay - time.Second)
+		require.NoError(t, c.send("x"))
+		time.Sleep(5 * time.Second)
+		s.expect("data: " + e("x") + "\r\n\r\n")
+		start := time.Now()
+		s.expect("data: h\r\n\r\n")
+		assert.Equal(t, h.cfg.HeartbeatDelay, time.Since(start))
+	})
+}
+
 // Who stays away for too long is gone, and begins anew.
 func TestDisconnectDelay(t *testing.T) {
 	bubble(t, func(t *testing.T, h *harness) {
@@ -540,6 +556,22 @@ func TestVolatile(t *testing.T) {
 		require.NoError(t, c.send("x"))
 		assert.ErrorIs(t, c.Conn.Send(v), session.ErrDropped, "something goes before it")
 		assert.Equal(t, e("x"), <-polled)
+	})
+}
+
+// Whoever waits for the server's end waits for what is being written.
+func TestServerCloseWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, h *harness) {
+		s := h.stream("GET", h.id()+"/eventsource")
+		s.expect("\r\n", "data: o\r\n\r\n")
+		require.NoError(t, (<-h.clients).send("last words"))
+		h.server.Close(session.ReasonServerShutdown)
+		ended := make(chan error, 1)
+		go func() { ended <- h.group.Wait(t.Context()) }()
+		time.Sleep(h.cfg.WriteTimeout - time.Second)
+		assert.Empty(t, ended)
+		s.expect("data: "+e("last words")+"\r\n\r\n", "data: c[1001,\"server shutting down\"]\r\n\r\n", "end")
+		assert.NoError(t, <-ended)
 	})
 }
 

@@ -262,6 +262,23 @@ func TestWebSocketHeartbeat(t *testing.T) {
 	}
 }
 
+// Whatever comes is as good as an answer to a ping.
+func TestWebSocketHeartbeatIsAnyMessage(t *testing.T) {
+	bubble(t, func(t *testing.T, h *harness) {
+		w, c := h.framed()
+		w.mute.Store(true)
+		read := make(chan error, 1)
+		go func() { _, _, err := w.Read(context.Background()); read <- err }()
+		for range 50 {
+			time.Sleep(h.cfg.PingTimeout - time.Second)
+			w.write("[]")
+		}
+		assert.Empty(t, read)
+		assert.Empty(t, c.events)
+		assert.NotZero(t, w.pings.Load())
+	})
+}
+
 // A client that is gone without a word does not stay.
 func TestWebSocketLost(t *testing.T) {
 	bubble(t, func(t *testing.T, h *harness) {
