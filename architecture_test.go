@@ -19,13 +19,14 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                  {"internal/engineio", "internal/plain", "internal/serial", "internal/session", "internal/socketio", "internal/wsconn"},
+	"":                  {"internal/alarm", "internal/engineio", "internal/plain", "internal/serial", "internal/session", "internal/socketio", "internal/wsconn"},
+	"internal/alarm":    {},
 	"internal/session":  {},
 	"internal/serial":   {},
 	"internal/wsconn":   {"internal/serial", "internal/session"},
-	"internal/engineio": {"internal/serial", "internal/session", "internal/wsconn"},
-	"internal/socketio": {"internal/engineio", "internal/serial", "internal/session"},
-	"internal/plain":    {"internal/serial", "internal/session", "internal/wsconn"},
+	"internal/engineio": {"internal/alarm", "internal/serial", "internal/session", "internal/wsconn"},
+	"internal/socketio": {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
+	"internal/plain":    {"internal/alarm", "internal/serial", "internal/session", "internal/wsconn"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

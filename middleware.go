@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/plain"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
@@ -27,6 +28,7 @@ type Handler struct {
 	plain    *plain.Server
 	client   clientFiles
 	park     *wsconn.Park // nil without WithParkedReads
+	clock    alarm.Clock  // for all that waits for a time
 	tasks    serial.Group // every goroutine of ours
 }
 
@@ -72,7 +74,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
 			MaxMessage: c.maxMessage, SendQueue: c.sendQueue,
-			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Park: h.park, Detach: detach,
+			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Park: h.park, Detach: detach,
 		},
 	}
 }
@@ -80,7 +82,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 func (h *Handler) plainConfig() plain.Config {
 	c := h.cfg
 	return plain.Config{
-		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Logger: c.logger, Detach: detach,
+		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Clock: &h.clock, Logger: c.logger, Detach: detach,
 		Config: wsconn.Config{
 			MaxMessage: c.maxMessage, Queue: c.sendQueue, WriteTimeout: c.writeTimeout,
 			CloseTimeout: closeTimeout, Group: &h.tasks, Park: h.park, Compress: c.compress > 0,

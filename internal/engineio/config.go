@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -30,6 +31,7 @@ type Config struct {
 	Cookie *http.Cookie // template of the cookie with the session id; nil for none
 	Logger *slog.Logger // nil discards
 	Group  *serial.Group
+	Clock  *alarm.Clock // for all that waits for a time
 	Park   *wsconn.Park // where idle WebSockets wait; nil for a goroutine each
 
 	// Detach returns a copy of the handshake request that may be used after its
@@ -55,6 +57,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Group == nil {
 		c.Group = new(serial.Group)
+	}
+	if c.Clock == nil {
+		c.Clock = new(alarm.Clock)
 	}
 	if c.Detach == nil {
 		c.Detach = detach

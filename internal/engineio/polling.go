@@ -142,7 +142,7 @@ func (s *Session) takeLast() []session.Frame {
 		return s.discard()
 	}
 	s.state = stateClosed
-	s.timer.Stop()
+	s.server.cfg.Clock.Stop(&s.alarm)
 	s.server.remove(s)
 	return []session.Frame{frameNoop, frameClose}
 }

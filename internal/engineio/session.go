@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -52,10 +52,9 @@ type Session struct {
 	posting    bool          // a POST is being served
 	cutPost    func()        // interrupts the reading of its body; nil if that is done
 
-	// The one timer: heartbeats while the session is open, then the time to fetch
-	// what waits. A timer that fires before due has been set anew in the meantime.
-	timer    *time.Timer
-	due      time.Time
+	// The one alarm: heartbeats while the session is open, then the time to fetch
+	// what waits.
+	alarm    alarm.Alarm
 	awaiting bool // revision 4: a ping is unanswered
 }
 
@@ -214,9 +213,7 @@ func (s *Session) end(e ending) {
 		return
 	}
 	s.state, s.ending = stateClosed, e
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.server.cfg.Clock.Stop(&s.alarm)
 	if !e.graceful {
 		s.discard()
 		s.interruptPost()

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/plain"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -40,6 +41,7 @@ func config() plain.Config {
 			CloseTimeout: 5 * time.Second,
 			Group:        new(serial.Group),
 		},
+		Clock:        new(alarm.Clock),
 		PingInterval: 25 * time.Second,
 		PingTimeout:  20 * time.Second,
 		Logger:       slog.New(slog.DiscardHandler),

@@ -35,7 +35,7 @@ var (
 
 func newConn(s *Server, ws *wsconn.Conn, namespace string) *conn {
 	c := &conn{server: s, id: session.NewID(), ws: ws, namespace: namespace}
-	c.heartbeat = newHeartbeat(s.cfg.PingInterval, s.cfg.PingTimeout, c.ping, c.lost)
+	c.heartbeat = newHeartbeat(s.cfg.Clock, s.cfg.PingInterval, s.cfg.PingTimeout, c.ping, c.lost)
 	return c
 }
 

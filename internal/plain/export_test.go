@@ -3,6 +3,7 @@ package plain
 import (
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -42,7 +43,7 @@ type Heartbeat struct{ h *heartbeat }
 
 // NewHeartbeat returns one that has not started.
 func NewHeartbeat(interval, timeout time.Duration, ping, lost func()) Heartbeat {
-	return Heartbeat{newHeartbeat(interval, timeout, ping, lost)}
+	return Heartbeat{newHeartbeat(new(alarm.Clock), interval, timeout, ping, lost)}
 }
 
 // Start starts it.

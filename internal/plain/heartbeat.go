@@ -4,11 +4,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 )
 
 // heartbeat finds out that a client is gone without a word. It owns no goroutine:
-// one timer serves both for the next ping and for the wait after it.
+// one alarm serves both for the next ping and for the wait after it.
 type heartbeat struct {
+	clock    *alarm.Clock
 	interval time.Duration
 	timeout  time.Duration
 	ping     func()
@@ -17,13 +20,13 @@ type heartbeat struct {
 	heard atomic.Bool // something came since the last ping
 
 	mu      sync.Mutex // protects what follows
-	timer   *time.Timer
+	alarm   alarm.Alarm
 	waiting bool // for what comes after a ping
 	stopped bool
 }
 
-func newHeartbeat(interval, timeout time.Duration, ping, lost func()) *heartbeat {
-	return &heartbeat{interval: interval, timeout: timeout, ping: ping, lost: lost}
+func newHeartbeat(clock *alarm.Clock, interval, timeout time.Duration, ping, lost func()) *heartbeat {
+	return &heartbeat{clock: clock, interval: interval, timeout: timeout, ping: ping, lost: lost}
 }
 
 // start lets the first ping follow after an interval. It is called at most once.
@@ -31,7 +34,7 @@ func (h *heartbeat) start() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.stopped {
-		h.timer = time.AfterFunc(h.interval, h.beat)
+		h.clock.Set(&h.alarm, h.interval, h)
 	}
 }
 
@@ -41,39 +44,37 @@ func (h *heartbeat) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stopped = true
-	if h.timer != nil {
-		h.timer.Stop()
-	}
+	h.clock.Stop(&h.alarm)
 }
 
 // hear notes that something came from the client.
 func (h *heartbeat) hear() { h.heard.Store(true) }
 
-// beat runs when the timer fires.
-func (h *heartbeat) beat() {
+// Ring implements alarm.Sleeper.
+func (h *heartbeat) Ring() {
 	if act := h.next(); act != nil {
 		act()
 	}
 }
 
-// next sets the timer anew and returns what is to be done.
+// next sets the alarm anew and returns what is to be done.
 func (h *heartbeat) next() (act func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.stopped:
+	case h.stopped || !h.clock.Rang(&h.alarm):
 		return nil
 	case h.waiting && !h.heard.Load():
 		h.stopped = true
 		return h.lost
 	case h.waiting:
 		h.waiting = false
-		h.timer.Reset(h.interval - h.timeout) // at once if the timeout is the longer one
+		h.clock.Set(&h.alarm, max(0, h.interval-h.timeout), h)
 		return nil
 	default:
 		h.waiting = true
 		h.heard.Store(false)
-		h.timer.Reset(h.timeout)
+		h.clock.Set(&h.alarm, h.timeout, h)
 		return h.ping
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -31,6 +32,7 @@ type Config struct {
 	wsconn.Config
 	PingInterval time.Duration // between two pings to a client
 	PingTimeout  time.Duration // how long after a ping nothing may come from the client
+	Clock        *alarm.Clock  // for all that waits for a time
 	Logger       *slog.Logger
 	Detach       func(*http.Request) *http.Request // a copy of the handshake that outlives its handler
 }

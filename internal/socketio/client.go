@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -40,18 +39,18 @@ type client struct {
 
 	mu         sync.Mutex // protects what follows; taken after out
 	spaces     []*namespace
-	unadmitted *time.Timer // ends the connection; nil once a namespace is entered
-	pending    *assembly   // the packet whose attachments are awaited; set by Receive only
-	ignored    int         // packets that named the wrong namespace
-	refused    int         // namespaces refused since one was entered
-	closed     bool        // nothing is received or sent any more
+	unadmitted *deadline // ends the connection; nil once a namespace is entered
+	pending    *assembly // the packet whose attachments are awaited; set by Receive only
+	ignored    int       // packets that named the wrong namespace
+	refused    int       // namespaces refused since one was entered
+	closed     bool      // nothing is received or sent any more
 }
 
 // open is called with each new Engine.IO session, before it receives anything.
 func (s *Server) open(e engine) *client {
 	c := &client{server: s, engine: e}
 	c.mu.Lock()
-	c.unadmitted = time.AfterFunc(s.cfg.ConnectTimeout, c.connectExpired)
+	c.unadmitted = c.within(s.cfg.ConnectTimeout, (*client).connectExpired)
 	c.mu.Unlock()
 	if e.Revision() == 3 { // such clients are in "/" without asking
 		if n, _ := c.register(mainName); n != nil {
@@ -98,7 +97,7 @@ func (c *client) await(p packet, left int64) error {
 		return nil
 	}
 	c.pending = a
-	a.timer = time.AfterFunc(c.server.cfg.AttachmentTimeout, func() { c.attachmentsExpired(a) })
+	a.deadline = c.within(c.server.cfg.AttachmentTimeout, (*client).attachmentsExpired)
 	return nil
 }
 
@@ -112,7 +111,7 @@ func (c *client) attach(a *assembly, data []byte) error {
 		return err
 	}
 	c.mu.Lock()
-	a.timer.Stop()
+	a.deadline.stop()
 	c.pending = nil
 	c.mu.Unlock()
 	return c.dispatch(&a.packet)
@@ -270,7 +269,7 @@ func (c *client) end(reason string) (ended []*namespace, first bool) {
 	c.closed = true
 	c.stopUnadmitted()
 	if c.pending != nil {
-		c.pending.timer.Stop()
+		c.pending.deadline.stop()
 	}
 	ended, c.spaces = c.spaces, nil
 	for _, n := range ended {
@@ -323,25 +322,7 @@ func (c *client) find(name []byte) *namespace {
 // stopUnadmitted takes c.mu as held.
 func (c *client) stopUnadmitted() {
 	if c.unadmitted != nil {
-		c.unadmitted.Stop()
+		c.unadmitted.stop()
 		c.unadmitted = nil
-	}
-}
-
-func (c *client) connectExpired() {
-	c.mu.Lock()
-	late := c.unadmitted != nil
-	c.mu.Unlock()
-	if late {
-		c.close(session.ReasonServerClose)
-	}
-}
-
-func (c *client) attachmentsExpired(a *assembly) {
-	c.mu.Lock()
-	late := c.pending == a
-	c.mu.Unlock()
-	if late {
-		c.close(session.ReasonParseError)
 	}
 }

@@ -1,0 +1,46 @@
+package socketio
+
+import (
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// deadline is a time by which a client has to have done something.
+type deadline struct {
+	alarm  alarm.Alarm
+	client *client
+	missed func(*client, *deadline)
+}
+
+// within returns a deadline that calls missed if it is not stopped before. It takes c.mu
+// as held.
+func (c *client) within(t time.Duration, missed func(*client, *deadline)) *deadline {
+	d := &deadline{client: c, missed: missed}
+	c.server.cfg.Clock.Set(&d.alarm, t, d)
+	return d
+}
+
+func (d *deadline) stop() { d.client.server.cfg.Clock.Stop(&d.alarm) }
+
+// Ring implements alarm.Sleeper.
+func (d *deadline) Ring() { d.missed(d.client, d) }
+
+func (c *client) connectExpired(d *deadline) {
+	c.mu.Lock()
+	late := c.unadmitted == d
+	c.mu.Unlock()
+	if late {
+		c.close(session.ReasonServerClose)
+	}
+}
+
+func (c *client) attachmentsExpired(d *deadline) {
+	c.mu.Lock()
+	late := c.pending != nil && c.pending.deadline == d
+	c.mu.Unlock()
+	if late {
+		c.close(session.ReasonParseError)
+	}
+}
