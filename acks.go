@@ -115,6 +115,8 @@ func (sp *space) ask(ctx context.Context, m *session.Message, sockets []*Socket)
 				return nil, err
 			}
 			c.lost(s)
+		} else {
+			s.conn.Listen()
 		}
 	}
 	select {

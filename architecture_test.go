@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"internal/alarm":    {},
 	"internal/session":  {},
 	"internal/serial":   {},
-	"internal/wsconn":   {"internal/serial", "internal/session"},
+	"internal/wsconn":   {"internal/alarm", "internal/serial", "internal/session"},
 	"internal/engineio": {"internal/alarm", "internal/serial", "internal/session", "internal/wsconn"},
 	"internal/socketio": {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
 	"internal/plain":    {"internal/alarm", "internal/serial", "internal/session", "internal/wsconn"},

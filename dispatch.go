@@ -108,11 +108,11 @@ func (s *Socket) beside(c *Context, fn HandlerFunc) {
 }
 
 func (s *Socket) context(event string) *Context {
-	return &Context{hub: s.space.hub, socket: s, event: event, request: s.request}
+	return &Context{hub: s.space.hub, socket: s, event: event}
 }
 
 func (s *Socket) log() *slog.Logger {
-	return s.space.hub.cfg.logger.With("socket", s.id, "remote", s.request.RemoteAddr)
+	return s.space.hub.cfg.logger.With("socket", s.id, "remote", s.handshake.RemoteAddr())
 }
 
 // panicError is a recovered panic.

@@ -29,6 +29,7 @@ type Handler struct {
 	client   clientFiles
 	park     *wsconn.Park // nil without WithParkedReads
 	clock    alarm.Clock  // for all that waits for a time
+	watch    wsconn.Watch // over readers that run actions
 	tasks    serial.Group // every goroutine of ours
 }
 
@@ -74,7 +75,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
 			MaxMessage: c.maxMessage, SendQueue: c.sendQueue,
-			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Park: h.park, Detach: detach,
+			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Detach: detach,
 		},
 	}
 }
@@ -82,10 +83,10 @@ func (h *Handler) socketioConfig() socketio.Config {
 func (h *Handler) plainConfig() plain.Config {
 	c := h.cfg
 	return plain.Config{
-		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Clock: &h.clock, Logger: c.logger, Detach: detach,
+		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Logger: c.logger, Detach: detach,
 		Config: wsconn.Config{
 			MaxMessage: c.maxMessage, Queue: c.sendQueue, WriteTimeout: c.writeTimeout,
-			CloseTimeout: closeTimeout, Group: &h.tasks, Park: h.park, Compress: c.compress > 0,
+			CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Compress: c.compress > 0,
 		},
 	}
 }

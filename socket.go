@@ -15,18 +15,18 @@ import (
 // Socket in each. All methods are safe for concurrent use, and none of them waits
 // for the network but EmitAck.
 //
-// Its actions run one after another on a goroutine that lives only while there is
-// an event to act on.
+// Its actions run one after another, on the goroutine that reads the client's connection
+// where there is one, else on one that lives only while there is an event to act on.
 type Socket struct {
-	id      string
-	space   *space
-	conn    session.Conn
-	request *http.Request
-	auth    json.RawMessage
-	queue   serial.Queue[job]
-	entry   sync.Mutex   // held while the client is let in: from its being a member until it has been told
-	ready   atomic.Bool  // the client has been told that it is in
-	busy    atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
+	id        string
+	space     *space
+	conn      session.Conn
+	handshake session.Handshake
+	auth      json.RawMessage
+	queue     serial.Queue[job]
+	entry     sync.Mutex   // held while the client is let in: from its being a member until it has been told
+	ready     atomic.Bool  // the client has been told that it is in
+	busy      atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
 
 	slot  int           // place in space.all; protected by space.mu
 	rooms map[*room]int // place in each room; protected by space.mu
@@ -59,7 +59,7 @@ func (s *Socket) Namespace() string { return s.space.name }
 // Request returns the handshake: headers, cookies, query, remote address, and what
 // HTTP middleware put into its context, chi's URL parameters included. It has no
 // body, its context does not end, and it must not be changed.
-func (s *Socket) Request() *http.Request { return s.request }
+func (s *Socket) Request() *http.Request { return s.handshake.Request() }
 
 // Auth returns what the client sent along to enter the namespace, a JSON object;
 // nil if it sent nothing, as plain WebSockets always do.
@@ -182,7 +182,7 @@ func (s *Socket) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx == nil {
-		s.ctx, s.cancel = context.WithCancelCause(s.request.Context())
+		s.ctx, s.cancel = context.WithCancelCause(s.Request().Context())
 		if s.gone {
 			s.cancel(ErrClosed)
 		}

@@ -96,7 +96,10 @@ func (s *Session) deliver(body []byte, binary bool) error {
 		return errLate
 	}
 	for _, p := range packets {
-		err := s.handle(p)
+		task, err := s.handle(p)
+		if task != nil {
+			s.server.cfg.Group.Start(task)
+		}
 		if errors.Is(err, errEnded) && !s.tornDown() {
 			return nil // sent away in due form: what it sent meanwhile is ignored
 		}

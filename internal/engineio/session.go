@@ -27,7 +27,7 @@ type Session struct {
 	id      string
 	variant Variant
 	jsonp   jsonp
-	request *http.Request
+	came    session.Handshake
 
 	inbox    sync.Mutex // held while recv is called, protects what follows
 	recv     Receiver
@@ -64,7 +64,7 @@ func newSession(s *Server, r *http.Request, q query) *Session {
 		id:      session.NewID(),
 		variant: q.variant(),
 		jsonp:   q.jsonp,
-		request: s.cfg.Detach(r),
+		came:    s.cfg.Detach(r),
 	}
 }
 
@@ -78,8 +78,8 @@ func (s *Session) Revision() int { return int(s.variant.Revision) }
 // Variant returns what frames for this session have to look like.
 func (s *Session) Variant() Variant { return s.variant }
 
-// Request returns the handshake request, detached from its connection.
-func (s *Session) Request() *http.Request { return s.request }
+// Handshake returns what the client came with.
+func (s *Session) Handshake() session.Handshake { return s.came }
 
 // Transport names what carries the session now, "polling" or "websocket".
 func (s *Session) Transport() string {
@@ -89,6 +89,17 @@ func (s *Session) Transport() string {
 		return transportWebSocket
 	}
 	return transportPolling
+}
+
+// Listen sees to it that what the client sends is received, also if a task of its own
+// runs where a WebSocket is usually read. Who polls is heard in any case.
+func (s *Session) Listen() {
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn != nil {
+		conn.Listen()
+	}
 }
 
 // start introduces the session to the layer above, then to the server, and starts
@@ -131,35 +142,35 @@ func (s *Session) openFrame(upgrades []string) session.Frame {
 
 // receive hands a packet to the layer above, or ends the session over it. It is how
 // a WebSocket delivers.
-func (s *Session) receive(p packet) error {
+func (s *Session) receive(p packet) (session.Task, error) {
 	s.inbox.Lock()
 	defer s.inbox.Unlock()
-	err := s.handle(p)
+	task, err := s.handle(p)
 	if errors.Is(err, errEnded) {
-		return nil // the connection is on its way out already
+		return nil, nil // the connection is on its way out already
 	}
 	if err != nil {
 		s.fail(err)
 	}
-	return err
+	return task, err
 }
 
 // handle does what a packet asks for, or returns errEnded. It takes s.inbox as held.
-func (s *Session) handle(p packet) error {
+func (s *Session) handle(p packet) (session.Task, error) {
 	if s.reported || !s.isOpen() {
-		return errEnded
+		return nil, errEnded
 	}
 	switch p.typ {
 	case typeMessage:
 		return s.recv.Receive(p.data, p.binary)
 	case typePing:
-		return s.gotPing()
+		return nil, s.gotPing()
 	case typePong:
-		return s.gotPong()
+		return nil, s.gotPong()
 	case typeClose:
 		s.end(ending{reason: session.ReasonTransportClose, last: frameNoop})
 	}
-	return nil // the others mean nothing from a client
+	return nil, nil // the others mean nothing from a client
 }
 
 func (s *Session) isOpen() bool {
@@ -192,7 +203,7 @@ func (s *Session) Close(reason string) {
 func (s *Session) fail(err error) {
 	code, reason := verdict(err)
 	s.server.log.Debug("Engine.IO client violates the protocol",
-		slog.Any("error", err), slog.String("remote", s.request.RemoteAddr))
+		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
 	s.end(ending{reason: reason, code: code, last: frameClose})
 }
 

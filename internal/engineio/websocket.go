@@ -73,16 +73,16 @@ type link struct {
 }
 
 // Message takes one packet.
-func (l *link) Message(data []byte, binary bool) error {
+func (l *link) Message(data []byte, binary bool) (session.Task, error) {
 	p, err := l.session.variant.packet(data, binary)
 	switch {
 	case l.probing && err != nil:
-		return errUpgrade
+		return nil, errUpgrade
 	case l.probing:
-		return l.answerProbe(p)
+		return nil, l.answerProbe(p)
 	case err != nil:
 		l.session.fail(err)
-		return err
+		return nil, err
 	default:
 		return l.session.receive(p)
 	}
@@ -100,7 +100,7 @@ func (l *link) Closed(err error) {
 		return
 	}
 	s.server.log.Debug("Engine.IO WebSocket closed",
-		slog.Any("error", err), slog.String("remote", s.request.RemoteAddr))
+		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
 	s.end(ending{reason: closeReason(err)})
 }
 

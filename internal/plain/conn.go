@@ -45,7 +45,7 @@ func (c *conn) admit(r *http.Request) {
 	receiver := c.server.hub.Admit(session.Peer{
 		ID:        c.id,
 		Namespace: c.namespace,
-		Request:   c.server.cfg.Detach(r),
+		Handshake: c.server.cfg.Detach(r),
 		Conn:      c,
 	})
 	c.mu.Lock()
@@ -101,6 +101,9 @@ func (c *conn) Close(reason string) { c.leave(reason) }
 // Transport implements session.Conn.
 func (c *conn) Transport() string { return "websocket" }
 
+// Listen implements session.Conn.
+func (c *conn) Listen() { c.ws.Listen() }
+
 func (c *conn) leave(reason string) { c.end(reason, closeCode(reason)) }
 
 // end closes the connection by our decision. The receiver is told on a goroutine of
@@ -140,14 +143,14 @@ func (c *conn) finishHere(reason string) {
 }
 
 // Message implements wsconn.Handler.
-func (c *conn) Message(data []byte, binary bool) error {
+func (c *conn) Message(data []byte, binary bool) (session.Task, error) {
 	c.heartbeat.hear()
-	err := c.receive(data, binary)
+	task, err := c.receive(data, binary)
 	if err != nil {
 		_, reason := session.Verdict(err)
 		c.finishHere(reason)
 	}
-	return err
+	return task, err
 }
 
 // Pong implements wsconn.Handler.
@@ -160,16 +163,16 @@ func (c *conn) Closed(err error) {
 	c.server.cfg.Logger.Debug("websocket closed", "id", c.id, "namespace", c.namespace, "error", err)
 }
 
-func (c *conn) receive(data []byte, binary bool) error {
+func (c *conn) receive(data []byte, binary bool) (session.Task, error) {
 	if binary {
-		return c.reject(&malformedError{reason: "binary frame"})
+		return nil, c.reject(&malformedError{reason: "binary frame"})
 	}
 	m, err := decode(data)
 	if err != nil {
-		return c.reject(err)
+		return nil, c.reject(err)
 	}
 	if m.Kind == session.Event && isReserved(m.Name) {
-		return c.ignore(m)
+		return nil, c.ignore(m)
 	}
 	m.Namespace = c.namespace
 	return c.receiver.Receive(m)

@@ -22,7 +22,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -32,9 +31,8 @@ type Config struct {
 	wsconn.Config
 	PingInterval time.Duration // between two pings to a client
 	PingTimeout  time.Duration // how long after a ping nothing may come from the client
-	Clock        *alarm.Clock  // for all that waits for a time
 	Logger       *slog.Logger
-	Detach       func(*http.Request) *http.Request // a copy of the handshake that outlives its handler
+	Detach       func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
 
 // Server serves clients that speak JSON over plain WebSocket. It is safe for

@@ -3,7 +3,6 @@ package socketio
 import (
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"sync"
 
@@ -15,8 +14,9 @@ import (
 type engine interface {
 	ID() string
 	Revision() int
-	Request() *http.Request
+	Handshake() session.Handshake
 	Transport() string
+	Listen()
 	Variant() engineio.Variant
 	Send(frames []session.Frame, volatile bool) error
 	Close(reason string)
@@ -62,25 +62,25 @@ func (s *Server) open(e engine) *client {
 
 // Receive takes one message of the client. The error it returns, if any, is what
 // the session has to be closed for.
-func (c *client) Receive(data []byte, binary bool) error {
+func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
 	c.mu.Lock()
 	closed, pending := c.closed, c.pending
 	c.mu.Unlock()
 	switch {
 	case closed: // what was on its way when the server hung up
-		return nil
+		return nil, nil
 	case binary:
 		return c.attach(pending, data)
 	case pending != nil:
-		return errMissing
+		return nil, errMissing
 	}
 	cfg := &c.server.cfg
 	p, err := grammar{c.engine.Revision(), cfg.MaxAttachments}.decode(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if p.attachments > 0 {
-		return c.await(p, cfg.MaxMessage-int64(len(data)))
+		return nil, c.await(p, cfg.MaxMessage-int64(len(data)))
 	}
 	return c.dispatch(&p)
 }
@@ -102,13 +102,13 @@ func (c *client) await(p packet, left int64) error {
 }
 
 // attach adds data to a, the packet that waits for it.
-func (c *client) attach(a *assembly, data []byte) error {
+func (c *client) attach(a *assembly, data []byte) (session.Task, error) {
 	if a == nil {
-		return errStray
+		return nil, errStray
 	}
 	complete, err := a.add(data)
 	if err != nil || !complete {
-		return err
+		return nil, err
 	}
 	c.mu.Lock()
 	a.deadline.stop()
@@ -117,12 +117,12 @@ func (c *client) attach(a *assembly, data []byte) error {
 	return c.dispatch(&a.packet)
 }
 
-func (c *client) dispatch(p *packet) error {
+func (c *client) dispatch(p *packet) (session.Task, error) {
 	switch p.kind {
 	case typeConnect:
-		return c.connect(p)
+		return nil, c.connect(p)
 	case typeDisconnect:
-		return c.disconnect(p)
+		return nil, c.disconnect(p)
 	default:
 		return c.deliver(p)
 	}
@@ -177,7 +177,7 @@ func (c *client) disconnect(p *packet) error {
 
 // deliver passes an event or an ack to the hub, which also gets what comes before
 // its answer to CONNECT: it knows first whether that is of use.
-func (c *client) deliver(p *packet) error {
+func (c *client) deliver(p *packet) (session.Task, error) {
 	c.mu.Lock()
 	n := c.find(p.namespace)
 	var r session.Receiver
@@ -186,13 +186,13 @@ func (c *client) deliver(p *packet) error {
 	}
 	c.mu.Unlock()
 	if r == nil {
-		return c.ignore(p, "not in this namespace")
+		return nil, c.ignore(p, "not in this namespace")
 	}
 	m := session.Borrow()
 	m.Kind, m.Namespace, m.Name, m.Args, m.ID = session.Event, n.name, p.name, p.args, string(p.id)
 	if p.kind == typeAck {
 		if m.ID == "" {
-			return nil // answers nothing
+			return nil, nil // answers nothing
 		}
 		m.Kind = session.Answer
 	}
@@ -210,7 +210,7 @@ func (c *client) ignore(p *packet, why string) error {
 	}
 	c.server.cfg.Logger.Debug("Socket.IO packet ignored",
 		slog.String("why", why), slog.Int("type", int(p.kind)), slog.String("namespace", string(p.namespace)),
-		slog.Int("ignored", ignored), slog.String("remote", c.engine.Request().RemoteAddr))
+		slog.Int("ignored", ignored), slog.String("remote", c.engine.Handshake().RemoteAddr()))
 	if ignored > c.server.cfg.MaxIgnored {
 		return fmt.Errorf("socketio: %s: %w", why, session.ErrPolicy)
 	}

@@ -10,6 +10,7 @@ import (
 const (
 	closeByte = 0x88
 	pingByte  = 0x89
+	pongByte  = 0x8a
 )
 
 // maxReason is what a close frame has room for beside the code, in bytes.
