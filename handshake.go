@@ -20,7 +20,7 @@ import (
 // if ever: one is made whenever somebody asks, and shared as long as somebody holds it.
 type handshake struct {
 	ctx    context.Context // of the request; it may have ended
-	text   string          // what the writer below has written
+	text   string          // what appendRequest and appendRouting have made of it
 	tls    *tls.ConnectionState
 	routes chi.Routes    // nil if chi had no part in it
 	whole  *http.Request // in place of all that, for a request which is out of the ordinary
@@ -39,13 +39,12 @@ func detach(r *http.Request) session.Handshake {
 		h.whole = keepWhole(r, routing)
 		return h
 	}
-	var text strings.Builder
-	writeRequest(&text, r)
+	text := appendRequest(make([]byte, 0, 2048), r)
 	if routing != nil {
 		h.routes = routing.Routes
-		writeRouting(&text, routing)
+		text = appendRouting(text, routing)
 	}
-	h.text = text.String()
+	h.text = string(text)
 	return h
 }
 
@@ -103,20 +102,19 @@ func (h *handshake) build() *http.Request {
 	return r.WithContext(ctx)
 }
 
-// writeRequest writes the remote address first, for it is asked for most.
-func writeRequest(b *strings.Builder, r *http.Request) {
-	write(b, r.RemoteAddr, r.Proto, r.Host, r.RequestURI, r.Pattern)
+// appendRequest begins with the remote address, for it is asked for most.
+func appendRequest(b []byte, r *http.Request) []byte {
+	b = appendTexts(b, r.RemoteAddr, r.Proto, r.Host, r.RequestURI, r.Pattern)
 	if path, query, _ := strings.Cut(r.RequestURI, "?"); r.URL.Path == path && r.URL.RawQuery == query && r.URL.RawPath == "" {
-		write(b, "") // nothing the URI would not tell
+		b = appendTexts(b, "") // nothing the URI would not tell
 	} else {
-		write(b, "/", r.URL.Path, r.URL.RawPath, r.URL.RawQuery)
+		b = appendTexts(b, "/", r.URL.Path, r.URL.RawPath, r.URL.RawQuery)
 	}
-	writeCount(b, len(r.Header))
+	b = binary.AppendUvarint(b, uint64(len(r.Header)))
 	for key, values := range r.Header {
-		write(b, key)
-		writeCount(b, len(values))
-		write(b, values...)
+		b = appendList(appendTexts(b, key), values)
 	}
+	return b
 }
 
 func readRequest(text *reader) *http.Request {
@@ -137,12 +135,12 @@ func readRequest(text *reader) *http.Request {
 	return r
 }
 
-func writeRouting(b *strings.Builder, c *chi.Context) {
-	write(b, c.RoutePath, c.RouteMethod)
+func appendRouting(b []byte, c *chi.Context) []byte {
+	b = appendTexts(b, c.RoutePath, c.RouteMethod)
 	for _, list := range [][]string{c.URLParams.Keys, c.URLParams.Values, c.RoutePatterns} {
-		writeCount(b, len(list))
-		write(b, list...)
+		b = appendList(b, list)
 	}
+	return b
 }
 
 func readRouting(text *reader) *chi.Context {
@@ -152,19 +150,20 @@ func readRouting(text *reader) *chi.Context {
 	return c
 }
 
-func write(b *strings.Builder, texts ...string) {
+// appendTexts appends each text behind its length.
+func appendTexts(b []byte, texts ...string) []byte {
 	for _, s := range texts {
-		writeCount(b, len(s))
-		b.WriteString(s)
+		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
+	return b
 }
 
-func writeCount(b *strings.Builder, n int) {
-	var buf [binary.MaxVarintLen64]byte
-	b.Write(binary.AppendUvarint(buf[:0], uint64(n)))
+// appendList appends texts behind their number.
+func appendList(b []byte, texts []string) []byte {
+	return appendTexts(binary.AppendUvarint(b, uint64(len(texts))), texts...)
 }
 
-// reader reads what write and writeCount have written.
+// reader reads what has been appended.
 type reader struct{ text string }
 
 func (r *reader) count() int {

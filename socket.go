@@ -28,8 +28,8 @@ type Socket struct {
 	ready     atomic.Bool  // the client has been told that it is in
 	busy      atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
 
-	slot  int           // place in space.all; protected by space.mu
-	rooms map[*room]int // place in each room; protected by space.mu
+	slot  int   // place in space.all; protected by space.mu
+	rooms seats // and places in rooms; protected by space.mu
 
 	mu     sync.Mutex // protects what follows
 	gone   bool       // left, or refused

@@ -57,9 +57,9 @@ func validClose(frame []byte) bool {
 // stands between two of them: that is how an orderly end differs from a break.
 // The zero value stands before the first frame.
 type boundary struct {
-	seen    int    // bytes of a header that is not complete; its first two decide
-	missing int    // bytes that complete the header, once two are seen
-	mask    int    // of these, bytes of the mask
+	seen    int8   // bytes of a header that is not complete; its first two decide
+	missing int8   // bytes that complete the header, once two are seen
+	mask    int8   // of these, bytes of the mask
 	length  uint64 // of the payload, as far as the header is read
 	payload uint64 // bytes of the payload yet to come
 }
