@@ -24,7 +24,10 @@ var (
 // socket's own goroutine, so a slow Authorize delays nobody else.
 func (a *admitter) Admit(p session.Peer) session.Receiver {
 	h := (*Hub)(a)
-	s := &Socket{id: p.ID, conn: p.Conn, handshake: p.Handshake, auth: p.Auth}
+	s := &Socket{id: p.ID, conn: p.Conn, handshake: p.Handshake}
+	if p.Auth != nil {
+		s.extras = &extras{auth: p.Auth}
+	}
 	s.queue = serial.NewQueue(h.tasks, h.cfg.receiveQueue, s.work)
 	s.space = h.acquire(p.Namespace, p.Handshake)
 	if s.space == nil {

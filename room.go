@@ -60,7 +60,8 @@ func (sp *space) remove(s *Socket, reason string) bool {
 	}
 	s.gone, s.reason = true, reason
 	for r := range s.rooms.rooms() {
-		s.left = append(s.left, r.name)
+		e := s.extra()
+		e.left = append(e.left, r.name)
 		sp.drop(s, r)
 	}
 	if s.inside {
@@ -164,7 +165,7 @@ func (sp *space) roomsOf(s *Socket) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone {
-		return slices.Clone(s.left)
+		return slices.Clone(s.has().left)
 	}
 	names := make([]string, 0, s.rooms.len())
 	for r := range s.rooms.rooms() {

@@ -56,7 +56,7 @@ func bridge(p packet) Packet { return Packet{byte(p.typ), p.binary, string(p.dat
 
 // Unwrap takes the payload out of a JSONP form.
 func Unwrap(form string) (string, bool, error) {
-	payload, found, err := jsonp{on: true}.unwrap([]byte(form))
+	payload, found, err := jsonp{}.unwrap([]byte(form))
 	return string(payload), found, err
 }
 

@@ -1,8 +1,8 @@
 package engineio
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -26,16 +26,17 @@ type Session struct {
 	server  *Server
 	id      string
 	variant Variant
-	jsonp   jsonp
+	jsonp   *jsonp // nil if the client does not poll by script elements
 	came    session.Handshake
 
 	inbox    sync.Mutex // held while recv is called, protects what follows
 	recv     Receiver
 	reported bool // Closed has been called or is about to be: nothing is received any more
 
-	mu     sync.Mutex // protects what follows
-	state  state
-	ending ending // how it has ended
+	mu    sync.Mutex // protects what follows
+	state state
+	code  int16 // how it has ended: as in ending
+	due   bool  // it has ended in due form: ending.graceful
 
 	// The transport. While a client polls, onWebSocket is false and conn is nil.
 	// From the moment of the upgrade onWebSocket is true, and conn is set as soon as
@@ -127,17 +128,12 @@ func (s *Session) introduce() {
 	s.recv = s.server.open(s)
 }
 
-// openFrame is the packet that starts every session.
-func (s *Session) openFrame(upgrades []string) session.Frame {
+// openFrame is the packet that starts every session; upgrades are JSON strings.
+func (s *Session) openFrame(upgrades string) session.Frame {
 	cfg := &s.server.cfg
-	text, _ := json.Marshal(struct { // cannot fail: strings and numbers
-		SID          string   `json:"sid"`
-		Upgrades     []string `json:"upgrades"`
-		PingInterval int64    `json:"pingInterval"`
-		PingTimeout  int64    `json:"pingTimeout"`
-		MaxPayload   int64    `json:"maxPayload"`
-	}{s.id, upgrades, cfg.PingInterval.Milliseconds(), cfg.PingTimeout.Milliseconds(), cfg.MaxMessage})
-	return session.TextFrame([]byte{byte(typeOpen)}, text)
+	return session.TextOf(fmt.Appendf(session.Room(160),
+		`%c{"sid":%q,"upgrades":[%s],"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`, typeOpen,
+		s.id, upgrades, cfg.PingInterval.Milliseconds(), cfg.PingTimeout.Milliseconds(), cfg.MaxMessage))
 }
 
 // receive hands a packet to the layer above, or ends the session over it. It is how
@@ -223,7 +219,7 @@ func (s *Session) end(e ending) {
 		s.mu.Unlock()
 		return
 	}
-	s.state, s.ending = stateClosed, e
+	s.state, s.code, s.due = stateClosed, int16(e.code), e.graceful
 	s.server.cfg.Clock.Stop(&s.alarm)
 	if !e.graceful {
 		s.discard()

@@ -25,7 +25,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q query) 
 		}
 	}()
 	one.onWebSocket = true
-	one.push(one.openFrame([]string{})) // waits until the session is known by its id
+	one.push(one.openFrame("")) // waits until the session is known by its id
 	one.start()
 	one.adopt(conn)
 	conn.Serve(&link{session: one, conn: conn})
@@ -38,7 +38,7 @@ func (s *Session) adopt(conn *wsconn.Conn) {
 	s.mu.Lock()
 	s.flush(conn)
 	s.conn = conn
-	ended, code := s.state != stateOpen, s.ending.code
+	ended, code := s.state != stateOpen, int(s.code)
 	s.mu.Unlock()
 	if ended {
 		conn.Close(code, "")

@@ -72,6 +72,9 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	}
 	c.deflates = w.Header().Get(extensions) != "" // there is no other that is negotiated
 	c.adopt(ws)
+	if c.in.socket != nil {
+		c.letGo() // most clients never need it again
+	}
 	return c, nil
 }
 
