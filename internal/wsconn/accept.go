@@ -33,12 +33,13 @@ const (
 )
 
 // Config is shared by many connections and must not change once it is in use. All
-// fields have to be set.
+// fields have to be set, but for those that say otherwise.
 type Config struct {
 	MaxMessage   int64         // bytes of one message; more closes with 1009
 	Queue        serial.Limit  // of what waits to be written
 	WriteTimeout time.Duration // of one write to the network
 	CloseTimeout time.Duration // how long the peer may take to answer our close frame
+	CoolAfter    time.Duration // without a message, until a connection counts as idle; 0 for a second
 	Compress     bool          // permessage-deflate is negotiated with peers that offer it
 	Group        *serial.Group // every goroutine of the connection runs in it
 	Clock        *alarm.Clock  // for all that waits for a time

@@ -83,6 +83,7 @@ func (c *Conn) next() error {
 	default:
 		var data []byte
 		if data, err = readAll(r, c.in.expected()); err == nil {
+			c.in.takeBack()
 			return c.take(data, kind == websocket.MessageBinary)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -50,6 +51,21 @@ func (s *stream) buffered() int {
 		return 0
 	}
 	return s.reader.Buffered()
+}
+
+// takeBack undoes what coder/websocket has read beyond the end of a message: what comes
+// next may be a frame that is better read without it, above all a control frame, behind
+// which it would wait for a message. A compressed message it may not have read to its end.
+func (s *stream) takeBack() {
+	n := s.buffered()
+	if n == 0 || s.socket == nil || s.conn.deflates {
+		return
+	}
+	beyond, _ := s.reader.Peek(n) // cannot fail: it is there
+	ahead := slices.Concat(beyond, s.ahead)
+	s.reader.Reset(s)
+	s.drained()
+	s.ahead, s.boundary = ahead, boundary{}
 }
 
 // waits says whether the network has to be waited for, and can be so without holding

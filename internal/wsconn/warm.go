@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"os"
@@ -12,11 +13,11 @@ import (
 )
 
 // A connection is warm while it is in use: the stack of its reader has grown, and
-// coder/websocket may hold memory for it. If nothing comes for coolAfter it becomes
+// coder/websocket may hold memory for it. If nothing comes for a while it becomes
 // cold, and goes on waiting with as little as there is. What comes then is handed to a
 // goroutine whose stack has grown already: that costs a cold connection a microsecond,
 // and a warm one nothing.
-const coolAfter = time.Second
+const coolAfter = time.Second // unless the Config says otherwise
 
 // What the reader of a connection does.
 const (
@@ -27,7 +28,7 @@ const (
 
 // warmth is what a Conn has of its being warm.
 type warmth struct {
-	alarm alarm.Alarm // rings every coolAfter as long as the connection is warm
+	alarm alarm.Alarm // rings from time to time as long as the connection is warm
 	used  atomic.Bool // something came since it rang last
 	does  atomic.Uint32
 
@@ -40,7 +41,7 @@ type warmth struct {
 func (c *Conn) warm() {
 	if c.in.socket != nil {
 		c.warmth.used.Store(true)
-		c.cfg.Clock.Set(&c.warmth.alarm, coolAfter, (*cooler)(c))
+		c.cfg.Clock.Set(&c.warmth.alarm, cmp.Or(c.cfg.CoolAfter, coolAfter), (*cooler)(c))
 	}
 }
 
@@ -56,7 +57,7 @@ func (w *cooler) Ring() {
 	if !c.cfg.Clock.Rang(&c.warmth.alarm) || !c.warmth.used.Swap(false) && c.cool() {
 		return
 	}
-	c.cfg.Clock.Set(&c.warmth.alarm, coolAfter, w)
+	c.cfg.Clock.Set(&c.warmth.alarm, cmp.Or(c.cfg.CoolAfter, coolAfter), w)
 	if c.has(over) { // since when does not matter
 		c.chill()
 	}
