@@ -107,7 +107,7 @@ func (c *client) Closed(reason string) {
 func (c *client) send(texts ...string) error {
 	var frames []session.Frame
 	for _, text := range texts {
-		frames = append(frames, c.Variant().Text([]byte(text)))
+		frames = append(frames, c.Variant().TextPacket([]byte(text)))
 	}
 	return c.Session.Send(frames, false)
 }

@@ -19,10 +19,10 @@ var (
 // goroutine that receives, but for deadline.
 type assembly struct {
 	packet   packet
-	places   []int     // for each attachment, its index in packet.args.Parts
-	next     int       // the attachment that comes next
-	left     int64     // bytes that all attachments to come may have together
-	deadline *deadline // ends the connection if they do not come
+	places   []int    // for each attachment, its index in packet.args.Parts
+	next     int      // the attachment that comes next
+	left     int64    // bytes that all attachments to come may have together
+	deadline deadline // ends the connection if they do not come
 }
 
 // newAssembly checks the placeholders in p against the number of its attachments
@@ -55,7 +55,7 @@ func (a *assembly) add(data []byte) (complete bool, err error) {
 // its part.
 func cutPlaceholders(args session.Args, n int) (session.Args, []int, error) {
 	text := args.Text
-	cut := session.Args{Text: make([]byte, 0, len(text)), Count: args.Count}
+	cut := session.Args{Text: text[:0], Count: args.Count} // the text is ours, and gets shorter only
 	cut.Parts = make([]session.Part, 0, n)
 	places := make([]int, n)
 	for i := range places {

@@ -50,7 +50,8 @@ type client struct {
 func (s *Server) open(e engine) *client {
 	c := &client{server: s, engine: e}
 	c.mu.Lock()
-	c.unadmitted = c.within(s.cfg.ConnectTimeout, (*client).connectExpired)
+	c.unadmitted = &deadline{}
+	c.within(c.unadmitted, s.cfg.ConnectTimeout, (*client).connectExpired)
 	c.mu.Unlock()
 	if e.Revision() == 3 { // such clients are in "/" without asking
 		if n, _ := c.register(mainName); n != nil {
@@ -97,7 +98,7 @@ func (c *client) await(p packet, left int64) error {
 		return nil
 	}
 	c.pending = a
-	a.deadline = c.within(c.server.cfg.AttachmentTimeout, (*client).attachmentsExpired)
+	c.within(&a.deadline, c.server.cfg.AttachmentTimeout, (*client).attachmentsExpired)
 	return nil
 }
 

@@ -14,12 +14,10 @@ type deadline struct {
 	missed func(*client, *deadline)
 }
 
-// within returns a deadline that calls missed if it is not stopped before. It takes c.mu
-// as held.
-func (c *client) within(t time.Duration, missed func(*client, *deadline)) *deadline {
-	d := &deadline{client: c, missed: missed}
+// within sets d, which calls missed if it is not stopped before.
+func (c *client) within(d *deadline, t time.Duration, missed func(*client, *deadline)) {
+	d.client, d.missed = c, missed
 	c.server.cfg.Clock.Set(&d.alarm, t, d)
-	return d
 }
 
 func (d *deadline) stop() { d.client.server.cfg.Clock.Stop(&d.alarm) }
@@ -38,7 +36,7 @@ func (c *client) connectExpired(d *deadline) {
 
 func (c *client) attachmentsExpired(d *deadline) {
 	c.mu.Lock()
-	late := c.pending != nil && c.pending.deadline == d
+	late := c.pending != nil && &c.pending.deadline == d
 	c.mu.Unlock()
 	if late {
 		c.close(session.ReasonParseError)

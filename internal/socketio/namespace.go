@@ -214,6 +214,7 @@ func (n *namespace) send(kind packetType, payload []byte) {
 }
 
 func (n *namespace) frame(kind packetType, payload []byte) session.Frame {
-	text := n.client.engine.Variant().Room(maxHead + len(n.name) + len(payload))
+	v := n.client.engine.Variant()
+	text := v.Text(session.Room(v.TextSize(maxHead + len(n.name) + len(payload))))
 	return session.TextOf(append(appendHeader(text, kind, 0, n.name, ""), payload...))
 }

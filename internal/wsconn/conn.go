@@ -94,8 +94,12 @@ func (r *reader) Run() { (*Conn)(r).read() }
 // is closed or closing. If the queue is full it returns session.ErrSlow and closes
 // the connection with 1013.
 func (c *Conn) Send(frames ...session.Frame) error {
+	lent := frames[0].Lent()
 	if len(frames) == 1 {
-		return c.pushed(c.out.pushOne(c.wire(frames[0])))
+		return c.pushed(c.out.pushOne(c.wire(frames[0]), lent))
+	}
+	if whole := session.Adjoin(frames); whole != nil {
+		return c.pushed(c.out.pushOne(whole, lent))
 	}
 	return c.pushed(c.out.push(c.unwrap(frames), false, false))
 }
@@ -172,7 +176,7 @@ func (c *Conn) wire(f session.Frame) []byte {
 func (c *Conn) unwrap(frames []session.Frame) [][]byte {
 	whole := make([][]byte, len(frames))
 	for i, f := range frames {
-		whole[i] = c.wire(f)
+		whole[i] = c.wire(f.Keep())
 	}
 	return whole
 }
