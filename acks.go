@@ -115,6 +115,8 @@ func (sp *space) ask(ctx context.Context, m *session.Message, sockets []*Socket)
 				return nil, err
 			}
 			c.lost(s)
+		} else {
+			s.conn.Listen()
 		}
 	}
 	select {
@@ -131,23 +133,28 @@ func (s *Socket) await(id uint64, c *collector) error {
 	if s.gone {
 		return ErrClosed
 	}
-	if len(s.awaits) >= maxAwaited {
+	e := s.extra()
+	if len(e.awaits) >= maxAwaited {
 		return fmt.Errorf("%w answers awaited from %s", ErrTooMany, s.id)
 	}
-	if s.awaits == nil {
-		s.awaits = map[uint64]*collector{}
+	if e.awaits == nil {
+		e.awaits = map[uint64]*collector{}
 	}
-	s.awaits[id] = c
+	e.awaits[id] = c
 	return nil
 }
 
 func (s *Socket) forget(id uint64) *collector {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.awaits[id]
-	delete(s.awaits, id)
-	if len(s.awaits) == 0 {
-		s.awaits = nil
+	e := s.extras
+	if e == nil {
+		return nil
+	}
+	c := e.awaits[id]
+	delete(e.awaits, id)
+	if len(e.awaits) == 0 {
+		e.awaits = nil
 	}
 	return c
 }

@@ -68,7 +68,7 @@ func TestBinaryArguments(t *testing.T) {
 		return len(f.Body), nil
 	})))
 	a := enter(t, h, "/")
-	require.NoError(t, a.receiver.Receive(&session.Message{Name: "file", ID: "7", Args: session.Args{
+	require.NoError(t, a.receive(&session.Message{Name: "file", ID: "7", Args: session.Args{
 		Text: []byte(`{"Name":"x","Body":},`), Count: 2,
 		Parts: []session.Part{{At: 19, Data: []byte{1, 2}}, {At: 21, Data: []byte{3, 4}}},
 	}}))

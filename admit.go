@@ -24,9 +24,12 @@ var (
 // socket's own goroutine, so a slow Authorize delays nobody else.
 func (a *admitter) Admit(p session.Peer) session.Receiver {
 	h := (*Hub)(a)
-	s := &Socket{id: p.ID, conn: p.Conn, request: p.Request, auth: p.Auth}
+	s := &Socket{id: p.ID, conn: p.Conn, handshake: p.Handshake}
+	if p.Auth != nil {
+		s.extras = &extras{auth: p.Auth}
+	}
 	s.queue = serial.NewQueue(h.tasks, h.cfg.receiveQueue, s.work)
-	s.space = h.acquire(p.Namespace, p.Request)
+	s.space = h.acquire(p.Namespace, p.Handshake)
 	if s.space == nil {
 		s.space = newSpace(h, p.Namespace, &table{}, true) // of nobody else, and not in the hub
 		_ = s.queue.Finish(job{step: (*Socket).unknown})
@@ -38,19 +41,20 @@ func (a *admitter) Admit(p session.Peer) session.Receiver {
 
 // Receive implements session.Receiver: answers are handed over at once, events
 // queue for their action.
-func (r *receiver) Receive(m *session.Message) error {
+func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	s := (*Socket)(r)
 	s.space.hub.stats.received.Add(1)
 	if m.Kind == session.Answer {
 		s.answered(m)
-		return nil
+		return nil, nil
 	}
 	s.warnIfStuck()
-	if err := s.queue.Push(m.Size(), job{event: m}); errors.Is(err, serial.ErrFull) {
+	task, err := s.queue.Offer(m.Size(), job{event: m})
+	if errors.Is(err, serial.ErrFull) {
 		s.log().Warn("receive queue full, client disconnected", "event", m.Name)
-		return session.ErrOverrun
+		return nil, session.ErrOverrun
 	}
-	return nil // closed: the client has left, what it sent after that is void
+	return task, nil // closed: the client has left, what it sent after that is void
 }
 
 // Closed implements session.Receiver: the client is out of all rooms at once, its

@@ -19,16 +19,17 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                   {"internal/engineio", "internal/plain", "internal/serial", "internal/session", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"":                   {"internal/alarm", "internal/engineio", "internal/plain", "internal/serial", "internal/session", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"internal/alarm":     {},
 	"internal/session":   {},
 	"internal/serial":    {},
-	"internal/wsconn":    {"internal/serial", "internal/session"},
-	"internal/engineio":  {"internal/serial", "internal/session", "internal/wsconn"},
-	"internal/socketio":  {"internal/engineio", "internal/serial", "internal/session"},
-	"internal/heartbeat": {},
+	"internal/wsconn":    {"internal/alarm", "internal/serial", "internal/session"},
+	"internal/engineio":  {"internal/alarm", "internal/serial", "internal/session", "internal/wsconn"},
+	"internal/socketio":  {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
+	"internal/heartbeat": {"internal/alarm"},
 	"internal/jsonevent": {"internal/serial", "internal/session"},
-	"internal/sockjs":    {"internal/heartbeat", "internal/jsonevent", "internal/session", "internal/wsconn"},
 	"internal/plain":     {"internal/heartbeat", "internal/jsonevent", "internal/session", "internal/wsconn"},
+	"internal/sockjs":    {"internal/alarm", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/wsconn"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

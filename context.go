@@ -19,7 +19,7 @@ type Context struct {
 	args    session.Args
 	ackID   string // under which the client waits for an answer; "" if it does not
 	reason  Reason
-	request *http.Request
+	request *http.Request      // over plain HTTP
 	reply   func(session.Args) // over plain HTTP: takes the answer, which is only lent
 	acked   atomic.Bool
 }
@@ -170,7 +170,12 @@ func (c *Context) Set(key, value any) {
 
 // Request returns the client's handshake, see [Socket.Request]; over plain HTTP the
 // request itself.
-func (c *Context) Request() *http.Request { return c.request }
+func (c *Context) Request() *http.Request {
+	if c.socket != nil {
+		return c.socket.Request()
+	}
+	return c.request
+}
 
 // Context returns a context that is cancelled when the client leaves, see
 // [Socket.Context]; over plain HTTP that of the request.

@@ -16,10 +16,12 @@ const maxBeside = 64
 // enter is the first job of a socket: it asks who has to be asked, lets the client
 // in, and runs the action "open".
 func (s *Socket) enter() {
-	c := s.context("connect")
-	if err := s.authorize(c); err != nil {
-		s.refuse(c, err)
-		return
+	if len(s.space.table.authorize) > 0 {
+		c := s.context("connect")
+		if err := s.authorize(c); err != nil {
+			s.refuse(c, err)
+			return
+		}
 	}
 	if !s.begin() {
 		return // it has left; Closed has cleaned up
@@ -95,10 +97,11 @@ func (s *Socket) dispatch(m *session.Message) {
 // beside runs fn on a goroutine of its own, at most maxBeside at a time.
 func (s *Socket) beside(c *Context, fn HandlerFunc) {
 	s.mu.Lock()
-	if s.slots == nil {
-		s.slots = make(chan struct{}, maxBeside)
+	e := s.extra()
+	if e.slots == nil {
+		e.slots = make(chan struct{}, maxBeside)
 	}
-	slots := s.slots
+	slots := e.slots
 	s.mu.Unlock()
 	slots <- struct{}{}
 	s.space.hub.tasks.Go(func() {
@@ -108,11 +111,11 @@ func (s *Socket) beside(c *Context, fn HandlerFunc) {
 }
 
 func (s *Socket) context(event string) *Context {
-	return &Context{hub: s.space.hub, socket: s, event: event, request: s.request}
+	return &Context{hub: s.space.hub, socket: s, event: event}
 }
 
 func (s *Socket) log() *slog.Logger {
-	return s.space.hub.cfg.logger.With("socket", s.id, "remote", s.request.RemoteAddr)
+	return s.space.hub.cfg.logger.With("socket", s.id, "remote", s.handshake.RemoteAddr())
 }
 
 // panicError is a recovered panic.

@@ -12,7 +12,7 @@ import (
 func (h *Handler) Admitter() session.Admitter { return (*admitter)(h.hub) }
 
 // Detach keeps a request.
-func Detach(r *http.Request) *http.Request { return detach(r) }
+func Detach(r *http.Request) *http.Request { return detach(r).Request() }
 
 // NamespaceOf is the namespace that a plain WebSocket asks for.
 func NamespaceOf(r *http.Request, mount string) string { return namespaceOf(r, mount) }

@@ -90,6 +90,7 @@ func (f *fake) Send(m *session.Message) error {
 func (f *fake) Leave(reason string) { f.end(reason, false) }
 func (f *fake) Close(reason string) { f.end(reason, true) }
 func (f *fake) Transport() string   { return "fake" }
+func (f *fake) Listen()             {}
 
 func (f *fake) end(reason string, whole bool) {
 	f.mu.Lock()
@@ -127,14 +128,23 @@ func (f *fake) until(ok func() bool) {
 func (f *fake) emit(name, ack, args string) error {
 	parsed, err := session.ParseArray([]byte("[" + args + "]"))
 	require.NoError(f.t, err)
-	return f.receiver.Receive(&session.Message{Kind: session.Event, Name: name, ID: ack, Args: parsed})
+	return f.receive(&session.Message{Kind: session.Event, Name: name, ID: ack, Args: parsed})
+}
+
+// receive hands a message to the hub, and has another goroutine run what comes of it.
+func (f *fake) receive(m *session.Message) error {
+	task, err := f.receiver.Receive(m)
+	if task != nil {
+		go task.Run()
+	}
+	return err
 }
 
 // answer answers a question of the server.
 func (f *fake) answer(id, args string) {
 	parsed, err := session.ParseArray([]byte("[" + args + "]"))
 	require.NoError(f.t, err)
-	require.NoError(f.t, f.receiver.Receive(&session.Message{Kind: session.Answer, ID: id, Args: parsed}))
+	require.NoError(f.t, f.receive(&session.Message{Kind: session.Answer, ID: id, Args: parsed}))
 }
 
 // take waits for n messages and returns them as lines: name, id and arguments.
@@ -233,7 +243,7 @@ func knock(t *testing.T, h *thinkws.Handler, p peer) *fake {
 	}
 	f.mu.Lock() // the hub may answer before the receiver is known
 	defer f.mu.Unlock()
-	f.receiver = h.Admitter().Admit(session.Peer{ID: f.id, Namespace: p.namespace, Auth: auth, Request: p.request, Conn: f})
+	f.receiver = h.Admitter().Admit(session.Peer{ID: f.id, Namespace: p.namespace, Auth: auth, Handshake: session.Keep(p.request), Conn: f})
 	return f
 }
 

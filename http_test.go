@@ -3,10 +3,12 @@ package thinkws_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -134,33 +136,81 @@ func TestClientFiles(t *testing.T) {
 
 func TestDetachKeepsWhatHandlersNeed(t *testing.T) {
 	type key struct{}
-	var kept []*http.Request
-	r := chi.NewRouter()
-	r.Use(func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, r.Header.Get("X-User"))))
+	for _, method := range []string{http.MethodGet, http.MethodPost} { // kept as text, and as it is
+		var kept []*http.Request
+		r := chi.NewRouter()
+		r.Use(func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, r.Header.Get("X-User"))))
+			})
 		})
-	})
-	r.Post("/room/{room}", func(_ http.ResponseWriter, r *http.Request) { kept = append(kept, thinkws.Detach(r)) })
-	for _, name := range []string{"ann", "bob"} { // the second request reuses chi's context
-		ctx, cancel := context.WithCancel(t.Context())
-		req := httptest.NewRequest(http.MethodPost, "/room/of-"+name, strings.NewReader("body")).WithContext(ctx)
-		req.Header.Set("X-User", name)
-		req.AddCookie(&http.Cookie{Name: "c", Value: name})
-		r.ServeHTTP(httptest.NewRecorder(), req)
-		cancel()
+		r.Method(method, "/room/{room}", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			kept = append(kept, thinkws.Detach(r))
+		}))
+		for _, name := range []string{"ann", "bob"} { // the second request reuses chi's context
+			ctx, cancel := context.WithCancel(t.Context())
+			req := httptest.NewRequest(method, "/room/of-"+name+"?a=1&b=%20", strings.NewReader("body")).WithContext(ctx)
+			req.Header.Set("X-User", name)
+			req.AddCookie(&http.Cookie{Name: "c", Value: name})
+			r.ServeHTTP(httptest.NewRecorder(), req)
+			cancel()
+		}
+		for i, name := range []string{"ann", "bob"} {
+			assert.Equal(t, method, kept[i].Method)
+			assert.Equal(t, name, kept[i].Context().Value(key{}))
+			assert.Equal(t, "of-"+name, chi.URLParam(kept[i], "room"))
+			assert.Equal(t, "/room/{room}", chi.RouteContext(kept[i].Context()).RoutePattern())
+			assert.Equal(t, url.Values{"a": {"1"}, "b": {" "}}, kept[i].URL.Query())
+			assert.NoError(t, kept[i].Context().Err())
+			cookie, err := kept[i].Cookie("c")
+			require.NoError(t, err)
+			assert.Equal(t, name, cookie.Value)
+			rest, err := io.ReadAll(kept[i].Body)
+			assert.NoError(t, err)
+			assert.Empty(t, rest)
+		}
 	}
-	for i, name := range []string{"ann", "bob"} {
-		assert.Equal(t, name, kept[i].Context().Value(key{}))
-		assert.Equal(t, "of-"+name, chi.URLParam(kept[i], "room"))
-		assert.NoError(t, kept[i].Context().Err())
-		cookie, err := kept[i].Cookie("c")
-		require.NoError(t, err)
-		assert.Equal(t, name, cookie.Value)
-		rest, err := io.ReadAll(kept[i].Body)
-		assert.NoError(t, err)
-		assert.Empty(t, rest)
+}
+
+// Whatever a request has, it is kept.
+func TestDetachKeepsEverything(t *testing.T) {
+	requests := map[string]func(*http.Request){
+		"plain":           func(*http.Request) {},
+		"long":            func(r *http.Request) { r.Header.Set("X-Long", strings.Repeat("x", 1<<16)) },
+		"several values":  func(r *http.Request) { r.Header["X-A"] = []string{"1", "", "2"} },
+		"odd header":      func(r *http.Request) { r.Header["x-Ä\x00"] = []string{"\xff\n"} },
+		"no header":       func(r *http.Request) { r.Header = http.Header{} },
+		"path was cut":    func(r *http.Request) { r.URL.Path = "/below" },
+		"escaped path":    func(r *http.Request) { r.URL.Path, r.URL.RawPath = "/a/b", "/a%2Fb" },
+		"query was added": func(r *http.Request) { r.URL.RawQuery += "&more=1" },
+		"absolute":        func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", "example.com" },
+		"empty query":     func(r *http.Request) { r.URL.ForceQuery = true },
+		"TLS":             func(r *http.Request) { r.TLS = &tls.ConnectionState{ServerName: "example.com"} },
+		"pattern":         func(r *http.Request) { r.Pattern = "/socket.io/" },
+		"form":            func(r *http.Request) { r.Form = url.Values{"a": {"1"}} },
+		"HTTP/2":          func(r *http.Request) { r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0 },
+		"other address":   func(r *http.Request) { r.RemoteAddr = "[::1]:1" },
+		"no address":      func(r *http.Request) { r.RemoteAddr = "" },
 	}
+	for name, change := range requests {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "/socket.io/?EIO=4&transport=websocket", nil)
+			r.Header.Set("Cookie", "a=b; c=d")
+			change(r)
+			got := thinkws.Detach(r)
+			want := r.WithContext(got.Context())
+			want.Body, got.Body = nil, nil
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func TestDetachKeepsPathValues(t *testing.T) {
+	var got *http.Request
+	mux := http.NewServeMux()
+	mux.HandleFunc("/of/{tenant}/", func(_ http.ResponseWriter, r *http.Request) { got = thinkws.Detach(r) })
+	mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/of/acme/x", nil))
+	assert.Equal(t, "acme", got.PathValue("tenant"))
 }
 
 func TestNamespaceOfPath(t *testing.T) {

@@ -124,10 +124,10 @@ func (sp *Space) Socket(id string) (*Socket, bool) {
 // acquire returns the namespace for one more client, nil if it may not be had.
 // release must follow. Dynamic namespaces ask match for every client, also when
 // another one is in already: the request counts, not only the name.
-func (h *Hub) acquire(name string, r *http.Request) *space {
+func (h *Hub) acquire(name string, came session.Handshake) *space {
 	t, static := h.static[name]
 	if !static {
-		if t = h.match(name, r); t == nil {
+		if t = h.match(name, came); t == nil {
 			return nil
 		}
 	}
@@ -146,7 +146,11 @@ func (h *Hub) acquire(name string, r *http.Request) *space {
 }
 
 // match finds the description of a dynamic namespace.
-func (h *Hub) match(name string, r *http.Request) *table {
+func (h *Hub) match(name string, came session.Handshake) *table {
+	if len(h.patterns) == 0 {
+		return nil
+	}
+	r := came.Request()
 	for _, p := range h.patterns {
 		if p.match(name, r) {
 			return p.table

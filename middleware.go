@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/plain"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
@@ -29,6 +30,8 @@ type Handler struct {
 	sockjs   *sockjs.Server
 	client   clientFiles
 	park     *wsconn.Park // nil without WithParkedReads
+	clock    alarm.Clock  // for all that waits for a time
+	watch    wsconn.Watch // over readers that run actions
 	tasks    serial.Group // every goroutine of ours
 }
 
@@ -75,7 +78,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
 			MaxMessage: c.maxMessage, SendQueue: c.sendQueue,
-			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Park: h.park, Detach: detach,
+			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Detach: detach,
 		},
 	}
 }
@@ -103,7 +106,8 @@ func (h *Handler) wsconnConfig() wsconn.Config {
 	c := h.cfg
 	return wsconn.Config{
 		MaxMessage: c.maxMessage, Queue: c.sendQueue, WriteTimeout: c.writeTimeout,
-		CloseTimeout: closeTimeout, Group: &h.tasks, Park: h.park, Compress: c.compress > 0,
+		CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch,
+		Park: h.park, Compress: c.compress > 0,
 	}
 }
 

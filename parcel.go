@@ -27,7 +27,7 @@ func (h *Hub) borrowParcel(args []any) (*parcel, error) {
 		parcels.Put(p)
 		return nil, err
 	}
-	p.message.Args, p.message.Deflate = encoded, h.deflate
+	p.message.Args, p.message.Deflate, p.message.Lent = encoded, h.deflate, true
 	return p, nil
 }
 
@@ -35,6 +35,6 @@ func (p *parcel) release() {
 	if p.text = p.message.Args.Text; cap(p.text) > keepText {
 		p.text = nil
 	}
-	p.message = session.Message{}
+	p.message.Reset()
 	parcels.Put(p)
 }

@@ -1,27 +1,11 @@
 package thinkws
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
 )
-
-// detach returns a copy of r that may be kept after its handler has returned: what
-// middleware put into its context stays, but the context no longer ends with the
-// request, the body is gone, and chi's routing context, which chi uses again for
-// the next request, is a copy.
-func detach(r *http.Request) *http.Request {
-	ctx := context.WithoutCancel(r.Context())
-	if routing := chi.RouteContext(ctx); routing != nil {
-		ctx = context.WithValue(ctx, chi.RouteCtxKey, routing.Clone())
-	}
-	kept := r.WithContext(ctx)
-	kept.Body = http.NoBody
-	kept.GetBody = nil
-	return kept
-}
 
 // namespaceOf is what follows the mount point in the URL of a plain WebSocket:
 // "/ws/chat" is "/chat". The query parameter nsp goes before the path. Where the

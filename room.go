@@ -59,8 +59,9 @@ func (sp *space) remove(s *Socket, reason string) bool {
 		return false
 	}
 	s.gone, s.reason = true, reason
-	for r := range s.rooms {
-		s.left = append(s.left, r.name)
+	for r := range s.rooms.rooms() {
+		e := s.extra()
+		e.left = append(e.left, r.name)
 		sp.drop(s, r)
 	}
 	if s.inside {
@@ -88,14 +89,14 @@ func (sp *space) join(s *Socket, names []string) error {
 	if s.isGone() {
 		return ErrClosed
 	}
-	if len(s.rooms)+len(names) > sp.hub.cfg.maxRooms {
+	if s.rooms.len()+len(names) > sp.hub.cfg.maxRooms {
 		fresh := 0
 		for _, name := range names {
 			if !sp.in(s, name) {
 				fresh++
 			}
 		}
-		if len(s.rooms)+fresh > sp.hub.cfg.maxRooms {
+		if s.rooms.len()+fresh > sp.hub.cfg.maxRooms {
 			return fmt.Errorf("%w rooms: the limit is %d", ErrTooMany, sp.hub.cfg.maxRooms)
 		}
 	}
@@ -113,10 +114,7 @@ func (sp *space) enter(s *Socket, name string) {
 		r = &room{name: name}
 		sp.rooms[name] = r
 	}
-	if s.rooms == nil {
-		s.rooms = map[*room]int{}
-	}
-	s.rooms[r] = len(r.members)
+	s.rooms.take(r, len(r.members))
 	r.members = append(r.members, s)
 }
 
@@ -132,17 +130,17 @@ func (sp *space) leave(s *Socket, names []string) {
 
 // drop takes s out of r by moving the last member into its place.
 func (sp *space) drop(s *Socket, r *room) {
-	at, ok := s.rooms[r]
+	at, ok := s.rooms.at(r)
 	if !ok {
 		return
 	}
 	last := len(r.members) - 1
 	moved := r.members[last]
 	r.members[at] = moved
-	moved.rooms[r] = at
+	moved.rooms.take(r, at)
 	r.members[last] = nil
 	r.members = r.members[:last]
-	delete(s.rooms, r)
+	s.rooms.leave(r)
 	if last == 0 {
 		delete(sp.rooms, r.name)
 	}
@@ -157,7 +155,7 @@ func (sp *space) in(s *Socket, name string) bool {
 	if r == nil {
 		return false
 	}
-	_, ok := s.rooms[r]
+	_, ok := s.rooms.at(r)
 	return ok
 }
 
@@ -167,10 +165,10 @@ func (sp *space) roomsOf(s *Socket) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone {
-		return slices.Clone(s.left)
+		return slices.Clone(s.has().left)
 	}
-	names := make([]string, 0, len(s.rooms))
-	for r := range s.rooms {
+	names := make([]string, 0, s.rooms.len())
+	for r := range s.rooms.rooms() {
 		names = append(names, r.name)
 	}
 	return names

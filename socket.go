@@ -15,32 +15,53 @@ import (
 // Socket in each. All methods are safe for concurrent use, and none of them waits
 // for the network but EmitAck.
 //
-// Its actions run one after another on a goroutine that lives only while there is
-// an event to act on.
+// Its actions run one after another, on the goroutine that reads the client's connection
+// where there is one, else on one that lives only while there is an event to act on.
 type Socket struct {
-	id      string
-	space   *space
-	conn    session.Conn
-	request *http.Request
-	auth    json.RawMessage
-	queue   serial.Queue[job]
-	entry   sync.Mutex   // held while the client is let in: from its being a member until it has been told
-	ready   atomic.Bool  // the client has been told that it is in
-	busy    atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
+	id        string
+	space     *space
+	conn      session.Conn
+	handshake session.Handshake
+	queue     serial.Queue[job]
+	entry     sync.Mutex   // held while the client is let in: from its being a member until it has been told
+	ready     atomic.Bool  // the client has been told that it is in
+	busy      atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
 
-	slot  int           // place in space.all; protected by space.mu
-	rooms map[*room]int // place in each room; protected by space.mu
+	slot  int   // place in space.all; protected by space.mu
+	rooms seats // and places in rooms; protected by space.mu
 
 	mu     sync.Mutex // protects what follows
 	gone   bool       // left, or refused
 	inside bool       // it was let in
 	reason string
+	extras *extras // nil as long as there are none
+}
+
+// extras are what most sockets never have. The socket's mu protects them.
+type extras struct {
+	auth   json.RawMessage // set when the socket is made
 	ctx    context.Context // made when first asked for
 	cancel context.CancelCauseFunc
 	store  map[any]any
 	awaits map[uint64]*collector // answers that the client owes us, by id
 	slots  chan struct{}         // one for each Concurrent action that runs
 	left   []string              // the rooms it was in, once it has left
+}
+
+// extra returns the extras to be changed. It takes s.mu as held.
+func (s *Socket) extra() *extras {
+	if s.extras == nil {
+		s.extras = &extras{}
+	}
+	return s.extras
+}
+
+// has returns the extras to be looked at. It takes s.mu as held.
+func (s *Socket) has() extras {
+	if s.extras == nil {
+		return extras{}
+	}
+	return *s.extras
 }
 
 // job is what a socket's queue holds: an event, or a step of the socket's life.
@@ -59,11 +80,15 @@ func (s *Socket) Namespace() string { return s.space.name }
 // Request returns the handshake: headers, cookies, query, remote address, and what
 // HTTP middleware put into its context, chi's URL parameters included. It has no
 // body, its context does not end, and it must not be changed.
-func (s *Socket) Request() *http.Request { return s.request }
+func (s *Socket) Request() *http.Request { return s.handshake.Request() }
 
 // Auth returns what the client sent along to enter the namespace, a JSON object;
 // nil if it sent nothing, as plain WebSockets always do.
-func (s *Socket) Auth() json.RawMessage { return s.auth }
+func (s *Socket) Auth() json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.has().auth
+}
 
 // Transport returns what carries the client now: "polling" or "websocket".
 func (s *Socket) Transport() string { return s.conn.Transport() }
@@ -162,7 +187,7 @@ func (s *Socket) Close() { s.conn.Close(session.ReasonServerDisconnect) }
 func (s *Socket) Get(key any) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.store[key]
+	return s.has().store[key]
 }
 
 // Set stores a value for as long as the socket lives. Keys are compared with ==;
@@ -170,10 +195,11 @@ func (s *Socket) Get(key any) any {
 func (s *Socket) Set(key, value any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.store == nil {
-		s.store = map[any]any{}
+	e := s.extra()
+	if e.store == nil {
+		e.store = map[any]any{}
 	}
-	s.store[key] = value
+	e.store[key] = value
 }
 
 // Context returns a context that carries the values of the handshake request and is
@@ -181,23 +207,26 @@ func (s *Socket) Set(key, value any) {
 func (s *Socket) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ctx == nil {
-		s.ctx, s.cancel = context.WithCancelCause(s.request.Context())
+	e := s.extra()
+	if e.ctx == nil {
+		e.ctx, e.cancel = context.WithCancelCause(s.Request().Context())
 		if s.gone {
-			s.cancel(ErrClosed)
+			e.cancel(ErrClosed)
 		}
 	}
-	return s.ctx
+	return e.ctx
 }
 
 // release lets go of everybody who waits for the client.
 func (s *Socket) release() {
 	s.mu.Lock()
-	if s.cancel != nil {
-		s.cancel(ErrClosed)
+	var awaits map[uint64]*collector
+	if e := s.extras; e != nil {
+		if e.cancel != nil {
+			e.cancel(ErrClosed)
+		}
+		awaits, e.awaits = e.awaits, nil
 	}
-	awaits := s.awaits
-	s.awaits = nil
 	s.mu.Unlock()
 	for _, c := range awaits {
 		c.lost(s)

@@ -113,7 +113,7 @@ func (t Target) Sockets(ctx context.Context) ([]Member, error) {
 	t.each(func(_ *space, sockets []*Socket) {
 		for _, s := range sockets {
 			members = append(members, Member{ID: s.id, Namespace: t.namespace, Rooms: s.Rooms(),
-				Transport: s.Transport(), RemoteAddr: s.request.RemoteAddr})
+				Transport: s.Transport(), RemoteAddr: s.handshake.RemoteAddr()})
 		}
 	})
 	return members, ctx.Err()

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -30,11 +32,13 @@ type Config struct {
 	Cookie *http.Cookie // template of the cookie with the session id; nil for none
 	Logger *slog.Logger // nil discards
 	Group  *serial.Group
-	Park   *wsconn.Park // where idle WebSockets wait; nil for a goroutine each
+	Clock  *alarm.Clock  // for all that waits for a time
+	Watch  *wsconn.Watch // over readers that run tasks; nil if the group runs them all
+	Park   *wsconn.Park  // where idle WebSockets wait; nil for a goroutine each
 
-	// Detach returns a copy of the handshake request that may be used after its
-	// handler has returned. The default keeps the values of its context.
-	Detach func(*http.Request) *http.Request
+	// Detach keeps a handshake request beyond its handler. The default keeps the values
+	// of its context.
+	Detach func(*http.Request) session.Handshake
 }
 
 const (
@@ -56,6 +60,9 @@ func (c Config) withDefaults() Config {
 	if c.Group == nil {
 		c.Group = new(serial.Group)
 	}
+	if c.Clock == nil {
+		c.Clock = new(alarm.Clock)
+	}
 	if c.Detach == nil {
 		c.Detach = detach
 	}
@@ -69,13 +76,15 @@ func (c *Config) wsconn() wsconn.Config {
 		WriteTimeout: c.WriteTimeout,
 		CloseTimeout: closeTimeout,
 		Group:        c.Group,
+		Clock:        c.Clock,
+		Watch:        c.Watch,
 		Park:         c.Park,
 		Compress:     c.Compress,
 	}
 }
 
-func detach(r *http.Request) *http.Request {
+func detach(r *http.Request) session.Handshake {
 	r = r.Clone(context.WithoutCancel(r.Context()))
 	r.Body = http.NoBody
-	return r
+	return session.Keep(r)
 }

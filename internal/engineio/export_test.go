@@ -30,11 +30,14 @@ func (v Variant) Encode(frames ...session.Frame) (string, bool) {
 	return string(payload), binary
 }
 
-// Text returns a message packet of text, the pieces joined.
-func (v Variant) Text(pieces ...[]byte) session.Frame {
+// TextPacket returns a message packet of text, the pieces joined.
+func (v Variant) TextPacket(pieces ...[]byte) session.Frame {
 	text := bytes.Join(pieces, nil)
-	return session.TextOf(append(v.Room(len(text)), text...))
+	return session.TextOf(append(v.Text(session.Room(v.TextSize(len(text)))), text...))
 }
+
+// BinaryPacket returns a message packet of binary data.
+func (v Variant) BinaryPacket(data []byte) session.Frame { return v.Binary(session.Frame{}, data) }
 
 // Decode splits the body of a POST.
 func (v Variant) Decode(payload string, binary bool) ([]Packet, error) {
@@ -56,7 +59,7 @@ func bridge(p packet) Packet { return Packet{byte(p.typ), p.binary, string(p.dat
 
 // Unwrap takes the payload out of a JSONP form.
 func Unwrap(form string) (string, bool, error) {
-	payload, found, err := jsonp{on: true}.unwrap([]byte(form))
+	payload, found, err := jsonp{}.unwrap([]byte(form))
 	return string(payload), found, err
 }
 

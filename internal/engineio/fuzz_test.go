@@ -19,9 +19,9 @@ func encodable(v engineio.Variant, packets []engineio.Packet) (frames []session.
 		case p.Type != '4':
 			return nil, false
 		case p.Binary:
-			frames = append(frames, v.Binary([]byte(p.Data)))
+			frames = append(frames, v.BinaryPacket([]byte(p.Data)))
 		default:
-			frames = append(frames, v.Text([]byte(p.Data)))
+			frames = append(frames, v.TextPacket([]byte(p.Data)))
 		}
 	}
 	return frames, true

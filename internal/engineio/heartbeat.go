@@ -8,7 +8,7 @@ import (
 
 // Heartbeats. In revision 4 the server pings and the client has to answer, in
 // revision 3 the client pings and the server only waits for it. Neither cares what
-// carries the session, so an upgrade leaves the timer alone.
+// carries the session, so an upgrade leaves the alarm alone.
 
 // startHeartbeat takes s.mu as held.
 func (s *Session) startHeartbeat() {
@@ -19,20 +19,19 @@ func (s *Session) startHeartbeat() {
 	}
 }
 
-// arm sets the timer. It takes s.mu as held.
+// arm sets the alarm. It takes s.mu as held.
 func (s *Session) arm(d time.Duration) {
-	s.due = time.Now().Add(d)
-	if s.timer == nil {
-		s.timer = time.AfterFunc(d, s.tick)
-	} else {
-		s.timer.Reset(d)
-	}
+	s.server.cfg.Clock.Set(&s.alarm, d, (*sleeper)(s))
 }
 
-// tick is what the timer calls.
-func (s *Session) tick() {
+// sleeper is a Session as its alarm sees it.
+type sleeper Session
+
+// Ring implements alarm.Sleeper.
+func (w *sleeper) Ring() {
+	s := (*Session)(w)
 	s.mu.Lock()
-	if s.state == stateClosed || time.Now().Before(s.due) {
+	if s.state == stateClosed || !s.server.cfg.Clock.Rang(&s.alarm) {
 		s.mu.Unlock()
 		return
 	}

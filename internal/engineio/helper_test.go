@@ -77,7 +77,7 @@ type client struct {
 	reject func(data string) error // what Receive returns
 }
 
-func (c *client) Receive(data []byte, binary bool) error {
+func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
 	if c.busy.Add(1) != 1 {
 		panic("two callers of Receive at a time")
 	}
@@ -91,9 +91,9 @@ func (c *client) Receive(data []byte, binary bool) error {
 	}
 	c.events <- kind + string(data)
 	if c.reject != nil {
-		return c.reject(string(data))
+		return nil, c.reject(string(data))
 	}
-	return nil
+	return nil, nil
 }
 
 func (c *client) Closed(reason string) {
@@ -107,7 +107,7 @@ func (c *client) Closed(reason string) {
 func (c *client) send(texts ...string) error {
 	var frames []session.Frame
 	for _, text := range texts {
-		frames = append(frames, c.Variant().Text([]byte(text)))
+		frames = append(frames, c.Variant().TextPacket([]byte(text)))
 	}
 	return c.Session.Send(frames, false)
 }

@@ -10,13 +10,13 @@ import (
 // jsonp is how a session answers clients that poll by adding script elements.
 // The index of the handshake holds for the whole session.
 type jsonp struct {
-	on    bool
 	index string // digits only: it becomes a part of the script
 }
 
-func newJSONP(query url.Values) jsonp {
+// newJSONP returns nil for other clients.
+func newJSONP(query url.Values) *jsonp {
 	if !query.Has("j") {
-		return jsonp{}
+		return nil
 	}
 	digits := func(r rune) rune {
 		if r < '0' || r > '9' {
@@ -24,7 +24,7 @@ func newJSONP(query url.Values) jsonp {
 		}
 		return r
 	}
-	return jsonp{on: true, index: strings.Map(digits, query.Get("j"))}
+	return &jsonp{index: strings.Map(digits, query.Get("j"))}
 }
 
 // newlines undoes what clients do to line feeds, because browsers change those in

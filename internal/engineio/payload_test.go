@@ -27,14 +27,14 @@ func TestFrames(t *testing.T) {
 		want   string
 		binary bool
 	}{
-		"text":               {v4.Text([]byte("a"), []byte("€")), "4a€", false},
-		"no text":            {v4.Text(), "4", false},
-		"binary":             {v4.Binary([]byte{1, 2}), "\x01\x02", true},
-		"binary base64":      {v4b64.Binary([]byte{1, 2, 3, 4}), "bAQIDBA==", false},
-		"revision 3 text":    {v3.Text([]byte("a")), "4a", false},
-		"revision 3 binary":  {v3.Binary([]byte{1, 2}), "\x04\x01\x02", true},
-		"revision 3 base64":  {v3b64.Binary([]byte{1, 2, 3, 4}), "b4AQIDBA==", false},
-		"binary of no bytes": {v4.Binary(nil), "", true},
+		"text":               {v4.TextPacket([]byte("a"), []byte("€")), "4a€", false},
+		"no text":            {v4.TextPacket(), "4", false},
+		"binary":             {v4.BinaryPacket([]byte{1, 2}), "\x01\x02", true},
+		"binary base64":      {v4b64.BinaryPacket([]byte{1, 2, 3, 4}), "bAQIDBA==", false},
+		"revision 3 text":    {v3.TextPacket([]byte("a")), "4a", false},
+		"revision 3 binary":  {v3.BinaryPacket([]byte{1, 2}), "\x04\x01\x02", true},
+		"revision 3 base64":  {v3b64.BinaryPacket([]byte{1, 2, 3, 4}), "b4AQIDBA==", false},
+		"binary of no bytes": {v4.BinaryPacket(nil), "", true},
 	} {
 		assert.Equal(t, c.want, string(c.frame.Payload()), name)
 		assert.Equal(t, c.binary, c.frame.Binary, name)
@@ -48,17 +48,17 @@ func TestEncode(t *testing.T) {
 		want    string
 		binary  bool
 	}{
-		"one": {v4, []session.Frame{v4.Text([]byte("hello"))}, "4hello", false},
-		"several": {v4, []session.Frame{v4.Text([]byte("a")), v4.Binary([]byte{1, 2, 3, 4}), v4.Text([]byte("€"))},
+		"one": {v4, []session.Frame{v4.TextPacket([]byte("hello"))}, "4hello", false},
+		"several": {v4, []session.Frame{v4.TextPacket([]byte("a")), v4.BinaryPacket([]byte{1, 2, 3, 4}), v4.TextPacket([]byte("€"))},
 			"4a\x1ebAQIDBA==\x1e4€", false},
-		"base64":              {v4b64, []session.Frame{v4b64.Binary([]byte{1, 2, 3, 4})}, "bAQIDBA==", false},
-		"3: text":             {v3, []session.Frame{v3.Text([]byte("hello")), v3.Text([]byte("€"))}, "6:4hello2:4€", false},
-		"3: astral":           {v3, []session.Frame{v3.Text([]byte("😀a"))}, "4:4😀a", false},
-		"3: invalid UTF-8":    {v3, []session.Frame{v3.Text([]byte("a\xffb"))}, "4:4a\uFFFDb", false},
-		"3: binary":           {v3, []session.Frame{v3.Text([]byte("€")), v3.Binary([]byte{1, 2, 3, 4})}, "\x00\x04\xff4€\x01\x05\xff\x04\x01\x02\x03\x04", true},
-		"3: binary, long":     {v3, []session.Frame{v3.Binary(make([]byte, 122))}, "\x01\x01\x02\x03\xff\x04" + strings.Repeat("\x00", 122), true},
-		"3: base64":           {v3b64, []session.Frame{v3b64.Text([]byte("€")), v3b64.Binary([]byte{1, 2, 3, 4})}, "2:4€10:b4AQIDBA==", false},
-		"3: binary to base64": {v3b64, []session.Frame{v3.Binary([]byte{1, 2, 3, 4})}, "10:b4AQIDBA==", false},
+		"base64":              {v4b64, []session.Frame{v4b64.BinaryPacket([]byte{1, 2, 3, 4})}, "bAQIDBA==", false},
+		"3: text":             {v3, []session.Frame{v3.TextPacket([]byte("hello")), v3.TextPacket([]byte("€"))}, "6:4hello2:4€", false},
+		"3: astral":           {v3, []session.Frame{v3.TextPacket([]byte("😀a"))}, "4:4😀a", false},
+		"3: invalid UTF-8":    {v3, []session.Frame{v3.TextPacket([]byte("a\xffb"))}, "4:4a\uFFFDb", false},
+		"3: binary":           {v3, []session.Frame{v3.TextPacket([]byte("€")), v3.BinaryPacket([]byte{1, 2, 3, 4})}, "\x00\x04\xff4€\x01\x05\xff\x04\x01\x02\x03\x04", true},
+		"3: binary, long":     {v3, []session.Frame{v3.BinaryPacket(make([]byte, 122))}, "\x01\x01\x02\x03\xff\x04" + strings.Repeat("\x00", 122), true},
+		"3: base64":           {v3b64, []session.Frame{v3b64.TextPacket([]byte("€")), v3b64.BinaryPacket([]byte{1, 2, 3, 4})}, "2:4€10:b4AQIDBA==", false},
+		"3: binary to base64": {v3b64, []session.Frame{v3.BinaryPacket([]byte{1, 2, 3, 4})}, "10:b4AQIDBA==", false},
 	} {
 		got, isBinary := c.variant.Encode(c.frames...)
 		assert.Equal(t, c.want, got, name)

@@ -17,9 +17,9 @@ import (
 // with whatever the layer above sends at once.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q query) {
 	one := newSession(s, r, q)
-	upgrades := []string{}
+	upgrades := ""
 	if s.cfg.WebSocket {
-		upgrades = append(upgrades, transportWebSocket)
+		upgrades = `"websocket"`
 	}
 	one.poll = make(chan struct{}, 1) // the handshake is the first poll
 	one.push(one.openFrame(upgrades))
@@ -142,7 +142,7 @@ func (s *Session) takeLast() []session.Frame {
 		return s.discard()
 	}
 	s.state = stateClosed
-	s.timer.Stop()
+	s.server.cfg.Clock.Stop(&s.alarm)
 	s.server.remove(s)
 	return []session.Frame{frameNoop, frameClose}
 }
@@ -156,7 +156,7 @@ func (s *Session) write(w http.ResponseWriter, r *http.Request, frames []session
 	payload, binary := s.variant.encode(frames)
 	h := w.Header()
 	switch {
-	case s.jsonp.on:
+	case s.jsonp != nil:
 		payload = s.jsonp.wrap(payload)
 		h.Set("Content-Type", "text/javascript; charset=UTF-8")
 		h.Set("X-Content-Type-Options", "nosniff")

@@ -59,7 +59,7 @@ func TestPoll(t *testing.T) {
 	} {
 		p := h.polling(c.revision, c.extra)
 		v := p.Variant()
-		require.NoError(t, p.Session.Send(frames(v.Text([]byte("hello")), v.Binary(data)), false), name)
+		require.NoError(t, p.Session.Send(frames(v.TextPacket([]byte("hello")), v.BinaryPacket(data)), false), name)
 		require.NoError(t, p.send("€"), name)
 		a := h.get(strings.Replace(p.query, "j=3", "j=4", 1)) // the index of the handshake holds
 		assert.Equal(t, c.want, a.body, name)
@@ -73,7 +73,7 @@ func TestPoll(t *testing.T) {
 func TestPollWaits(t *testing.T) {
 	h := newHarness(t)
 	p := h.polling(4, "")
-	hello := frames(p.Variant().Text([]byte("hello")))
+	hello := frames(p.Variant().TextPacket([]byte("hello")))
 	assert.ErrorIs(t, p.Session.Send(hello, true), session.ErrDropped)
 	answer := h.pending(p)
 	var dropped int
@@ -315,4 +315,29 @@ func TestCompressionAroundUs(t *testing.T) {
 	assert.Equal(t, "3probe", w.read())
 	w.write("4hello")
 	assert.Equal(t, "text hello", p.next(t))
+}
+
+// What waits for a poll is no longer lent.
+func TestLentFramesWaitForThePoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		p := h.polling(4, "")
+		var m session.Message
+		for _, text := range []string{"one", "two"} {
+			m.Reset()
+			m.Lent = true
+			frames, err := m.Frames(oneText(text))
+			require.NoError(t, err)
+			require.NoError(t, p.Session.Send(frames, false))
+		}
+		assert.Equal(t, "4one\x1e4two", h.get(p.query).body)
+	})
+}
+
+// oneText encodes any message as one text.
+type oneText string
+
+func (s oneText) Encode(dst []session.Frame, m *session.Message) ([]session.Frame, error) {
+	v := engineio.Variant{Revision: 4}
+	return append(dst, session.TextOf(append(v.Text(m.Room(v.TextSize(len(s)))), s...))), nil
 }

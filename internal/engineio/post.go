@@ -83,7 +83,7 @@ func (s *Session) leaveBody() {
 func (s *Session) tornDown() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state == stateClosed && !s.ending.graceful
+	return s.state == stateClosed && !s.due
 }
 
 // deliver hands the packets of a POST to the layer above. What came before a packet
@@ -96,7 +96,10 @@ func (s *Session) deliver(body []byte, binary bool) error {
 		return errLate
 	}
 	for _, p := range packets {
-		err := s.handle(p)
+		task, err := s.handle(p)
+		if task != nil {
+			s.server.cfg.Group.Start(task)
+		}
 		if errors.Is(err, errEnded) && !s.tornDown() {
 			return nil // sent away in due form: what it sent meanwhile is ignored
 		}
@@ -111,7 +114,7 @@ func (s *Session) deliver(body []byte, binary bool) error {
 }
 
 func (s *Session) decodePost(body []byte, binary bool) ([]packet, error) {
-	if s.jsonp.on && !binary {
+	if s.jsonp != nil && !binary {
 		payload, found, err := s.jsonp.unwrap(body)
 		if err != nil || !found {
 			return nil, err

@@ -68,8 +68,8 @@ func (s *Session) enqueue(frames []session.Frame, volatile bool) error {
 
 // push takes s.mu as held.
 func (s *Session) push(frames ...session.Frame) {
-	s.queue = append(s.queue, frames...)
 	for _, f := range frames {
+		s.queue = append(s.queue, f.Keep())
 		s.queued += f.Len()
 	}
 }

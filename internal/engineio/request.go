@@ -18,12 +18,15 @@ type query struct {
 	sid       string
 	revision  int // 0 if it is neither 3 nor 4, or not exactly one
 	base64    bool
-	jsonp     jsonp
+	jsonp     *jsonp
 }
 
 // newQuery reads the query of a URL. A semicolon is a character like any other in
 // it, as it is for Node; what is malformed counts as absent.
 func newQuery(raw string) query {
+	if q, ok := readQuery(raw); ok {
+		return q
+	}
 	values, _ := url.ParseQuery(strings.ReplaceAll(raw, ";", "%3B"))
 	q := query{
 		transport: only(values["transport"]),
@@ -31,19 +34,52 @@ func newQuery(raw string) query {
 		base64:    values.Get("b64") != "",
 		jsonp:     newJSONP(values),
 	}
-	switch only(values["EIO"]) {
+	q.setRevision(only(values["EIO"]))
+	return q
+}
+
+func (q *query) setRevision(text string) {
+	switch text {
 	case "3":
 		q.revision = 3
 	case "4":
 		q.revision = 4
 	}
-	return q
+}
+
+// readQuery is newQuery for what all clients send that follow the protocol, at a tenth of
+// the cost: each parameter of ours once, and none of them escaped. It is false for
+// everything else.
+func readQuery(raw string) (q query, ok bool) {
+	var revision string
+	for parameter := range strings.SplitSeq(raw, "&") {
+		name, value, _ := strings.Cut(parameter, "=")
+		var field *string
+		switch name {
+		case "transport":
+			field = &q.transport
+		case "sid":
+			field = &q.sid
+		case "EIO":
+			field = &revision
+		case "b64", "j":
+			return q, false
+		default:
+			continue
+		}
+		if *field != "" || value == "" {
+			return q, false
+		}
+		*field = value
+	}
+	q.setRevision(revision)
+	return q, !strings.ContainsAny(raw, ";%+")
 }
 
 // IsJSONP says whether a request comes from a script element, of which CORS says
 // nothing: whoever checks origins has to see it as this package does.
 func IsJSONP(r *http.Request) bool {
-	return strings.ContainsAny(r.URL.RawQuery, "j%") && newQuery(r.URL.RawQuery).jsonp.on
+	return strings.ContainsAny(r.URL.RawQuery, "j%") && newQuery(r.URL.RawQuery).jsonp != nil
 }
 
 // only returns the single value of a parameter, or "".
@@ -55,7 +91,7 @@ func only(values []string) string {
 }
 
 func (q query) variant() Variant {
-	return Variant{Revision: uint8(q.revision), Base64: q.base64 || q.jsonp.on}
+	return Variant{Revision: uint8(q.revision), Base64: q.base64 || q.jsonp != nil}
 }
 
 // cleanPath says whether no segment of a path is empty or made of dots: such paths

@@ -17,9 +17,9 @@ import (
 // Receiver takes what one client sends: the layer above has one for each session.
 type Receiver interface {
 	// Receive takes the data of a message, which is its own from then on. It has
-	// one caller at a time and must not block. An error closes the session, as
-	// session.Verdict says.
-	Receive(data []byte, binary bool) error
+	// one caller at a time and must not block. What it gives rise to is left to the
+	// caller. An error closes the session, as session.Verdict says.
+	Receive(data []byte, binary bool) (session.Task, error)
 	// Closed says why the session has ended, in the words of package session. It is
 	// called exactly once, last, and with no lock held.
 	Closed(reason string)

@@ -209,9 +209,9 @@ func TestRequestOutlivesItsHandler(t *testing.T) {
 	})
 	h.get("EIO=4&transport=polling", "Authorization", "Bearer x")
 	c := <-h.clients
-	assert.Equal(t, "Bearer x", c.Request().Header.Get("Authorization"))
-	assert.Equal(t, "user", c.Request().Context().Value(key{}))
-	assert.NoError(t, c.Request().Context().Err())
+	assert.Equal(t, "Bearer x", c.Handshake().Request().Header.Get("Authorization"))
+	assert.Equal(t, "user", c.Handshake().Request().Context().Value(key{}))
+	assert.NoError(t, c.Handshake().Request().Context().Err())
 }
 
 func TestServerClose(t *testing.T) {

@@ -1,13 +1,13 @@
 package engineio
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
-	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -26,16 +26,17 @@ type Session struct {
 	server  *Server
 	id      string
 	variant Variant
-	jsonp   jsonp
-	request *http.Request
+	jsonp   *jsonp // nil if the client does not poll by script elements
+	came    session.Handshake
 
 	inbox    sync.Mutex // held while recv is called, protects what follows
 	recv     Receiver
 	reported bool // Closed has been called or is about to be: nothing is received any more
 
-	mu     sync.Mutex // protects what follows
-	state  state
-	ending ending // how it has ended
+	mu    sync.Mutex // protects what follows
+	state state
+	code  int16 // how it has ended: as in ending
+	due   bool  // it has ended in due form: ending.graceful
 
 	// The transport. While a client polls, onWebSocket is false and conn is nil.
 	// From the moment of the upgrade onWebSocket is true, and conn is set as soon as
@@ -52,10 +53,9 @@ type Session struct {
 	posting    bool          // a POST is being served
 	cutPost    func()        // interrupts the reading of its body; nil if that is done
 
-	// The one timer: heartbeats while the session is open, then the time to fetch
-	// what waits. A timer that fires before due has been set anew in the meantime.
-	timer    *time.Timer
-	due      time.Time
+	// The one alarm: heartbeats while the session is open, then the time to fetch
+	// what waits.
+	alarm    alarm.Alarm
 	awaiting bool // revision 4: a ping is unanswered
 }
 
@@ -65,7 +65,7 @@ func newSession(s *Server, r *http.Request, q query) *Session {
 		id:      session.NewID(),
 		variant: q.variant(),
 		jsonp:   q.jsonp,
-		request: s.cfg.Detach(r),
+		came:    s.cfg.Detach(r),
 	}
 }
 
@@ -79,8 +79,8 @@ func (s *Session) Revision() int { return int(s.variant.Revision) }
 // Variant returns what frames for this session have to look like.
 func (s *Session) Variant() Variant { return s.variant }
 
-// Request returns the handshake request, detached from its connection.
-func (s *Session) Request() *http.Request { return s.request }
+// Handshake returns what the client came with.
+func (s *Session) Handshake() session.Handshake { return s.came }
 
 // Transport names what carries the session now, "polling" or "websocket".
 func (s *Session) Transport() string {
@@ -90,6 +90,17 @@ func (s *Session) Transport() string {
 		return transportWebSocket
 	}
 	return transportPolling
+}
+
+// Listen sees to it that what the client sends is received, also if a task of its own
+// runs where a WebSocket is usually read. Who polls is heard in any case.
+func (s *Session) Listen() {
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn != nil {
+		conn.Listen()
+	}
 }
 
 // start introduces the session to the layer above, then to the server, and starts
@@ -117,50 +128,45 @@ func (s *Session) introduce() {
 	s.recv = s.server.open(s)
 }
 
-// openFrame is the packet that starts every session.
-func (s *Session) openFrame(upgrades []string) session.Frame {
+// openFrame is the packet that starts every session; upgrades are JSON strings.
+func (s *Session) openFrame(upgrades string) session.Frame {
 	cfg := &s.server.cfg
-	text, _ := json.Marshal(struct { // cannot fail: strings and numbers
-		SID          string   `json:"sid"`
-		Upgrades     []string `json:"upgrades"`
-		PingInterval int64    `json:"pingInterval"`
-		PingTimeout  int64    `json:"pingTimeout"`
-		MaxPayload   int64    `json:"maxPayload"`
-	}{s.id, upgrades, cfg.PingInterval.Milliseconds(), cfg.PingTimeout.Milliseconds(), cfg.MaxMessage})
-	return session.TextFrame([]byte{byte(typeOpen)}, text)
+	return session.TextOf(fmt.Appendf(session.Room(160),
+		`%c{"sid":%q,"upgrades":[%s],"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`, typeOpen,
+		s.id, upgrades, cfg.PingInterval.Milliseconds(), cfg.PingTimeout.Milliseconds(), cfg.MaxMessage))
 }
 
 // receive hands a packet to the layer above, or ends the session over it. It is how
 // a WebSocket delivers.
-func (s *Session) receive(p packet) error {
+func (s *Session) receive(p packet) (session.Task, error) {
 	s.inbox.Lock()
 	defer s.inbox.Unlock()
-	err := s.handle(p)
+	task, err := s.handle(p)
 	if errors.Is(err, errEnded) {
-		return nil // the connection is on its way out already
+		return nil, nil // the connection is on its way out already
 	}
 	if err != nil {
 		s.fail(err)
 	}
-	return err
+	return task, err
 }
 
 // handle does what a packet asks for, or returns errEnded. It takes s.inbox as held.
-func (s *Session) handle(p packet) error {
+func (s *Session) handle(p packet) (session.Task, error) {
 	if s.reported || !s.isOpen() {
-		return errEnded
+		return nil, errEnded
 	}
 	switch p.typ {
 	case typeMessage:
 		return s.recv.Receive(p.data, p.binary)
 	case typePing:
-		return s.gotPing()
+		return nil, s.gotPing()
 	case typePong:
-		return s.gotPong()
+		return nil, s.gotPong()
 	case typeClose:
 		s.end(ending{reason: session.ReasonTransportClose, last: frameNoop})
 	}
-	return nil // the others mean nothing from a client
+	return nil, nil // the others mean nothing from a client
 }
 
 func (s *Session) isOpen() bool {
@@ -193,7 +199,7 @@ func (s *Session) Close(reason string) {
 func (s *Session) fail(err error) {
 	code, reason := verdict(err)
 	s.server.log.Debug("Engine.IO client violates the protocol",
-		slog.Any("error", err), slog.String("remote", s.request.RemoteAddr))
+		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
 	s.end(ending{reason: reason, code: code, last: frameClose})
 }
 
@@ -213,10 +219,8 @@ func (s *Session) end(e ending) {
 		s.mu.Unlock()
 		return
 	}
-	s.state, s.ending = stateClosed, e
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.state, s.code, s.due = stateClosed, int16(e.code), e.graceful
+	s.server.cfg.Clock.Stop(&s.alarm)
 	if !e.graceful {
 		s.discard()
 		s.interruptPost()

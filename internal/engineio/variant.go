@@ -13,19 +13,30 @@ type Variant struct {
 	Base64   bool  // the client cannot take binary data
 }
 
-// Room returns memory for a message packet with a text of n bytes: append to it, and
-// give it to session.TextOf.
-func (v Variant) Room(n int) []byte { return append(session.Room(1+n), byte(typeMessage)) }
+// TextSize is how much room a message packet with a text of n bytes takes.
+func (v Variant) TextSize(n int) int { return 1 + n }
 
-// Binary returns a message packet of binary data.
-func (v Variant) Binary(data []byte) session.Frame {
+// Text starts a message packet in memory from session.Room: append the text, and give it
+// to session.TextOf.
+func (v Variant) Text(room []byte) []byte { return append(room, byte(typeMessage)) }
+
+// BinarySize is how much more room is worth having for a message packet of n bytes.
+func (v Variant) BinarySize(n int) int {
+	if v.Base64 {
+		return 0 // it goes elsewhere
+	}
+	return session.RoomBehind(1 + n)
+}
+
+// Binary returns a message packet of binary data, that follows the packet before.
+func (v Variant) Binary(before session.Frame, data []byte) session.Frame {
 	switch {
 	case v.Base64:
 		return session.TextFrame(v.appendBase64(nil, data))
 	case v.Revision == 3:
-		return session.BinaryFrame([]byte{byte(typeMessage - typeOpen)}, data)
+		return session.BinaryBehind(before, []byte{byte(typeMessage - typeOpen)}, data)
 	default:
-		return session.BinaryFrame(data)
+		return session.BinaryBehind(before, data)
 	}
 }
 

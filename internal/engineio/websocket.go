@@ -25,7 +25,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q query) 
 		}
 	}()
 	one.onWebSocket = true
-	one.push(one.openFrame([]string{})) // waits until the session is known by its id
+	one.push(one.openFrame("")) // waits until the session is known by its id
 	one.start()
 	one.adopt(conn)
 	conn.Serve(&link{session: one, conn: conn})
@@ -38,7 +38,7 @@ func (s *Session) adopt(conn *wsconn.Conn) {
 	s.mu.Lock()
 	s.flush(conn)
 	s.conn = conn
-	ended, code := s.state != stateOpen, s.ending.code
+	ended, code := s.state != stateOpen, int(s.code)
 	s.mu.Unlock()
 	if ended {
 		conn.Close(code, "")
@@ -73,16 +73,16 @@ type link struct {
 }
 
 // Message takes one packet.
-func (l *link) Message(data []byte, binary bool) error {
+func (l *link) Message(data []byte, binary bool) (session.Task, error) {
 	p, err := l.session.variant.packet(data, binary)
 	switch {
 	case l.probing && err != nil:
-		return errUpgrade
+		return nil, errUpgrade
 	case l.probing:
-		return l.answerProbe(p)
+		return nil, l.answerProbe(p)
 	case err != nil:
 		l.session.fail(err)
-		return err
+		return nil, err
 	default:
 		return l.session.receive(p)
 	}
@@ -100,7 +100,7 @@ func (l *link) Closed(err error) {
 		return
 	}
 	s.server.log.Debug("Engine.IO WebSocket closed",
-		slog.Any("error", err), slog.String("remote", s.request.RemoteAddr))
+		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
 	s.end(ending{reason: closeReason(err)})
 }
 

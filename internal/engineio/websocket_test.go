@@ -31,7 +31,7 @@ func TestWebSocket(t *testing.T) {
 	} {
 		s, w := h.websocket(c.revision, c.extra)
 		require.NoError(t, s.send("a", "€"), name)
-		require.NoError(t, s.Session.Send(frames(s.Variant().Binary([]byte{1, 2})), false), name)
+		require.NoError(t, s.Session.Send(frames(s.Variant().BinaryPacket([]byte{1, 2})), false), name)
 		assert.Equal(t, []string{"4a", "4€", c.want}, []string{w.read(), w.read(), w.read()}, name)
 		w.write("4hello", "4", map[int]string{4: "bAQI=", 3: "b4AQI="}[c.revision], "0", "5", "6")
 		w.writeBinary(map[int]string{4: "\x04\x05", 3: "\x04\x04\x05"}[c.revision])
@@ -123,7 +123,7 @@ func TestSlowWebSocket(t *testing.T) {
 		h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = serial.Limit{Items: 3, Bytes: 1000} }))
 		s, w := h.websocket(4, "")
 		synctest.Wait()
-		volatile := frames(s.Variant().Text([]byte("v")))
+		volatile := frames(s.Variant().TextPacket([]byte("v")))
 		require.NoError(t, s.Session.Send(volatile, true))
 		assert.ErrorIs(t, s.Session.Send(volatile, true), session.ErrDropped)
 		require.NoError(t, s.send("a", "b"))

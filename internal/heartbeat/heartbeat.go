@@ -1,5 +1,5 @@
 // Package heartbeat finds out that the client at the other end of a WebSocket is gone
-// without a word. A Heartbeat owns no goroutine: one timer serves both for the next
+// without a word. A Heartbeat owns no goroutine: one alarm serves both for the next
 // ping and for the wait after it.
 package heartbeat
 
@@ -7,10 +7,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 )
 
 // Heartbeat pings a client and waits for a sign of life. It is safe for concurrent use.
 type Heartbeat struct {
+	clock    *alarm.Clock
 	interval time.Duration
 	timeout  time.Duration
 	ping     func()
@@ -19,15 +22,15 @@ type Heartbeat struct {
 	heard atomic.Bool // something came since the last ping
 
 	mu      sync.Mutex // protects what follows
-	timer   *time.Timer
+	alarm   alarm.Alarm
 	waiting bool // for what comes after a ping
 	stopped bool
 }
 
 // New returns a heartbeat that has not started. It calls ping every interval; if nothing
 // is heard within timeout after one, it calls lost and stops. Neither may wait.
-func New(interval, timeout time.Duration, ping, lost func()) *Heartbeat {
-	return &Heartbeat{interval: interval, timeout: timeout, ping: ping, lost: lost}
+func New(clock *alarm.Clock, interval, timeout time.Duration, ping, lost func()) *Heartbeat {
+	return &Heartbeat{clock: clock, interval: interval, timeout: timeout, ping: ping, lost: lost}
 }
 
 // Start lets the first ping follow after an interval. It is called at most once.
@@ -35,7 +38,7 @@ func (h *Heartbeat) Start() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.stopped {
-		h.timer = time.AfterFunc(h.interval, h.beat)
+		h.clock.Set(&h.alarm, h.interval, (*sleeper)(h))
 	}
 }
 
@@ -45,9 +48,7 @@ func (h *Heartbeat) Stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stopped = true
-	if h.timer != nil {
-		h.timer.Stop()
-	}
+	h.clock.Stop(&h.alarm)
 }
 
 // Hear notes that something came from the client.
@@ -60,31 +61,34 @@ func (h *Heartbeat) Stopped() bool {
 	return h.stopped
 }
 
-// beat runs when the timer fires.
-func (h *Heartbeat) beat() {
-	if act := h.next(); act != nil {
+// sleeper is a Heartbeat as its alarm sees it.
+type sleeper Heartbeat
+
+// Ring implements alarm.Sleeper.
+func (s *sleeper) Ring() {
+	if act := (*Heartbeat)(s).next(); act != nil {
 		act()
 	}
 }
 
-// next sets the timer anew and returns what is to be done.
+// next sets the alarm anew and returns what is to be done.
 func (h *Heartbeat) next() (act func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.stopped:
+	case h.stopped || !h.clock.Rang(&h.alarm):
 		return nil
 	case h.waiting && !h.heard.Load():
 		h.stopped = true
 		return h.lost
 	case h.waiting:
 		h.waiting = false
-		h.timer.Reset(h.interval - h.timeout) // at once if the timeout is the longer one
+		h.clock.Set(&h.alarm, max(0, h.interval-h.timeout), (*sleeper)(h))
 		return nil
 	default:
 		h.waiting = true
 		h.heard.Store(false)
-		h.timer.Reset(h.timeout)
+		h.clock.Set(&h.alarm, h.timeout, (*sleeper)(h))
 		return h.ping
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"go.uber.org/goleak"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/heartbeat"
 )
 
@@ -23,7 +24,7 @@ func TestHeartbeatThatIsStopped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pings, lost := 0, 0
-				h := heartbeat.New(25*time.Second, 20*time.Second, func() { pings++ }, func() { lost++ })
+				h := heartbeat.New(new(alarm.Clock), 25*time.Second, 20*time.Second, func() { pings++ }, func() { lost++ })
 				use(h)
 				assert.True(t, h.Stopped())
 				synctest.Wait()
@@ -43,7 +44,7 @@ func TestHeartbeatThatIsNotHeard(t *testing.T) {
 		note := func(what string) func() {
 			return func() { events <- what + " " + time.Since(start).String() }
 		}
-		h := heartbeat.New(25*time.Second, 20*time.Second, note("ping"), note("lost"))
+		h := heartbeat.New(new(alarm.Clock), 25*time.Second, 20*time.Second, note("ping"), note("lost"))
 		h.Start()
 		<-time.After(30 * time.Second)
 		h.Hear()

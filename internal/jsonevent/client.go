@@ -46,7 +46,7 @@ type Config struct {
 	Hub    session.Admitter
 	Group  *serial.Group // tells of ends that come from the server itself
 	Logger *slog.Logger
-	Detach func(*http.Request) *http.Request // a copy of the handshake that outlives its handler
+	Detach func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
 
 // NewClient returns a client that conn is the way back to, with an id of its own.
@@ -66,7 +66,7 @@ func (c *Client) Admit(r *http.Request) {
 	receiver := c.cfg.Hub.Admit(session.Peer{
 		ID:        c.id,
 		Namespace: c.namespace,
-		Request:   c.cfg.Detach(r),
+		Handshake: c.cfg.Detach(r),
 		Conn:      c.conn,
 	})
 	c.mu.Lock()
@@ -122,14 +122,15 @@ func (c *Client) finish(reason string) (receiver session.Receiver, first bool) {
 }
 
 // Receive takes a text of the client, which is UTF-8 and the client's from then on. An
-// error ends the connection, as session.Verdict says.
-func (c *Client) Receive(text []byte) error {
+// error ends the connection, as session.Verdict says. The task, if any, has to be run, as
+// session.Receiver says.
+func (c *Client) Receive(text []byte) (session.Task, error) {
 	m, malformed := decode(text)
 	if malformed != nil {
-		return c.reject(malformed)
+		return nil, c.reject(malformed)
 	}
 	if m.Kind == session.Event && isReserved(m.Name) {
-		return c.ignore(m)
+		return nil, c.ignore(m)
 	}
 	return c.Deliver(m)
 }
@@ -138,7 +139,7 @@ func (c *Client) Receive(text []byte) error {
 func (c *Client) Reject(reason string) error { return c.reject(&malformedError{reason: reason}) }
 
 // Deliver hands a message on as it is.
-func (c *Client) Deliver(m *session.Message) error {
+func (c *Client) Deliver(m *session.Message) (session.Task, error) {
 	m.Namespace = c.namespace
 	return c.receiver.Receive(m)
 }

@@ -11,7 +11,7 @@ type Codec struct{}
 
 // Encode implements session.Codec.
 func (Codec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame, error) {
-	return append(dst, session.TextOf(Append(session.Room(length(m)), m))), nil
+	return append(dst, session.TextOf(Append(m.Room(length(m)), m))), nil
 }
 
 // Refusal is what a client is told that is not let in.

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/plain"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -39,11 +40,13 @@ func config() plain.Config {
 			WriteTimeout: 10 * time.Second,
 			CloseTimeout: 5 * time.Second,
 			Group:        new(serial.Group),
+			Clock:        new(alarm.Clock),
+			Watch:        new(wsconn.Watch),
 		},
 		PingInterval: 25 * time.Second,
 		PingTimeout:  20 * time.Second,
 		Logger:       slog.New(slog.DiscardHandler),
-		Detach:       func(r *http.Request) *http.Request { return r.Clone(r.Context()) },
+		Detach:       func(r *http.Request) session.Handshake { return session.Keep(r.Clone(r.Context())) },
 	}
 }
 
@@ -68,14 +71,14 @@ func (h *hub) Admit(p session.Peer) session.Receiver {
 	return h
 }
 
-func (h *hub) Receive(m *session.Message) error {
+func (h *hub) Receive(m *session.Message) (session.Task, error) {
 	h.mu.Lock()
 	h.got = append(h.got, m)
 	h.mu.Unlock()
 	if h.receive != nil {
-		return h.receive(m)
+		return nil, h.receive(m)
 	}
-	return nil
+	return nil, nil
 }
 
 func (h *hub) Closed(reason string) {

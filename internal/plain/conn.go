@@ -27,7 +27,7 @@ var (
 func newConn(s *Server, ws *wsconn.Conn, namespace string) *conn {
 	c := &conn{server: s, ws: ws}
 	c.client = jsonevent.NewClient(s.clients, c, namespace)
-	c.heartbeat = heartbeat.New(s.cfg.PingInterval, s.cfg.PingTimeout, c.ping, c.lost)
+	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.PingInterval, s.cfg.PingTimeout, c.ping, c.lost)
 	return c
 }
 
@@ -78,6 +78,9 @@ func (c *conn) Close(reason string) { c.leave(reason) }
 // Transport implements session.Conn.
 func (c *conn) Transport() string { return "websocket" }
 
+// Listen implements session.Conn.
+func (c *conn) Listen() { c.ws.Listen() }
+
 func (c *conn) leave(reason string) { c.end(reason, session.CloseCode(reason)) }
 
 // end closes the connection by our decision.
@@ -92,19 +95,19 @@ func (c *conn) end(reason string, code int) {
 }
 
 // Message implements wsconn.Handler.
-func (c *conn) Message(data []byte, binary bool) error {
+func (c *conn) Message(data []byte, binary bool) (session.Task, error) {
 	c.heartbeat.Hear()
-	err := c.receive(data, binary)
+	task, err := c.receive(data, binary)
 	if err != nil {
 		_, reason := session.Verdict(err)
 		c.finish(reason)
 	}
-	return err
+	return task, err
 }
 
-func (c *conn) receive(data []byte, binary bool) error {
+func (c *conn) receive(data []byte, binary bool) (session.Task, error) {
 	if binary {
-		return c.client.Reject("binary frame")
+		return nil, c.client.Reject("binary frame")
 	}
 	return c.client.Receive(data)
 }

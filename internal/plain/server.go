@@ -25,7 +25,7 @@ type Config struct {
 	PingInterval time.Duration // between two pings to a client
 	PingTimeout  time.Duration // how long after a ping nothing may come from the client
 	Logger       *slog.Logger
-	Detach       func(*http.Request) *http.Request // a copy of the handshake that outlives its handler
+	Detach       func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
 
 // Server serves clients that speak JSON over plain WebSocket. It is safe for

@@ -44,7 +44,7 @@ func TestAdmission(t *testing.T) {
 		assert.Len(t, p.ID, 20)
 		assert.Equal(t, "/chat", p.Namespace)
 		assert.Nil(t, p.Auth)
-		assert.Equal(t, "/ws/chat?token=1", p.Request.URL.String())
+		assert.Equal(t, "/ws/chat?token=1", p.Handshake.Request().URL.String())
 		assert.Equal(t, "websocket", p.Conn.Transport())
 		p.Conn.Accept()
 		require.NoError(t, p.Conn.Send(event("welcome", `1`)))

@@ -60,6 +60,16 @@ func (g *Group) Start(t Task) {
 	go g.work(w, t)
 }
 
+// Fresh runs f on a new goroutine, whose stack is as small as they come and goes with it:
+// for what waits long and does little.
+func (g *Group) Fresh(f func()) {
+	g.Begin()
+	go func() {
+		f()
+		g.End()
+	}()
+}
+
 func (g *Group) work(w *worker, t Task) {
 	for t != nil {
 		t.Run()

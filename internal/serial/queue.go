@@ -53,14 +53,25 @@ func NewQueue[T any](group *Group, limit Limit, work func(item T)) Queue[T] {
 func (q *Queue[T]) Push(size int, item T) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return ErrClosed
+	if err := q.admit(size); err != nil {
+		return err
 	}
-	if q.items+1 > q.limit.Items || q.bytes+size > q.limit.Bytes && q.items > 0 {
-		return ErrFull
-	}
-	q.append(size, item)
+	q.start(size, item)
 	return nil
+}
+
+// Offer is Push that leaves it to the caller where the work is done: if it returns a task,
+// that has to be run, and nothing is worked on before it is.
+func (q *Queue[T]) Offer(size int, item T) (Task, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.admit(size); err != nil {
+		return nil, err
+	}
+	if q.append(size, item) {
+		return q, nil
+	}
+	return nil, nil
 }
 
 // Force appends an item even past the limit: what must go through whatever waits.
@@ -70,7 +81,7 @@ func (q *Queue[T]) Force(size int, item T) error {
 	if q.closed {
 		return ErrClosed
 	}
-	q.append(size, item)
+	q.start(size, item)
 	return nil
 }
 
@@ -81,13 +92,31 @@ func (q *Queue[T]) Finish(item T) error {
 	if q.closed {
 		return ErrClosed
 	}
-	q.append(0, item)
+	q.start(0, item)
 	q.closed = true
 	return nil
 }
 
-// append takes q.mu as held.
-func (q *Queue[T]) append(size int, item T) {
+// admit says whether an item may be appended. It takes q.mu as held, as all below.
+func (q *Queue[T]) admit(size int) error {
+	switch {
+	case q.closed:
+		return ErrClosed
+	case q.items+1 > q.limit.Items || q.bytes+size > q.limit.Bytes && q.items > 0:
+		return ErrFull
+	}
+	return nil
+}
+
+// start appends an item, and lets a goroutine of the group work if none does.
+func (q *Queue[T]) start(size int, item T) {
+	if q.append(size, item) {
+		q.group.Start(q)
+	}
+}
+
+// append says whether somebody has to begin to work.
+func (q *Queue[T]) append(size int, item T) bool {
 	if q.head > 0 && len(q.waiting) == cap(q.waiting) { // use the room in front again
 		n := copy(q.waiting, q.waiting[q.head:])
 		clear(q.waiting[n:])
@@ -96,13 +125,12 @@ func (q *Queue[T]) append(size int, item T) {
 	q.waiting = append(q.waiting, entry[T]{item, size})
 	q.items++
 	q.bytes += size
-	if !q.running {
-		q.running = true
-		q.group.Start(q)
-	}
+	idle := !q.running
+	q.running = true
+	return idle
 }
 
-// Run implements Task. It is for the group to call.
+// Run implements Task. It is for the group to call, and for who got it from Offer.
 func (q *Queue[T]) Run() {
 	for e, ok := q.take(0, 0); ok; e, ok = q.take(1, e.size) {
 		q.work(e.item)

@@ -28,6 +28,11 @@ type Message struct {
 	// long enough; nil for never.
 	Deflate *Deflater
 
+	// Lent lets the message's frames lie in memory that its next use has again: for one
+	// that goes to one client.
+	Lent bool
+	room []byte // that memory
+
 	mu    sync.Mutex // protects what follows
 	cache []encoded
 	first [1]encoded // the memory of cache as long as that is enough
@@ -45,6 +50,30 @@ func Borrow() *Message { return messages.Get().(*Message) }
 func (m *Message) Release() {
 	*m = Message{}
 	messages.Put(m)
+}
+
+// keepRoom is the largest memory for frames that a message which waits for its next use
+// holds, in bytes.
+const keepRoom = 64 << 10
+
+// Reset empties m, but for the memory of its frames.
+func (m *Message) Reset() {
+	room := m.room
+	if cap(room) > keepRoom {
+		room = nil
+	}
+	*m = Message{room: room}
+}
+
+// Room is Room for the first frame of m.
+func (m *Message) Room(n int) []byte {
+	if !m.Lent {
+		return Room(n)
+	}
+	if cap(m.room) < maxHeader+n {
+		m.room = Room(n)
+	}
+	return m.room[:maxHeader]
 }
 
 // Codec encodes messages for one wire variant. It is stateless and comparable:
@@ -76,6 +105,11 @@ func (m *Message) Frames(c Codec) ([]Frame, error) {
 	}
 	frames, err := c.Encode(dst, m)
 	m.Deflate.mark(frames)
+	if m.Lent {
+		for i := range frames {
+			frames[i].lent = true
+		}
+	}
 	m.cache = append(m.cache, encoded{c, frames, err})
 	return frames, err
 }

@@ -24,9 +24,26 @@ type Peer struct {
 	ID        string          // public id of the socket, 20 or more characters, unique
 	Namespace string          // with its leading slash; "/" is the main one
 	Auth      json.RawMessage // what the client sent along, a JSON object; nil if nothing
-	Request   *http.Request   // the handshake, detached from its connection
+	Handshake Handshake       // what the client came with
 	Conn      Conn            // the way back to the client
 }
+
+// Handshake is the request that a client came with, kept for as long as it stays.
+type Handshake interface {
+	// Request returns it, without body and detached from its connection. It must not be
+	// changed.
+	Request() *http.Request
+	// RemoteAddr is Request().RemoteAddr.
+	RemoteAddr() string
+}
+
+// Keep returns a handshake that is r itself.
+func Keep(r *http.Request) Handshake { return kept{r} }
+
+type kept struct{ r *http.Request }
+
+func (k kept) Request() *http.Request { return k.r }
+func (k kept) RemoteAddr() string     { return k.r.RemoteAddr }
 
 // Conn is the way from the hub to one client in one namespace. Every method
 // returns at once, without waiting for the network, and may be called by any
@@ -49,6 +66,9 @@ type Conn interface {
 	Close(reason string)
 	// Transport names what carries the client now, "polling" or "websocket".
 	Transport() string
+	// Listen sees to it that what the client sends is received, also if a Task of its own
+	// runs where it is usually read: it is called before waiting for an answer.
+	Listen()
 }
 
 // Admitter lets clients in. The hub is one.
@@ -64,12 +84,17 @@ type Admitter interface {
 type Receiver interface {
 	// Receive takes m and owns it from then on. It may be called before the client
 	// has been accepted, and m waits for that; after Closed, or if the client is
-	// refused, m is ignored. Any error means that the connection must be closed, as
-	// Verdict says.
-	Receive(m *Message) error
+	// refused, m is ignored. The task, if there is one, is what m has given rise to. Any
+	// error means that the connection must be closed, as Verdict says.
+	Receive(m *Message) (Task, error)
 	// Closed says that the client has left, and why: one of the Reason constants.
 	Closed(reason string)
 }
+
+// Task is work that the caller has to see to: it runs it, on any goroutine, once and
+// soon, holding no lock. It may take its time, and what comes from the client meanwhile
+// must be received all the same.
+type Task interface{ Run() }
 
 // Failure is an error as a client sees it.
 type Failure struct {

@@ -3,7 +3,6 @@ package socketio
 import (
 	"bytes"
 	"errors"
-	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -17,13 +16,13 @@ var (
 )
 
 // assembly is a packet whose attachments are on their way. It belongs to the
-// goroutine that receives, but for timer.
+// goroutine that receives, but for deadline.
 type assembly struct {
-	packet packet
-	places []int       // for each attachment, its index in packet.args.Parts
-	next   int         // the attachment that comes next
-	left   int64       // bytes that all attachments to come may have together
-	timer  *time.Timer // ends the connection if they do not come
+	packet   packet
+	places   []int    // for each attachment, its index in packet.args.Parts
+	next     int      // the attachment that comes next
+	left     int64    // bytes that all attachments to come may have together
+	deadline deadline // ends the connection if they do not come
 }
 
 // newAssembly checks the placeholders in p against the number of its attachments
@@ -56,7 +55,7 @@ func (a *assembly) add(data []byte) (complete bool, err error) {
 // its part.
 func cutPlaceholders(args session.Args, n int) (session.Args, []int, error) {
 	text := args.Text
-	cut := session.Args{Text: make([]byte, 0, len(text)), Count: args.Count}
+	cut := session.Args{Text: text[:0], Count: args.Count} // the text is ours, and gets shorter only
 	cut.Parts = make([]session.Part, 0, n)
 	places := make([]int, n)
 	for i := range places {

@@ -47,7 +47,8 @@ func TestBroadcastEncodesOncePerVariant(t *testing.T) {
 		}
 		c := socketio.Open(socketio.Config{Config: engineio.Config{Group: &group}}, hub, e)
 		if v.Revision == 4 {
-			require.NoError(t, c.Receive([]byte("0"), false))
+			_, err := c.Receive([]byte("0"), false)
+			require.NoError(t, err)
 		}
 		defer c.Closed(session.ReasonTransportClose)
 	}

@@ -3,10 +3,8 @@ package socketio
 import (
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -16,8 +14,9 @@ import (
 type engine interface {
 	ID() string
 	Revision() int
-	Request() *http.Request
+	Handshake() session.Handshake
 	Transport() string
+	Listen()
 	Variant() engineio.Variant
 	Send(frames []session.Frame, volatile bool) error
 	Close(reason string)
@@ -40,18 +39,19 @@ type client struct {
 
 	mu         sync.Mutex // protects what follows; taken after out
 	spaces     []*namespace
-	unadmitted *time.Timer // ends the connection; nil once a namespace is entered
-	pending    *assembly   // the packet whose attachments are awaited; set by Receive only
-	ignored    int         // packets that named the wrong namespace
-	refused    int         // namespaces refused since one was entered
-	closed     bool        // nothing is received or sent any more
+	unadmitted *deadline // ends the connection; nil once a namespace is entered
+	pending    *assembly // the packet whose attachments are awaited; set by Receive only
+	ignored    int       // packets that named the wrong namespace
+	refused    int       // namespaces refused since one was entered
+	closed     bool      // nothing is received or sent any more
 }
 
 // open is called with each new Engine.IO session, before it receives anything.
 func (s *Server) open(e engine) *client {
 	c := &client{server: s, engine: e}
 	c.mu.Lock()
-	c.unadmitted = time.AfterFunc(s.cfg.ConnectTimeout, c.connectExpired)
+	c.unadmitted = &deadline{}
+	c.within(c.unadmitted, s.cfg.ConnectTimeout, (*client).connectExpired)
 	c.mu.Unlock()
 	if e.Revision() == 3 { // such clients are in "/" without asking
 		if n, _ := c.register(mainName); n != nil {
@@ -63,25 +63,25 @@ func (s *Server) open(e engine) *client {
 
 // Receive takes one message of the client. The error it returns, if any, is what
 // the session has to be closed for.
-func (c *client) Receive(data []byte, binary bool) error {
+func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
 	c.mu.Lock()
 	closed, pending := c.closed, c.pending
 	c.mu.Unlock()
 	switch {
 	case closed: // what was on its way when the server hung up
-		return nil
+		return nil, nil
 	case binary:
 		return c.attach(pending, data)
 	case pending != nil:
-		return errMissing
+		return nil, errMissing
 	}
 	cfg := &c.server.cfg
 	p, err := grammar{c.engine.Revision(), cfg.MaxAttachments}.decode(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if p.attachments > 0 {
-		return c.await(p, cfg.MaxMessage-int64(len(data)))
+		return nil, c.await(p, cfg.MaxMessage-int64(len(data)))
 	}
 	return c.dispatch(&p)
 }
@@ -98,32 +98,32 @@ func (c *client) await(p packet, left int64) error {
 		return nil
 	}
 	c.pending = a
-	a.timer = time.AfterFunc(c.server.cfg.AttachmentTimeout, func() { c.attachmentsExpired(a) })
+	c.within(&a.deadline, c.server.cfg.AttachmentTimeout, (*client).attachmentsExpired)
 	return nil
 }
 
 // attach adds data to a, the packet that waits for it.
-func (c *client) attach(a *assembly, data []byte) error {
+func (c *client) attach(a *assembly, data []byte) (session.Task, error) {
 	if a == nil {
-		return errStray
+		return nil, errStray
 	}
 	complete, err := a.add(data)
 	if err != nil || !complete {
-		return err
+		return nil, err
 	}
 	c.mu.Lock()
-	a.timer.Stop()
+	a.deadline.stop()
 	c.pending = nil
 	c.mu.Unlock()
 	return c.dispatch(&a.packet)
 }
 
-func (c *client) dispatch(p *packet) error {
+func (c *client) dispatch(p *packet) (session.Task, error) {
 	switch p.kind {
 	case typeConnect:
-		return c.connect(p)
+		return nil, c.connect(p)
 	case typeDisconnect:
-		return c.disconnect(p)
+		return nil, c.disconnect(p)
 	default:
 		return c.deliver(p)
 	}
@@ -178,7 +178,7 @@ func (c *client) disconnect(p *packet) error {
 
 // deliver passes an event or an ack to the hub, which also gets what comes before
 // its answer to CONNECT: it knows first whether that is of use.
-func (c *client) deliver(p *packet) error {
+func (c *client) deliver(p *packet) (session.Task, error) {
 	c.mu.Lock()
 	n := c.find(p.namespace)
 	var r session.Receiver
@@ -187,13 +187,13 @@ func (c *client) deliver(p *packet) error {
 	}
 	c.mu.Unlock()
 	if r == nil {
-		return c.ignore(p, "not in this namespace")
+		return nil, c.ignore(p, "not in this namespace")
 	}
 	m := session.Borrow()
 	m.Kind, m.Namespace, m.Name, m.Args, m.ID = session.Event, n.name, p.name, p.args, string(p.id)
 	if p.kind == typeAck {
 		if m.ID == "" {
-			return nil // answers nothing
+			return nil, nil // answers nothing
 		}
 		m.Kind = session.Answer
 	}
@@ -211,7 +211,7 @@ func (c *client) ignore(p *packet, why string) error {
 	}
 	c.server.cfg.Logger.Debug("Socket.IO packet ignored",
 		slog.String("why", why), slog.Int("type", int(p.kind)), slog.String("namespace", string(p.namespace)),
-		slog.Int("ignored", ignored), slog.String("remote", c.engine.Request().RemoteAddr))
+		slog.Int("ignored", ignored), slog.String("remote", c.engine.Handshake().RemoteAddr()))
 	if ignored > c.server.cfg.MaxIgnored {
 		return fmt.Errorf("socketio: %s: %w", why, session.ErrPolicy)
 	}
@@ -270,7 +270,7 @@ func (c *client) end(reason string) (ended []*namespace, first bool) {
 	c.closed = true
 	c.stopUnadmitted()
 	if c.pending != nil {
-		c.pending.timer.Stop()
+		c.pending.deadline.stop()
 	}
 	ended, c.spaces = c.spaces, nil
 	for _, n := range ended {
@@ -323,25 +323,7 @@ func (c *client) find(name []byte) *namespace {
 // stopUnadmitted takes c.mu as held.
 func (c *client) stopUnadmitted() {
 	if c.unadmitted != nil {
-		c.unadmitted.Stop()
+		c.unadmitted.stop()
 		c.unadmitted = nil
-	}
-}
-
-func (c *client) connectExpired() {
-	c.mu.Lock()
-	late := c.unadmitted != nil
-	c.mu.Unlock()
-	if late {
-		c.close(session.ReasonServerClose)
-	}
-}
-
-func (c *client) attachmentsExpired(a *assembly) {
-	c.mu.Lock()
-	late := c.pending == a
-	c.mu.Unlock()
-	if late {
-		c.close(session.ReasonParseError)
 	}
 }

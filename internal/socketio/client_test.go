@@ -52,7 +52,7 @@ func TestReceiveBinary(t *testing.T) {
 	assertEqualMessages(t, want, got[0])
 
 	w.receive(`61-8[{"_placeholder":true,"num":0}]`)
-	require.NoError(t, w.client.Receive(nil, true))
+	require.NoError(t, w.rejects(nil, true))
 	got = w.hub.last(t, "/").take()
 	require.Len(t, got, 1)
 	assert.NotNil(t, got[0].Args.Parts[0].Data, "empty is not nothing")
@@ -79,36 +79,36 @@ func TestViolations(t *testing.T) {
 	tests := map[string]func(w *world) error{
 		"text while attachments are awaited": func(w *world) error {
 			w.receive(`51-["e",{"_placeholder":true,"num":0}]`)
-			return w.client.Receive([]byte(`2["e"]`), false)
+			return w.rejects([]byte(`2["e"]`), false)
 		},
 		"text between attachments": func(w *world) error {
 			w.receive(`52-["e",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`)
 			w.binary("x")
-			return w.client.Receive([]byte(`2["e"]`), false)
+			return w.rejects([]byte(`2["e"]`), false)
 		},
-		"stray binary message":       func(w *world) error { return w.client.Receive([]byte("x"), true) },
-		"empty stray binary message": func(w *world) error { return w.client.Receive(nil, true) },
+		"stray binary message":       func(w *world) error { return w.rejects([]byte("x"), true) },
+		"empty stray binary message": func(w *world) error { return w.rejects(nil, true) },
 		"one attachment too many": func(w *world) error {
 			w.receive(`61-1[{"_placeholder":true,"num":0}]`)
 			w.binary("x")
 			w.hub.last(w.t, "/").take()
-			return w.client.Receive([]byte("x"), true)
+			return w.rejects([]byte("x"), true)
 		},
 		"no attachments, then a flood": func(w *world) error {
-			assert.Error(w.t, w.client.Receive([]byte(`50-["x"]`), false))
-			return w.client.Receive([]byte("x"), true)
+			assert.Error(w.t, w.rejects([]byte(`50-["x"]`), false))
+			return w.rejects([]byte("x"), true)
 		},
 		"attachments too big together": func(w *world) error {
 			w.receive(`52-["e",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`)
 			w.binary(strings.Repeat("x", 600))
-			return w.client.Receive(make([]byte, 600), true)
+			return w.rejects(make([]byte, 600), true)
 		},
 		"too many attachments for the limit": func(w *world) error {
-			return w.client.Receive([]byte(`53-["e"]`), false)
+			return w.rejects([]byte(`53-["e"]`), false)
 		},
 	}
 	for _, text := range append(badPackets, badPlaceholders...) {
-		tests[text] = func(w *world) error { return w.client.Receive([]byte(text), false) }
+		tests[text] = func(w *world) error { return w.rejects([]byte(text), false) }
 	}
 	for name, send := range tests {
 		t.Run(short(name), func(t *testing.T) {
@@ -128,9 +128,9 @@ func TestReceiverErrorsArePassedUp(t *testing.T) {
 	w.receive(`0`)
 	failure := errors.New("receive queue full")
 	w.hub.last(t, "/").err = failure
-	assert.Equal(t, failure, w.client.Receive([]byte(`2["e"]`), false))
+	assert.Equal(t, failure, w.rejects([]byte(`2["e"]`), false))
 	w.receive(`51-["e",{"_placeholder":true,"num":0}]`)
-	assert.Equal(t, failure, w.client.Receive([]byte("x"), true))
+	assert.Equal(t, failure, w.rejects([]byte("x"), true))
 }
 
 func TestIgnoredPackets(t *testing.T) {
@@ -158,7 +158,7 @@ func TestIgnoredPackets(t *testing.T) {
 			assert.Equal(t, 2, w.hub.count())
 			assert.Empty(t, w.engine.take())
 
-			err := w.client.Receive([]byte(text), false)
+			err := w.rejects([]byte(text), false)
 			require.ErrorIs(t, err, session.ErrPolicy)
 			code, _ := session.Verdict(err)
 			assert.Equal(t, session.ClosePolicy, code)

@@ -53,14 +53,23 @@ func (c codec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame,
 	if len(args.Parts) > 0 && hasLookalike(args.Text) {
 		return nil, errLookalike
 	}
-	text := c.variant.Room(maxHead + len(m.Namespace) + len(m.ID) + len(m.Name) + len(args.Text) + len(args.Parts)*placeholderSize)
+	text := c.variant.Text(m.Room(c.size(m, args)))
 	text = appendStart(text, m, len(args.Parts))
 	text = append(args.AppendJSON(text, appendPlaceholder), ']')
 	dst = append(dst, session.TextOf(text))
 	for _, p := range args.Parts {
-		dst = append(dst, c.variant.Binary(p.Data))
+		dst = append(dst, c.variant.Binary(dst[len(dst)-1], p.Data))
 	}
 	return dst, nil
+}
+
+// size is the room that the frames take, if names and texts need no escapes.
+func (c codec) size(m *session.Message, args session.Args) int {
+	n := c.variant.TextSize(maxHead + len(m.Namespace) + len(m.ID) + len(m.Name) + len(args.Text) + len(args.Parts)*placeholderSize)
+	for _, p := range args.Parts {
+		n += c.variant.BinarySize(len(p.Data))
+	}
+	return n
 }
 
 // What there is to a packet beside the strings in it, in bytes.

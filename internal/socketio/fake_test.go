@@ -33,11 +33,12 @@ type fakeEngine struct {
 	client *socketio.Client
 }
 
-func (e *fakeEngine) ID() string                { return engineSID }
-func (e *fakeEngine) Revision() int             { return e.revision }
-func (e *fakeEngine) Request() *http.Request    { return e.request }
-func (e *fakeEngine) Transport() string         { return "polling" }
-func (e *fakeEngine) Variant() engineio.Variant { return engineio.Variant{Revision: uint8(e.revision)} }
+func (e *fakeEngine) ID() string                   { return engineSID }
+func (e *fakeEngine) Revision() int                { return e.revision }
+func (e *fakeEngine) Handshake() session.Handshake { return session.Keep(e.request) }
+func (e *fakeEngine) Transport() string            { return "polling" }
+func (e *fakeEngine) Listen()                      {}
+func (e *fakeEngine) Variant() engineio.Variant    { return engineio.Variant{Revision: uint8(e.revision)} }
 
 func (e *fakeEngine) Send(frames []session.Frame, volatile bool) error {
 	e.mu.Lock()
@@ -148,11 +149,11 @@ type guest struct {
 	reasons []string
 }
 
-func (g *guest) Receive(m *session.Message) error {
+func (g *guest) Receive(m *session.Message) (session.Task, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.got = append(g.got, m)
-	return g.err
+	return nil, g.err
 }
 
 func (g *guest) Closed(reason string) {
@@ -211,7 +212,7 @@ func (w *world) settle() { assert.NoError(w.t, w.group.Wait(context.Background()
 func (w *world) receive(packets ...string) {
 	w.t.Helper()
 	for _, p := range packets {
-		require.NoError(w.t, w.client.Receive([]byte(p), false), p)
+		require.NoError(w.t, w.rejects([]byte(p), false), p)
 	}
 }
 
@@ -219,8 +220,14 @@ func (w *world) receive(packets ...string) {
 func (w *world) binary(messages ...string) {
 	w.t.Helper()
 	for _, m := range messages {
-		require.NoError(w.t, w.client.Receive([]byte(m), true), m)
+		require.NoError(w.t, w.rejects([]byte(m), true), m)
 	}
+}
+
+// rejects lets the client send something, and returns what the session is closed for.
+func (w *world) rejects(data []byte, binary bool) error {
+	_, err := w.client.Receive(data, binary)
+	return err
 }
 
 // sends asserts what the server has sent since the last look.

@@ -64,7 +64,7 @@ func (n *namespace) admit(p *packet) {
 // peer describes the client as the hub needs it.
 func (n *namespace) peer(p *packet) session.Peer {
 	e := n.client.engine
-	peer := session.Peer{ID: n.id, Namespace: n.name, Auth: p.auth, Request: e.Request(), Conn: n}
+	peer := session.Peer{ID: n.id, Namespace: n.name, Auth: p.auth, Handshake: e.Handshake(), Conn: n}
 	if e.Revision() != 3 {
 		return peer
 	}
@@ -74,12 +74,14 @@ func (n *namespace) peer(p *packet) session.Peer {
 	}
 	query, _ := url.ParseQuery(string(p.query)) // what cannot be read is left out
 	peer.Auth = firstValues(query)
-	merged := peer.Request.URL.Query()
+	r := peer.Handshake.Request()
+	merged := r.URL.Query()
 	maps.Copy(merged, query)
-	u := *peer.Request.URL
+	u := *r.URL
 	u.RawQuery = merged.Encode()
-	peer.Request = peer.Request.WithContext(peer.Request.Context())
-	peer.Request.URL, peer.Request.Form = &u, nil
+	r = r.WithContext(r.Context())
+	r.URL, r.Form = &u, nil
+	peer.Handshake = session.Keep(r)
 	return peer
 }
 
@@ -190,6 +192,9 @@ func (n *namespace) Close(reason string) { n.client.close(reason) }
 // Transport implements session.Conn.
 func (n *namespace) Transport() string { return n.client.engine.Transport() }
 
+// Listen implements session.Conn.
+func (n *namespace) Listen() { n.client.engine.Listen() }
+
 // report tells the hub once that n is gone. If Admit has not returned yet there is
 // nobody to tell: admit will. No lock is held, for the hub takes its own.
 func (n *namespace) report() {
@@ -209,6 +214,7 @@ func (n *namespace) send(kind packetType, payload []byte) {
 }
 
 func (n *namespace) frame(kind packetType, payload []byte) session.Frame {
-	text := n.client.engine.Variant().Room(maxHead + len(n.name) + len(payload))
+	v := n.client.engine.Variant()
+	text := v.Text(session.Room(v.TextSize(maxHead + len(n.name) + len(payload))))
 	return session.TextOf(append(appendHeader(text, kind, 0, n.name, ""), payload...))
 }

@@ -28,7 +28,7 @@ func TestConnectRevision4(t *testing.T) {
 	assert.NotEqual(t, engineSID, root.ID, "the engine's id is a secret")
 	assert.Nil(t, root.Auth)
 	assert.JSONEq(t, `{"token":"x"}`, string(admin.Auth))
-	assert.Same(t, w.engine.request, admin.Request)
+	assert.Same(t, w.engine.request, admin.Handshake.Request())
 	assert.Equal(t, "polling", admin.Conn.Transport())
 }
 
@@ -38,14 +38,14 @@ func TestConnectRevision3(t *testing.T) {
 	root := w.hub.last(t, "/").peer
 	assert.Equal(t, engineSID, root.ID)
 	assert.Nil(t, root.Auth)
-	assert.Same(t, w.engine.request, root.Request)
+	assert.Same(t, w.engine.request, root.Handshake.Request())
 
 	w.receive(`0/foo,`)
 	w.sends(`0/foo,`)
 	foo := w.hub.last(t, "/foo").peer
 	assert.Equal(t, "/foo#"+engineSID, foo.ID)
 	assert.Nil(t, foo.Auth)
-	assert.Same(t, w.engine.request, foo.Request)
+	assert.Same(t, w.engine.request, foo.Handshake.Request())
 }
 
 func TestConnectWithQuery(t *testing.T) {
@@ -58,7 +58,7 @@ func TestConnectWithQuery(t *testing.T) {
 	assert.JSONEq(t, `{"token":"abc","x":"<a>","a":"2"}`, string(peer.Auth))
 	assert.Equal(t, url.Values{
 		"EIO": {"4"}, "transport": {"polling"}, "token": {"abc", "def"}, "x": {"<a>"}, "a": {"2"},
-	}, peer.Request.URL.Query(), "merged; the namespace's query wins")
+	}, peer.Handshake.Request().URL.Query(), "merged; the namespace's query wins")
 	assert.Equal(t, "EIO=4&transport=polling&a=1", w.engine.request.URL.RawQuery, "a copy")
 
 	w.receive(`2/foo,["e"]`, `2/foo?token=abc,["e"]`)
@@ -136,7 +136,7 @@ func TestTooManyNamespaces(t *testing.T) {
 		for i := range 32 {
 			w.receive(fmt.Sprintf(`0/%d,`, i))
 		}
-		require.ErrorIs(t, w.client.Receive([]byte(`0/one-more,`), false), session.ErrPolicy)
+		require.ErrorIs(t, w.rejects([]byte(`0/one-more,`), false), session.ErrPolicy)
 		assert.Equal(t, 32, w.hub.count())
 	}
 }
@@ -159,7 +159,7 @@ func TestTooManyRefusals(t *testing.T) {
 	for range 32 {
 		w.receive(`0/x`)
 	}
-	require.ErrorIs(t, w.client.Receive([]byte(`0/x`), false), session.ErrPolicy)
+	require.ErrorIs(t, w.rejects([]byte(`0/x`), false), session.ErrPolicy)
 }
 
 func TestAuthTooBig(t *testing.T) {
@@ -367,7 +367,8 @@ func TestLeaveAndCloseUnderALockOfTheHub(t *testing.T) {
 func TestHubWithoutReceiver(t *testing.T) {
 	w := open(t, 4, nil)
 	client := socketio.Open(socketio.Config{}, noReceiver{}, w.engine)
-	require.NoError(t, client.Receive([]byte(`0`), false))
+	_, err := client.Receive([]byte(`0`), false)
+	require.NoError(t, err)
 	client.Closed(session.ReasonTransportClose)
 	w.sends(`4{"message":"no"}`)
 }

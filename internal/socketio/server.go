@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -50,6 +51,9 @@ func (c Config) withDefaults() Config {
 	c.MaxMessage = orDefault(c.MaxMessage, 1_000_000)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = new(alarm.Clock)
 	}
 	if c.Group == nil {
 		c.Group = new(serial.Group)

@@ -37,7 +37,7 @@ func (c codec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame,
 	if err != nil {
 		return nil, err
 	}
-	buf := session.Room(len(text) + len(text)/8 + framing + 2)
+	buf := m.Room(len(text) + len(text)/8 + framing + 2)
 	buf = appendQuoted(append(buf, "a["...), text)
 	if cap(text) <= keepScratch {
 		*p = text

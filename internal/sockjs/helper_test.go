@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/sockjs"
@@ -87,9 +88,10 @@ type client struct {
 	busy   atomic.Int32
 	gone   atomic.Bool
 	reject func(*session.Message) error // what Receive returns
+	task   session.Task                 // the same
 }
 
-func (c *client) Receive(m *session.Message) error {
+func (c *client) Receive(m *session.Message) (session.Task, error) {
 	if c.busy.Add(1) != 1 {
 		panic("two callers of Receive at a time")
 	}
@@ -102,9 +104,12 @@ func (c *client) Receive(m *session.Message) error {
 	}
 	c.events <- text
 	if c.reject != nil {
-		return c.reject(m)
+		return nil, c.reject(m)
 	}
-	return nil
+	if c.task != nil {
+		return c.task, nil
+	}
+	return nil, nil
 }
 
 func (c *client) Closed(reason string) {
@@ -181,13 +186,16 @@ func newHarness(t *testing.T, change ...func(*harness)) *harness {
 		Config: wsconn.Config{
 			MaxMessage: 10_000, Queue: serial.Limit{Items: 100, Bytes: 100_000},
 			WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, Group: &h.group,
+			Clock: new(alarm.Clock), Watch: new(wsconn.Watch),
 		},
 		ReadTimeout: 10 * time.Second,
 		WebSocket:   true, ClientURL: "/client.js",
 		ResponseLimit: 4096, DisconnectDelay: 5 * time.Second, HeartbeatDelay: 25 * time.Second, PingTimeout: 10 * time.Second,
 		MaxSessions: 100_000, MaxPerAddress: 100_000,
-		Logger:    slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Detach:    func(r *http.Request) *http.Request { return r.Clone(context.WithoutCancel(r.Context())) },
+		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Detach: func(r *http.Request) session.Handshake {
+			return session.Keep(r.Clone(context.WithoutCancel(r.Context())))
+		},
 		Namespace: func(r *http.Request) string { return "/" + r.URL.Query().Get("nsp") },
 	}
 	h.http = &http.Server{ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
@@ -295,7 +303,7 @@ func (h *harness) open() (target string, c *client) {
 	target = h.id()
 	require.Equal(h.t, "o", h.frame(target))
 	for c := range h.clients {
-		if strings.HasPrefix(c.Request.URL.Path, base+target+"/") {
+		if strings.HasPrefix(c.Handshake.Request().URL.Path, base+target+"/") {
 			return target, c
 		}
 	}

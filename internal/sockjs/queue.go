@@ -47,8 +47,8 @@ func (s *polled) hasRoom(frames []session.Frame) bool {
 
 // push takes s.mu as held.
 func (s *polled) push(frames ...session.Frame) {
-	s.queue = append(s.queue, frames...)
 	for _, f := range frames {
+		s.queue = append(s.queue, f.Keep())
 		s.queued += f.Len()
 	}
 }

@@ -57,7 +57,11 @@ func (s *polled) receive(array []byte) {
 		if !s.isOpen() {
 			return
 		}
-		if err := s.server.deliver(s.client, value); err != nil {
+		task, err := s.server.deliver(s.client, value)
+		if task != nil {
+			s.server.cfg.Group.Start(task)
+		}
+		if err != nil {
 			s.fail(session.Verdict(err))
 			return
 		}

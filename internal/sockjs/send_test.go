@@ -261,3 +261,48 @@ func FuzzCallback(f *testing.F) {
 		require.Regexp(t, `^[a-zA-Z0-9\-_.]{1,32}$`, name)
 	})
 }
+
+// task is what a message has given rise to.
+type task struct{ run func() }
+
+func (k task) Run() { k.run() }
+
+// What a message gives rise to is done, and neither a request nor a WebSocket waits for that.
+func TestTasks(t *testing.T) {
+	bubble(t, func(t *testing.T, h *harness) {
+		begin, ran := make(chan struct{}), make(chan struct{}, 10)
+		do := task{func() { <-begin; ran <- struct{}{} }}
+		target, c := h.open()
+		c.task = do
+		assert.Equal(t, 204, h.post(target+"/xhr_send", `["{\"event\":\"a\"}","{\"event\":\"b\"}"]`).status)
+		w, c2 := h.framed()
+		c2.task = do
+		w.write(`["{\"event\":\"a\"}","{\"event\":\"b\"}"]`, `["{\"event\":\"c\"}"]`)
+		b, c3 := h.bare()
+		c3.task = do
+		b.write(`{"event":"a"}`, `{"event":"b"}`)
+		for _, one := range []*client{c, c2, c3} {
+			assert.Equal(t, "a ", one.next(t))
+			assert.Equal(t, "b ", one.next(t))
+			one.Conn.Listen()
+		}
+		assert.Equal(t, "c ", c2.next(t))
+		close(begin)
+		for range 7 {
+			<-ran
+		}
+	})
+}
+
+// A message whose memory is used again does not change what waits.
+func TestLentMessages(t *testing.T) {
+	h := newHarness(t)
+	target, c := h.open()
+	var m session.Message
+	for _, text := range []string{"one", "two", "three"} {
+		m.Reset()
+		m.Name, m.Lent, m.Args = "e", true, session.Args{Text: []byte(`"` + text + `"`), Count: 1}
+		require.NoError(t, c.Conn.Send(&m))
+	}
+	assert.Equal(t, e("one", "two", "three"), h.frame(target))
+}

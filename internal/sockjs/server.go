@@ -35,8 +35,8 @@ type Config struct {
 	MaxPerAddress int // of these, from one address
 
 	Logger    *slog.Logger
-	Detach    func(*http.Request) *http.Request // a copy of the handshake that outlives its handler
-	Namespace func(*http.Request) string        // which a client asks to enter
+	Detach    func(*http.Request) session.Handshake // keeps a request beyond its handler
+	Namespace func(*http.Request) string            // which a client asks to enter
 }
 
 // Server serves clients of SockJS. It is safe for concurrent use.

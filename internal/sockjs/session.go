@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -42,10 +43,9 @@ type polled struct {
 	writing   int       // last frames that are being written, whose receivers have been let go
 	transport string    // of the last receiver
 
-	// The one timer: for the next heartbeat while a receiver waits, otherwise for the end.
-	timer *time.Timer
-	due   time.Time // a timer that fires before has been set anew in the meantime
-	beat  bool      // a heartbeat is due
+	// The one alarm: for the next heartbeat while a receiver waits, otherwise for the end.
+	alarm alarm.Alarm
+	beat  bool // a heartbeat is due
 }
 
 var _ session.Conn = (*polled)(nil)
@@ -94,32 +94,29 @@ func (s *polled) belongsTo(r *http.Request) bool {
 	return s.origin == origin
 }
 
-// arm sets the timer. It takes s.mu as held.
-func (s *polled) arm(d time.Duration) {
-	s.due = time.Now().Add(d)
-	if s.timer == nil {
-		s.timer = time.AfterFunc(d, s.tick)
-	} else {
-		s.timer.Reset(d)
-	}
-}
+// arm sets the alarm. It takes s.mu as held.
+func (s *polled) arm(d time.Duration) { s.server.cfg.Clock.Set(&s.alarm, d, (*sleeper)(s)) }
 
-// tick is what the timer calls.
-func (s *polled) tick() {
+// sleeper is a session as its alarm sees it.
+type sleeper polled
+
+// Ring implements alarm.Sleeper.
+func (w *sleeper) Ring() {
+	s := (*polled)(w)
 	if s.rang() {
 		s.client.End(session.ReasonTransportClose)
 	}
 }
 
-// rang does what the timer was set for, and says whether the client is gone by that.
+// rang does what the alarm was set for, and says whether the client is gone by that.
 func (s *polled) rang() (gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.state == stateClosed || time.Now().Before(s.due):
+	case s.state == stateClosed || !s.server.cfg.Clock.Rang(&s.alarm):
 		return false
 	case s.state == stateOpen && s.receiver != nil:
-		s.beat = s.waiting // otherwise it is busy, and sets the timer when it is not
+		s.beat = s.waiting // otherwise it is busy, and sets the alarm when it is not
 		s.wake()
 		return false
 	case s.receiver != nil || s.writing > 0: // not all that waited is out
@@ -137,9 +134,7 @@ func (s *polled) rang() (gone bool) {
 func (s *polled) close() {
 	s.state = stateClosed
 	s.discard()
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.server.cfg.Clock.Stop(&s.alarm)
 	s.server.remove(s)
 	s.wake() // a receiver that came too late
 }
@@ -212,6 +207,9 @@ func (s *polled) Transport() string {
 	defer s.mu.Unlock()
 	return s.transport
 }
+
+// Listen implements session.Conn: requests that send are served in any case.
+func (s *polled) Listen() {}
 
 func (s *polled) isOpen() bool {
 	s.mu.Lock()

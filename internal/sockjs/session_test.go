@@ -70,7 +70,7 @@ func TestNamespaceOfASession(t *testing.T) {
 	assert.Equal(t, "o\n", h.post(target+"/xhr?nsp=chat", "").body)
 	c := <-h.clients
 	assert.Equal(t, "/chat", c.Namespace)
-	assert.Equal(t, base+target+"/xhr?nsp=chat", c.Request.URL.String())
+	assert.Equal(t, base+target+"/xhr?nsp=chat", c.Handshake.Request().URL.String())
 }
 
 // A session that is polled by one transport can be polled by any.

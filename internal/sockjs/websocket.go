@@ -55,7 +55,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed b
 	}
 	c := &socket{server: s, framed: framed, codec: s.codec(framed), ws: ws}
 	c.client = jsonevent.NewClient(s.clients, c, s.cfg.Namespace(r))
-	c.heartbeat = heartbeat.New(s.cfg.HeartbeatDelay, s.cfg.PingTimeout, c.ping, c.lost)
+	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.HeartbeatDelay, s.cfg.PingTimeout, c.ping, c.lost)
 	c.open(r)
 }
 
@@ -181,6 +181,9 @@ func (c *socket) Close(reason string) {
 // Transport implements session.Conn.
 func (c *socket) Transport() string { return "websocket" }
 
+// Listen implements session.Conn.
+func (c *socket) Listen() { c.ws.Listen() }
+
 // end closes the connection by our decision.
 func (c *socket) end(reason string, code int, text string) {
 	group := c.server.cfg.Group
@@ -209,33 +212,33 @@ func (c *socket) ping() { _ = c.ws.Ping() } // fails only if the connection is c
 func (c *socket) lost() { c.end(session.ReasonPingTimeout, closeLost, "No response from heartbeat") }
 
 // Message implements wsconn.Handler.
-func (c *socket) Message(data []byte, binary bool) error {
+func (c *socket) Message(data []byte, binary bool) (session.Task, error) {
 	c.heartbeat.Hear()
-	err := c.receive(data, binary)
+	task, err := c.receive(data, binary)
 	switch {
 	case err == nil:
-		return nil
+		return task, nil
 	case errors.Is(err, errFraming):
 		c.finish(session.ReasonParseError)
 		c.ws.Close(closeBroken, "Broken framing.")
-		return nil
+		return nil, nil
 	}
 	code, reason := session.Verdict(err)
 	c.finish(reason)
 	if c.framed {
 		c.force(closeFrame(code, reason))
 	}
-	return err
+	return task, err
 }
 
 var errFraming = errors.New("sockjs: message is no array of strings")
 
-func (c *socket) receive(data []byte, binary bool) error {
+func (c *socket) receive(data []byte, binary bool) (session.Task, error) {
 	switch {
 	case c.framed:
 		return c.receiveFrame(data, binary)
 	case binary:
-		return c.client.Reject("binary frame")
+		return nil, c.client.Reject("binary frame")
 	case c.server.cfg.RawStrings:
 		return deliverRaw(c.client, appendQuoted(nil, data))
 	default:
@@ -245,28 +248,42 @@ func (c *socket) receive(data []byte, binary bool) error {
 
 // receiveFrame takes an array of strings, a single string as well, and nothing, as npm's
 // server does.
-func (c *socket) receiveFrame(data []byte, binary bool) error {
+func (c *socket) receiveFrame(data []byte, binary bool) (session.Task, error) {
 	text := trimSpace(data)
 	switch {
 	case len(text) == 0 && !binary:
-		return nil
+		return nil, nil
 	case binary:
-		return errFraming
+		return nil, errFraming
 	case text[0] == '"' && session.CheckJSON(text) == nil:
 		return c.server.deliver(c.client, text[:stringEnd(text)])
 	case checkStrings(text) != "":
-		return errFraming
+		return nil, errFraming
 	}
-	for value := range values(text) {
-		if err := c.server.deliver(c.client, value); err != nil {
-			return err
+	return c.receiveStrings(text)
+}
+
+// receiveStrings returns the first of the tasks that come of an array, for the reader to
+// run. As a rule there are no others: what comes behind is for the same to do.
+func (c *socket) receiveStrings(array []byte) (first session.Task, err error) {
+	for value := range values(array) {
+		task, err := c.server.deliver(c.client, value)
+		switch {
+		case task == nil:
+		case first == nil:
+			first = task
+		default:
+			c.server.cfg.Group.Start(task)
+		}
+		if err != nil {
+			return first, err
 		}
 	}
-	return nil
+	return first, nil
 }
 
 // deliver hands a JSON string to the hub, as what it is agreed to be.
-func (s *Server) deliver(c *jsonevent.Client, value []byte) error {
+func (s *Server) deliver(c *jsonevent.Client, value []byte) (session.Task, error) {
 	if s.cfg.RawStrings {
 		return deliverRaw(c, value)
 	}
@@ -274,7 +291,7 @@ func (s *Server) deliver(c *jsonevent.Client, value []byte) error {
 }
 
 // deliverRaw makes a JSON string the argument of the event "message".
-func deliverRaw(c *jsonevent.Client, value []byte) error {
+func deliverRaw(c *jsonevent.Client, value []byte) (session.Task, error) {
 	return c.Deliver(&session.Message{Kind: session.Event, Name: messageEvent, Args: session.Args{Text: value, Count: 1}})
 }
 

@@ -8,8 +8,8 @@
 // connection, and closing never makes anybody wait.
 //
 // Per connection one goroutine reads; a second one writes, and lives only while
-// there is something to write. Nothing but that second one writes to the network,
-// so no lock is held around a write.
+// there is something to write. While a connection is idle its reader is a goroutine with the
+// smallest stack there is, and coder/websocket holds nothing.
 package wsconn
 
 import (
@@ -20,8 +20,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/coder/websocket"
-
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 )
 
@@ -34,14 +33,17 @@ const (
 )
 
 // Config is shared by many connections and must not change once it is in use. All
-// fields have to be set.
+// fields have to be set, but for those that say otherwise.
 type Config struct {
 	MaxMessage   int64         // bytes of one message; more closes with 1009
 	Queue        serial.Limit  // of what waits to be written
 	WriteTimeout time.Duration // of one write to the network
 	CloseTimeout time.Duration // how long the peer may take to answer our close frame
+	CoolAfter    time.Duration // without a message, until a connection counts as idle; 0 for a second
 	Compress     bool          // permessage-deflate is negotiated with peers that offer it
 	Group        *serial.Group // every goroutine of the connection runs in it
+	Clock        *alarm.Clock  // for all that waits for a time
+	Watch        *Watch        // over readers that run tasks; nil if the group runs them all, which may be
 	Park         *Park         // where idle connections wait without a goroutine; nil for none, which may be
 }
 
@@ -65,29 +67,19 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	}
 	c := newConn(cfg)
 	w.Header().Del(extensions) // which are for the handshake to name
-	ws, err := websocket.Accept(&upgrade{w, c}, r, &websocket.AcceptOptions{
-		InsecureSkipVerify: true, // origins are checked before, for every transport alike
-		CompressionMode:    cfg.compression(),
-		OnPongReceived:     c.onPong,
-	})
+	ws, err := c.handshake(&upgrade{w, c}, r, cfg.Compress)
 	if err != nil {
 		return nil, fmt.Errorf("wsconn: %w", err)
 	}
 	c.deflates = w.Header().Get(extensions) != "" // there is no other that is negotiated
 	c.adopt(ws)
+	if c.in.socket != nil {
+		c.letGo() // most clients never need it again
+	}
 	return c, nil
 }
 
 const extensions = "Sec-WebSocket-Extensions"
-
-// compression is without context from message to message both ways: that would cost
-// each connection more than all the rest of it, and frames could not be shared.
-func (c *Config) compression() websocket.CompressionMode {
-	if c.Compress {
-		return websocket.CompressionNoContextTakeover
-	}
-	return websocket.CompressionDisabled
-}
 
 // canHijack finds out before the 101 is written what Hijack would say after it.
 func canHijack(w http.ResponseWriter, r *http.Request) error {
@@ -144,6 +136,6 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered()) // cannot fail: it is there
-	s := u.conn.attach(nc, early)
-	return s, bufio.NewReadWriter(s.reader, bufio.NewWriterSize(s, writeBuffer)), nil
+	u.conn.in.init(u.conn, nc, early)
+	return u.conn.in.hand()
 }

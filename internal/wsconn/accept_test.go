@@ -28,11 +28,11 @@ type echo struct {
 	conn *wsconn.Conn
 }
 
-func (e *echo) Message(data []byte, binary bool) error {
+func (e *echo) Message(data []byte, binary bool) (session.Task, error) {
 	if binary {
-		return e.conn.Send(session.BinaryFrame(data))
+		return nil, e.conn.Send(session.BinaryFrame(data))
 	}
-	return e.conn.Send(session.TextFrame(data))
+	return nil, e.conn.Send(session.TextFrame(data))
 }
 
 // server runs an echo server with the middlewares around it.

@@ -210,7 +210,7 @@ type selfish struct {
 	conn *wsconn.Conn
 }
 
-func (s *selfish) Message(data []byte, binary bool) error {
+func (s *selfish) Message(data []byte, binary bool) (session.Task, error) {
 	s.conn.Send(session.TextFrame(data))
 	s.conn.Close(1000, "")
 	return s.recorder.Message(data, binary)

@@ -2,7 +2,6 @@ package wsconn
 
 import (
 	"errors"
-	"net"
 	"sync/atomic"
 
 	"github.com/coder/websocket"
@@ -27,9 +26,10 @@ var errCut = errors.New("wsconn: connection cut")
 // nothing is read. They may call any method of the Conn.
 type Handler interface {
 	// Message gets a whole message, empty ones too; data is the handler's to keep.
-	// Text is valid UTF-8. An error ends the connection with the close code of
-	// session.Verdict. After Close has been called no message follows.
-	Message(data []byte, binary bool) error
+	// Text is valid UTF-8. The task it returns, if any, is run, and may take its time. An
+	// error ends the connection with the close code of session.Verdict. After Close has
+	// been called no message follows.
+	Message(data []byte, binary bool) (session.Task, error)
 	// Pong says that a pong frame came, asked for or not.
 	Pong()
 	// Closed comes last, exactly once, and says why the connection ended. The
@@ -43,43 +43,34 @@ const (
 	sent                 // it is written
 	received             // the peer's is read
 	draining             // what comes cannot be read as frames any more
+	over                 // nobody reads any more
 )
 
 // Conn is a WebSocket connection. All methods but Serve may be called by any
 // goroutine, at any time, and none of them blocks.
 //
-// The goroutine that Serve starts owns ws and in's read side and does all of the
-// tear-down. Writing to the network is the outbox's alone.
+// The goroutine that reads owns ws, in's read side and busy, and does all of the
+// tear-down. It is one at a time, but not always the same: see warm.go and watch.go.
+// Writing to the network is the outbox's alone.
 type Conn struct {
 	cfg      *Config
-	ws       *websocket.Conn
-	in       *stream
+	ws       *websocket.Conn // nil while it is not needed: see coder.go
+	in       stream
 	handler  Handler // set by Serve
 	deflates bool    // the peer understands compressed messages; set by Accept
+	busy     int8    // tasks to come that the reader does not run itself
+	place    uint8   // of the Watch, that of this connection
 	out      outbox
+	warmth   warmth
 	parked   parked                // how it waits, if it does so without a goroutine
 	state    atomic.Uint32         // the bits above
 	cause    atomic.Pointer[error] // why it ended, once that is known
 }
 
 func newConn(cfg *Config) *Conn {
-	c := &Conn{cfg: cfg}
+	c := &Conn{cfg: cfg, place: cfg.Watch.place()}
 	c.out.conn = c
 	return c
-}
-
-// attach puts c on a network connection; early is what was read from it before.
-func (c *Conn) attach(nc net.Conn, early []byte) *stream {
-	c.in = newStream(c, nc, early)
-	return c.in
-}
-
-// adopt completes c. The reader of coder/websocket got a second source in front of
-// the stream, for bytes it might have held; there were none.
-func (c *Conn) adopt(ws *websocket.Conn) {
-	c.ws = ws
-	c.ws.SetReadLimit(c.cfg.MaxMessage)
-	c.in.reader.Reset(c.in)
 }
 
 // Serve starts the goroutine that reads, hands everything to h, and cleans up in
@@ -87,17 +78,28 @@ func (c *Conn) adopt(ws *websocket.Conn) {
 // called once, whatever else is done with c.
 func (c *Conn) Serve(h Handler) {
 	c.handler = h
+	c.warm()
 	if c.cfg.Park == nil || !c.cfg.Park.add(c) {
-		c.cfg.Group.Go(c.read)
+		c.cfg.Group.Start((*reader)(c))
 	}
 }
+
+// reader is a Conn as the goroutine that reads sees it.
+type reader Conn
+
+// Run implements serial.Task.
+func (r *reader) Run() { (*Conn)(r).read() }
 
 // Send queues frames, all or none. It returns session.ErrClosed if the connection
 // is closed or closing. If the queue is full it returns session.ErrSlow and closes
 // the connection with 1013.
 func (c *Conn) Send(frames ...session.Frame) error {
+	lent := frames[0].Lent()
 	if len(frames) == 1 {
-		return c.pushed(c.out.pushOne(c.wire(frames[0])))
+		return c.pushed(c.out.pushOne(c.wire(frames[0]), lent))
+	}
+	if whole := session.Adjoin(frames); whole != nil {
+		return c.pushed(c.out.pushOne(whole, lent))
 	}
 	return c.pushed(c.out.push(c.unwrap(frames), false, false))
 }
@@ -174,7 +176,7 @@ func (c *Conn) wire(f session.Frame) []byte {
 func (c *Conn) unwrap(frames []session.Frame) [][]byte {
 	whole := make([][]byte, len(frames))
 	for i, f := range frames {
-		whole[i] = c.wire(f)
+		whole[i] = c.wire(f.Keep())
 	}
 	return whole
 }

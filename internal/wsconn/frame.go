@@ -10,6 +10,7 @@ import (
 const (
 	closeByte = 0x88
 	pingByte  = 0x89
+	pongByte  = 0x8a
 )
 
 // maxReason is what a close frame has room for beside the code, in bytes.
@@ -56,9 +57,9 @@ func validClose(frame []byte) bool {
 // stands between two of them: that is how an orderly end differs from a break.
 // The zero value stands before the first frame.
 type boundary struct {
-	seen    int    // bytes of a header that is not complete; its first two decide
-	missing int    // bytes that complete the header, once two are seen
-	mask    int    // of these, bytes of the mask
+	seen    int8   // bytes of a header that is not complete; its first two decide
+	missing int8   // bytes that complete the header, once two are seen
+	mask    int8   // of these, bytes of the mask
 	length  uint64 // of the payload, as far as the header is read
 	payload uint64 // bytes of the payload yet to come
 }

@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 
@@ -54,8 +55,9 @@ func (o *outbox) push(frames [][]byte, forced, last bool) error {
 	return o.settle(broken)
 }
 
-// pushOne is push for a single frame within the limit, without any garbage.
-func (o *outbox) pushOne(frame []byte) error {
+// pushOne is push for a single frame within the limit, or several in one piece, without
+// any garbage. What is lent is copied if it has to wait.
+func (o *outbox) pushOne(frame []byte, lent bool) error {
 	o.mu.Lock()
 	if err := o.admit(1, len(frame), false); err != nil {
 		o.mu.Unlock()
@@ -68,6 +70,9 @@ func (o *outbox) pushOne(frame []byte) error {
 		frame = frame[n:]
 	}
 	if len(frame) > 0 && broken == nil {
+		if lent {
+			frame = bytes.Clone(frame)
+		}
 		o.keep(frame)
 	}
 	return o.settle(broken)

@@ -73,6 +73,7 @@ func (p *Park) add(c *Conn) bool {
 	})
 	l := p.loops[p.next.Add(1)%uint32(len(p.loops))]
 	c.parked.loop = l
+	c.parked.warm = true
 	c.parked.events.Store(1) // until it has been looked at below
 	if err := l.watch(c); err != nil {
 		c.parked.loop = nil
@@ -89,6 +90,37 @@ type parked struct {
 	fd     int32         // its descriptor
 	events atomic.Uint32 // since nobody read; whoever makes it 1 reads until it can be made 0
 	hungUp atomic.Bool   // an end is to be read
+	warm   bool          // it may hold what an idle connection does not need; of who reads
+	tidy   atomic.Bool   // it is to let go of that
+}
+
+// isParked says whether idle times pass without a goroutine.
+func (c *Conn) isParked() bool { return c.parked.loop != nil }
+
+// tidy has a parked connection let go of what it holds; false if it is not parked.
+func (c *Conn) tidy() bool {
+	if !c.isParked() {
+		return false
+	}
+	c.parked.tidy.Store(true)
+	c.wake()
+	return true
+}
+
+// settle is for a parked connection of which nothing more is to be read for now.
+func (c *Conn) settle() {
+	p := &c.parked
+	switch {
+	case p.tidy.Load():
+		p.tidy.Store(false)
+		p.warm = false
+		c.letGo()
+	case c.ws != nil && !p.warm:
+		p.warm = true
+		c.warm()
+	case !c.warmth.used.Load():
+		c.warmth.used.Store(true)
+	}
 }
 
 // wake has the connection looked at, in case nobody does.
@@ -111,7 +143,10 @@ func (c *Conn) process(l *loop) {
 	for {
 		seen := c.parked.events.Load()
 		c.in.loop, c.in.socket.dry = l, false
-		err := c.readReady()
+		err := c.in.err
+		if err == nil {
+			err = c.readReady()
+		}
 		l = c.in.loop // nil if it has gone on without us
 		if err != nil {
 			c.in.detach() // the end may take its time
@@ -121,6 +156,7 @@ func (c *Conn) process(l *loop) {
 			return
 		}
 		c.in.loop = nil
+		c.settle()
 		if c.parked.events.CompareAndSwap(seen, 0) {
 			return
 		}
@@ -142,7 +178,7 @@ func (c *Conn) readReady() error {
 
 // ready says whether there is something to be read, without waiting for it.
 func (s *stream) ready(hungUp bool) (bool, error) {
-	if len(s.ahead) > 0 || s.reader.Buffered() > 0 {
+	if len(s.ahead) > 0 || s.buffered() > 0 {
 		return true, nil
 	}
 	if s.socket.dry && !hungUp {

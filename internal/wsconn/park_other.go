@@ -25,6 +25,8 @@ type (
 	loop   struct{}
 )
 
+func (c *Conn) isParked() bool         { return false }
+func (c *Conn) tidy() bool             { return false }
 func (c *Conn) wake()                  {}
 func (c *Conn) cutAfter(time.Duration) {}
 func (s *stream) detach()              {}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,4 +133,39 @@ func testPartialWrites(t *testing.T, buffer int) {
 	write(t, client, masked(fin|opClose, closePayload(1000, "")))
 	assert.ErrorIs(t, h.end(t), wsconn.ErrClosedByPeer)
 	wait(t, cfg)
+}
+
+// What is lent and cannot go out at once is copied.
+func TestLentFramesThatWait(t *testing.T) {
+	cfg := config()
+	cfg.Queue.Bytes = 64 << 20
+	cfg.Queue.Items = 10_000
+	c, h, client := pair(t, cfg)
+	var want bytes.Buffer
+	var m session.Message
+	for i := range 1000 {
+		m.Reset()
+		m.Lent = true
+		frames, err := m.Frames(textAndBinary{fmt.Sprint(i), strings.Repeat(string(rune('a'+i%26)), 10_000)})
+		require.NoError(t, err)
+		require.NoError(t, c.Send(frames...))
+		for _, f := range frames {
+			want.Write(f.WebSocket())
+		}
+	}
+	got := make([]byte, want.Len())
+	_, err := io.ReadFull(client, got)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want.Bytes(), got))
+	client.Close()
+	h.end(t)
+	wait(t, cfg)
+}
+
+// textAndBinary encodes a message as two frames.
+type textAndBinary struct{ text, binary string }
+
+func (e textAndBinary) Encode(dst []session.Frame, m *session.Message) ([]session.Frame, error) {
+	text := session.TextOf(append(m.Room(len(e.text)+session.RoomBehind(len(e.binary))), e.text...))
+	return append(dst, text, session.BinaryBehind(text, []byte(e.binary))), nil
 }

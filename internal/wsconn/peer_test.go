@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -98,6 +99,8 @@ func config() *wsconn.Config {
 		WriteTimeout: 10 * time.Second,
 		CloseTimeout: 5 * time.Second,
 		Group:        new(serial.Group),
+		Clock:        new(alarm.Clock),
+		Watch:        new(wsconn.Watch),
 	}
 }
 
@@ -170,7 +173,7 @@ type recorder struct {
 
 func newRecorder() *recorder { return &recorder{done: make(chan struct{})} }
 
-func (r *recorder) Message(data []byte, binary bool) error {
+func (r *recorder) Message(data []byte, binary bool) (session.Task, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first := byte(opText)
@@ -179,9 +182,9 @@ func (r *recorder) Message(data []byte, binary bool) error {
 	}
 	r.got = append(r.got, frame{first, string(data)})
 	if r.message != nil {
-		return r.message(data, binary)
+		return nil, r.message(data, binary)
 	}
-	return nil
+	return nil, nil
 }
 
 func (r *recorder) Pong() {

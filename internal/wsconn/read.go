@@ -17,41 +17,60 @@ import (
 // trusted is up to which length a message gets its memory at once, in bytes.
 const trusted = 64 << 10
 
+// errElsewhere ends a reader whose connection somebody else reads now.
+var errElsewhere = errors.New("wsconn: read elsewhere")
+
 // read is the reader goroutine.
-func (c *Conn) read() { c.finishReading(c.readMessages()) }
+func (c *Conn) read() {
+	if err := c.readMessages(); !errors.Is(err, errElsewhere) {
+		c.finishReading(err)
+	}
+}
 
 // finishReading ends the connection, err being why no more can be read.
 func (c *Conn) finishReading(err error) {
 	err = c.end(err)
 	c.cut(err)
-	c.ws.CloseNow() // frees what coder/websocket holds; the connection is gone already
+	if c.ws != nil {
+		c.ws.CloseNow() // frees what coder/websocket holds; the connection is gone already
+	}
+	c.state.Or(over)
+	c.chill()
 	c.handler.Closed(*c.cause.Load())
 }
 
 // readMessages hands messages to the handler until nothing more can be read.
 func (c *Conn) readMessages() error {
-	for {
-		if err := c.in.await(); err != nil {
+	for c.in.err == nil {
+		ours, err := c.await()
+		if err != nil {
 			return err
+		}
+		if !ours {
+			return errElsewhere
 		}
 		if err := c.next(); err != nil {
 			return err
 		}
 	}
+	return c.in.err
 }
 
 // next hands the next message to the handler. A control frame before it is dealt with
 // on the way.
 func (c *Conn) next() error {
 	if !c.has(closing) {
-		if data, binary, ok := c.in.whole(c.cfg.MaxMessage); ok {
-			c.take(data, binary)
-			return nil
+		if first, data := c.in.whole(c.cfg.MaxMessage); first != 0 {
+			return c.takeWhole(first, data)
 		}
+	}
+	ws, err := c.coder()
+	if err != nil {
+		return err
 	}
 	// A context that can be cancelled would cost allocations with every message:
 	// deadlines are set on the network connection instead.
-	kind, r, err := c.ws.Reader(context.Background())
+	kind, r, err := ws.Reader(context.Background())
 	if err != nil {
 		return err
 	}
@@ -62,7 +81,11 @@ func (c *Conn) next() error {
 		err = fmt.Errorf("%w: message too big", ErrProtocol)
 		c.fail(err, session.CloseTooBig, "")
 	default:
-		err = c.readMessage(kind, r)
+		var data []byte
+		if data, err = readAll(r, c.in.expected()); err == nil {
+			c.in.takeBack()
+			return c.take(data, kind == websocket.MessageBinary)
+		}
 	}
 	if err != nil {
 		return &partialError{err}
@@ -72,32 +95,41 @@ func (c *Conn) next() error {
 
 // hurry limits how long the peer may still take, wherever it is waited for.
 func (c *Conn) hurry() {
-	c.in.SetReadDeadline(time.Now().Add(c.cfg.CloseTimeout)) // fails on a closed connection only
+	_ = c.warmth.limit(c.in.Conn, time.Now().Add(c.cfg.CloseTimeout)) // fails on a closed connection only
 	c.cutAfter(c.cfg.CloseTimeout)
 }
 
-// readMessage reads one message and hands it on. Its error is one of reading: if
-// the message is refused, the close handshake still wants to be read.
-func (c *Conn) readMessage(kind websocket.MessageType, r io.Reader) error {
-	data, err := readAll(r, c.in.expected())
-	if err != nil {
-		return err
+// takeWhole takes a frame that came in whole, by its first byte.
+func (c *Conn) takeWhole(first byte, data []byte) error {
+	switch first {
+	case pingByte:
+		c.control(append([]byte{pongByte, byte(len(data))}, data...))
+		return nil
+	case pongByte:
+		c.handler.Pong()
+		return nil
+	default:
+		return c.take(data, first == finBit|opBinary)
 	}
-	c.take(data, kind == websocket.MessageBinary)
-	return nil
 }
 
-// take hands a message to the handler, or closes over it.
-func (c *Conn) take(data []byte, binary bool) {
+// take hands a message to the handler, or closes over it. The error is one of reading
+// on: if the message is refused, the close handshake still wants to be read.
+func (c *Conn) take(data []byte, binary bool) error {
 	if !binary && !utf8.Valid(data) {
 		err := fmt.Errorf("%w: text is not UTF-8", ErrProtocol)
 		c.fail(err, session.CloseInvalidText, "text is not UTF-8")
-		return
+		return nil
 	}
-	if err := c.handler.Message(data, binary); err != nil {
+	task, err := c.handler.Message(data, binary)
+	if err != nil {
 		code, reason := session.Verdict(err)
 		c.fail(err, code, reason)
 	}
+	if task != nil {
+		return c.perform(task)
+	}
+	return nil
 }
 
 // readAll reads a message into memory of its own. Of a declared length no more than

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -19,7 +20,8 @@ var errEOF = errors.New("connection ended")
 type stream struct {
 	net.Conn // the network connection
 	conn     *Conn
-	reader   *bufio.Reader // of coder/websocket, on this stream
+	reader   *bufio.Reader // of coder/websocket, on this stream; nil while that holds nothing
+	kept     bool          // Close means nothing
 
 	socket   *socket // nil where the connection is no plain TCP
 	ahead    []byte  // read from the network, or with the handshake, and not taken yet
@@ -28,22 +30,52 @@ type stream struct {
 	loop     *loop // that waits for us to be done, if one does; of whoever reads
 }
 
-func newStream(c *Conn, nc net.Conn, early []byte) *stream {
-	s := &stream{Conn: nc, conn: c, socket: newSocket(nc), ahead: bytes.Clone(early)}
+// init puts s on a network connection; early is what was read from it before.
+func (s *stream) init(c *Conn, nc net.Conn, early []byte) {
+	s.Conn, s.conn, s.socket, s.ahead = nc, c, newSocket(nc), bytes.Clone(early)
+}
+
+// hand gives the stream to coder/websocket, with the buffers it works with.
+func (s *stream) hand() (net.Conn, *bufio.ReadWriter, error) {
 	buffer := readBuffer
 	if s.socket != nil {
 		buffer = 0 // the least there is: what is read at a time is for the socket to say
 	}
 	s.reader = bufio.NewReaderSize(s, buffer)
-	return s
+	return s, bufio.NewReadWriter(s.reader, bufio.NewWriterSize(s, writeBuffer)), nil
 }
 
-// await returns when there is something to be read, holding nothing meanwhile. Where
-// that cannot be done it returns at once.
-func (s *stream) await() error {
-	if s.socket == nil || len(s.ahead) > 0 || s.reader.Buffered() > 0 {
-		return nil
+// buffered is what coder/websocket has read of the stream and not looked at yet.
+func (s *stream) buffered() int {
+	if s.reader == nil {
+		return 0
 	}
+	return s.reader.Buffered()
+}
+
+// takeBack undoes what coder/websocket has read beyond the end of a message: what comes
+// next may be a frame that is better read without it, above all a control frame, behind
+// which it would wait for a message. A compressed message it may not have read to its end.
+func (s *stream) takeBack() {
+	n := s.buffered()
+	if n == 0 || s.socket == nil || s.conn.deflates {
+		return
+	}
+	beyond, _ := s.reader.Peek(n) // cannot fail: it is there
+	ahead := slices.Concat(beyond, s.ahead)
+	s.reader.Reset(s)
+	s.drained()
+	s.ahead, s.boundary = ahead, boundary{}
+}
+
+// waits says whether the network has to be waited for, and can be so without holding
+// anything.
+func (s *stream) waits() bool {
+	return s.socket != nil && len(s.ahead) == 0 && s.buffered() == 0
+}
+
+// await returns when there is something to be read.
+func (s *stream) await() error {
 	ahead, err := s.socket.read()
 	if err != nil {
 		return s.broke(err)
@@ -55,7 +87,7 @@ func (s *stream) await() error {
 // expected guesses the length of the message that is about to be read: it is right
 // for all that are not read ahead in whole.
 func (s *stream) expected() int {
-	return int(min(s.boundary.payload, trusted)) + s.reader.Buffered()
+	return int(min(s.boundary.payload, trusted)) + s.buffered()
 }
 
 // Read serves what has been read ahead, then the network.
@@ -162,7 +194,10 @@ func (s *stream) Write(p []byte) (int, error) {
 // Close ends a Read that waits. coder/websocket calls it after a close handshake,
 // and when the rest of a control frame does not come within five seconds.
 func (s *stream) Close() error {
-	return s.Conn.SetReadDeadline(time.Unix(1, 0))
+	if s.kept {
+		return nil
+	}
+	return s.conn.warmth.limit(s.Conn, time.Unix(1, 0))
 }
 
 // drain reads and drops what the peer still sends, until it stops, or until the

@@ -6,37 +6,41 @@ import "encoding/binary"
 // that is read ahead fits such a frame.
 const wholeHeader = 8
 
-// whole takes the next message from what has been read ahead, if that is what nearly
-// all messages are: one frame that has arrived in whole, masked, neither compressed
-// nor larger than most. Whatever else comes next is left to coder/websocket, which does
-// not notice, for it stands between two messages and holds no bytes.
-func (s *stream) whole(most int64) (data []byte, bin, ok bool) {
-	if s.reader.Buffered() > 0 || !s.boundary.between() {
-		return nil, false, false
+// whole takes the next frame from what has been read ahead, if that is what nearly
+// all are: a message, a ping or a pong that has arrived in whole, masked, neither
+// compressed nor larger than most. It returns the first byte of the frame, 0 if it is another
+// one. That is left to coder/websocket, which does not notice, for it stands between two
+// messages and holds no bytes.
+func (s *stream) whole(most int64) (first byte, data []byte) {
+	if s.buffered() > 0 || !s.boundary.between() {
+		return 0, nil
 	}
 	head, n := wholeLength(s.ahead)
 	if head == 0 || n > len(s.ahead)-head || int64(n) > most {
-		return nil, false, false
+		return 0, nil
 	}
-	bin = s.ahead[0]&0x0f == opBinary
-	data = make([]byte, n)
+	first, data = s.ahead[0], make([]byte, n)
 	unmask(data, s.ahead[head:head+n], [4]byte(s.ahead[head-4:head]))
 	if s.ahead = s.ahead[head+n:]; len(s.ahead) == 0 {
 		s.drained()
 	}
-	return data, bin, true
+	return first, data
 }
 
-// wholeLength returns the lengths of the header and the payload of a final data frame
-// without extensions that p begins with; 0 if there is none (RFC 6455, section 5.2).
+// wholeLength returns the lengths of the header and the payload of a final frame without
+// extensions that p begins with; 0 if there is none, or a close frame (RFC 6455, section 5.2).
 func wholeLength(p []byte) (head, n int) {
-	if len(p) < wholeHeader-2 || p[0] != opText|finBit && p[0] != opBinary|finBit || p[1]&maskBit == 0 {
+	if len(p) < wholeHeader-2 || p[1]&maskBit == 0 {
+		return 0, 0
+	}
+	data := p[0] == opText|finBit || p[0] == opBinary|finBit
+	if !data && p[0] != pingByte && p[0] != pongByte {
 		return 0, 0
 	}
 	switch n = int(p[1] &^ maskBit); {
 	case n < 126:
 		return wholeHeader - 2, n
-	case n == 126 && len(p) >= wholeHeader:
+	case n == 126 && data && len(p) >= wholeHeader:
 		return wholeHeader, int(binary.BigEndian.Uint16(p[2:]))
 	default:
 		return 0, 0

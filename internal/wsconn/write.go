@@ -43,7 +43,7 @@ func (c *Conn) finish(frame []byte) {
 func (c *Conn) control(frame []byte) {
 	switch {
 	case !isClose(frame):
-		_ = c.pushed(c.out.pushOne(frame)) // refused: the connection is on its way out, and says so itself
+		_ = c.pushed(c.out.pushOne(frame, false)) // refused: the connection is on its way out, and says so itself
 	case !validClose(frame):
 		c.Close(session.CloseInvalidText, "reason is not UTF-8")
 	default:

@@ -161,6 +161,9 @@ type holder interface {
 	Close()
 }
 
+// idleAfter is how long clients have to be silent to count as idle.
+const idleAfter = 3 * time.Second
+
 // rss is the server's memory after it has collected its garbage.
 func (m *measurement) rss(clients holder) (float64, error) {
 	rest := func(d time.Duration) error {
@@ -170,7 +173,7 @@ func (m *measurement) rss(clients holder) (float64, error) {
 		}
 		return clients.Hold(d)
 	}
-	if err := rest(500 * time.Millisecond); err != nil {
+	if err := rest(idleAfter); err != nil {
 		return 0, err
 	}
 	if _, err := m.process.Ask("gc"); err != nil {
