@@ -37,7 +37,8 @@ func (c codec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame,
 	if err != nil {
 		return nil, err
 	}
-	buf := m.Room(len(text) + len(text)/8 + framing + 2)
+	escapes := bytes.Count(text, []byte{'"'}) + bytes.Count(text, []byte{'\\'}) // nearly all there are in JSON
+	buf := m.Room(len(text) + escapes + framing + len(`""`))
 	buf = appendQuoted(append(buf, "a["...), text)
 	if cap(text) <= keepScratch {
 		*p = text
