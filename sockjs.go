@@ -38,7 +38,8 @@ type SockJSOptions struct {
 	HeartbeatDelay time.Duration
 
 	// Cookie sets the cookie JSESSIONID, with the value "dummy" unless the client brings
-	// another one, for load balancers that route by it. It says nothing of the client.
+	// another one, for load balancers that route by it. It says nothing of the client, but
+	// the origin gate cannot know that: pages of other origins have to be listed then.
 	Cookie bool
 
 	// ClientURL is where the client's script is, for the page of the iframe transports:
