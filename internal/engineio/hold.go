@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
 // A GET that waits keeps two goroutines and two buffers of net/http: four times what all
@@ -17,7 +19,7 @@ const holdAfter = time.Second
 // poll is a GET that waits.
 type poll struct {
 	session *Session
-	ready   chan struct{} // its handler is woken through it
+	ready   chan struct{} // its handler is woken through it, as long as it has one
 
 	// What follows is protected by session.mu.
 	alarm alarm.Alarm
@@ -55,11 +57,12 @@ func (p *poll) Ring() {
 type held struct {
 	poll    *poll
 	conn    net.Conn
-	home    *http.Server  // that conn goes back to
-	remote  string        // address of the client
-	header  string        // of the answer, as far as middleware has set it
-	isIE    bool          // the client is one of those that keepFromIE is for
-	watched chan struct{} // closed when nobody reads conn any more
+	peek    *wsconn.Peek   // at conn; nil if it has to be read
+	home    *http.Server   // that conn goes back to
+	remote  string         // address of the client
+	header  string         // of the answer, as far as middleware has set it
+	isIE    bool           // the client is one of those that keepFromIE is for
+	watched sync.WaitGroup // for nobody to read conn any more
 
 	talks     bool // more has come, which is lost: conn cannot go back. Owned by who watches
 	answering bool // protected by session.mu, as poll is
@@ -79,10 +82,11 @@ func (s *Session) hold(w http.ResponseWriter, r *http.Request, p *poll) bool {
 		return false
 	}
 	_ = conn.SetDeadline(time.Time{}) // fails on a closed connection, which shows
-	h := &held{poll: p, conn: conn, home: home, remote: r.RemoteAddr, header: header.String(),
-		isIE: isIE(r), watched: make(chan struct{}), talks: rw.Reader.Buffered() > 0}
+	h := &held{poll: p, conn: conn, peek: wsconn.NewPeek(conn), home: home, remote: r.RemoteAddr, header: header.String(),
+		isIE: isIE(r), talks: rw.Reader.Buffered() > 0}
+	h.watched.Add(1)
 	s.mu.Lock()
-	p.held = h
+	p.held, p.ready = h, nil
 	if !s.idles() {
 		h.answer()
 	}
@@ -93,13 +97,27 @@ func (s *Session) hold(w http.ResponseWriter, r *http.Request, p *poll) bool {
 
 // watch waits for the client to leave. Its stack must not grow.
 func (h *held) watch() {
-	var more [1]byte
-	n, err := h.conn.Read(more[:])
-	h.talks = h.talks || n > 0
-	close(h.watched)
-	if n == 0 && err != nil {
+	var err error
+	if h.peek != nil {
+		err = h.peek.Wait()
+	} else {
+		err = h.read()
+	}
+	h.watched.Done()
+	if err != nil {
 		h.abort()
 	}
+}
+
+// read is Peek.Wait for other connections: what it reads is lost.
+func (h *held) read() error {
+	var more [1]byte
+	n, err := h.conn.Read(more[:])
+	if n == 0 {
+		return err
+	}
+	h.talks = true
+	return nil
 }
 
 // abort is for a client that has left, unless an answer is under way to it.
@@ -129,7 +147,7 @@ func (h *held) answer() {
 func (h *held) Run() {
 	s := h.poll.session
 	_ = h.conn.SetReadDeadline(time.Unix(1, 0)) // ends the watch
-	<-h.watched
+	h.watched.Wait()
 	_ = h.conn.SetReadDeadline(time.Time{})
 	back := !h.talks && s.server.takesBack()
 	frames := s.take()
