@@ -138,7 +138,6 @@ func (c *control) act(name, argument string) (answer Stats, err error) {
 	case "gc":
 		runtime.GC()
 		debug.FreeOSMemory()
-		debug.FreeOSMemory() // what lies in a sync.Pool outlives one collection
 	case "stats":
 		answer = c.stats()
 	case "cpu":
