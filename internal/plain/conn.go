@@ -172,7 +172,8 @@ func (c *conn) receive(data []byte, binary bool) (session.Task, error) {
 		return nil, c.reject(err)
 	}
 	if m.Kind == session.Event && isReserved(m.Name) {
-		return nil, c.ignore(m)
+		c.ignore(m)
+		return nil, nil
 	}
 	m.Namespace = c.namespace
 	return c.receiver.Receive(m)
@@ -191,11 +192,10 @@ func (c *conn) reject(bad *malformedError) error {
 
 // ignore drops an event that clients may not send. To a client that waits for an
 // answer it looks like one that nobody has registered.
-func (c *conn) ignore(m *session.Message) error {
+func (c *conn) ignore(m *session.Message) {
 	if m.ID != "" {
 		c.answer(m.ID, &session.Failure{Name: "NotFound", Message: "no such event"})
 	}
-	return nil
 }
 
 // answer sends a failure of the protocol's own. A client that is gone or does not
