@@ -13,12 +13,13 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/socketio"
+	"github.com/seed-ce09063a/thinkws/internal/sockjs"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
-// Handler serves real-time clients: Socket.IO by its own ServeHTTP, plain WebSockets
-// by [Handler.WebSocket], everything by [Handler.Middleware]. All clients meet in its
-// [Hub]. It is safe for concurrent use, and stays until [Handler.Shutdown].
+// Handler serves real-time clients: Socket.IO by its own ServeHTTP, SockJS by
+// [Handler.SockJS], plain WebSockets by [Handler.WebSocket], everything by
+// [Handler.Middleware]. All clients meet in its [Hub]. It is safe for concurrent use, and stays until [Handler.Shutdown].
 type Handler struct {
 	cfg      *config
 	origins  *originPolicy
@@ -26,6 +27,7 @@ type Handler struct {
 	hub      *Hub
 	socketio *socketio.Server
 	plain    *plain.Server
+	sockjs   *sockjs.Server
 	client   clientFiles
 	park     *wsconn.Park // nil without WithParkedReads
 	clock    alarm.Clock  // for all that waits for a time
@@ -63,6 +65,7 @@ func New(options ...Option) (*Handler, error) {
 	h.hub = newHub(b, &h.tasks)
 	h.socketio = socketio.NewServer(h.socketioConfig(), (*admitter)(h.hub))
 	h.plain = plain.NewServer(h.plainConfig(), (*admitter)(h.hub))
+	h.sockjs = sockjs.NewServer(h.sockjsConfig(), (*admitter)(h.hub))
 	return h, nil
 }
 
@@ -83,17 +86,35 @@ func (h *Handler) socketioConfig() socketio.Config {
 func (h *Handler) plainConfig() plain.Config {
 	c := h.cfg
 	return plain.Config{
-		PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Logger: c.logger, Detach: detach,
-		Config: wsconn.Config{
-			MaxMessage: c.maxMessage, Queue: c.sendQueue, WriteTimeout: c.writeTimeout,
-			CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Compress: c.compress > 0,
-		},
+		Config: h.wsconnConfig(), PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Logger: c.logger, Detach: detach,
+	}
+}
+
+func (h *Handler) sockjsConfig() sockjs.Config {
+	c, o := h.cfg, h.cfg.sockjs
+	return sockjs.Config{
+		Config: h.wsconnConfig(), ReadTimeout: readTimeout,
+		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
+		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, HeartbeatDelay: o.HeartbeatDelay,
+		PingTimeout: sockjsTimeout, MaxSessions: o.MaxSessions, MaxPerAddress: o.MaxPerAddress,
+		Logger: c.logger, Detach: detach,
+		Namespace: func(r *http.Request) string { return normalize(r.URL.Query().Get("nsp")) },
+	}
+}
+
+func (h *Handler) wsconnConfig() wsconn.Config {
+	c := h.cfg
+	return wsconn.Config{
+		MaxMessage: c.maxMessage, Queue: c.sendQueue, WriteTimeout: c.writeTimeout,
+		CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch,
+		Park: h.park, Compress: c.compress > 0,
 	}
 }
 
 const (
-	readTimeout  = 10 * time.Second // for the body of a POST
-	closeTimeout = 5 * time.Second  // for the answer to a close frame
+	readTimeout   = 10 * time.Second // for the body of a POST
+	closeTimeout  = 5 * time.Second  // for the answer to a close frame
+	sockjsTimeout = 10 * time.Second // for the answer to a heartbeat over SockJS's WebSocket, as Node has it
 )
 
 // ServeHTTP serves Socket.IO clients, revisions 3 and 4 of Engine.IO, at any path
@@ -116,7 +137,35 @@ func (h *Handler) WebSocket() http.Handler {
 	})
 }
 
-// Middleware serves every protocol at its configured path ([WithPath],
+// SockJS serves clients of SockJS over all of their transports, with JSON events in the
+// messages as [Handler.WebSocket] has them, or raw strings; see [WithSockJS]. The query
+// parameter nsp of the client's URL is the namespace.
+//
+// It may be mounted anywhere with chi, http.ServeMux or http.StripPrefix, which tell where.
+// Otherwise, or at "/", it goes by the configured path or by how the URL ends; then a
+// WebSocket without framing is recognised at /websocket and /name/websocket only.
+func (h *Handler) SockJS() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serveSockJS(w, r, h.sockjsRoute(r)) })
+}
+
+func (h *Handler) serveSockJS(w http.ResponseWriter, r *http.Request, route sockjs.Route) {
+	if _, ok := h.judges(w, r, route.Embedded()); ok {
+		h.sockjs.Serve(w, r, route)
+	}
+}
+
+func (h *Handler) sockjsRoute(r *http.Request) sockjs.Route {
+	path := r.URL.EscapedPath()
+	if n := mountOf(r, path); n > 0 {
+		return sockjs.NewRoute(path, n)
+	}
+	if n := indexPath(path, h.cfg.sockjs.Path); n > 0 {
+		return sockjs.NewRoute(path, n)
+	}
+	return sockjs.GuessRoute(path)
+}
+
+// Middleware serves every protocol at its configured path ([WithPath], [WithSockJS],
 // [WithWebSocketPath]) and passes everything else on.
 func (h *Handler) Middleware(next http.Handler) http.Handler {
 	websocket := h.WebSocket()
@@ -126,6 +175,9 @@ func (h *Handler) Middleware(next http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 		case below(r.URL.Path, h.cfg.wsPath):
 			websocket.ServeHTTP(w, r)
+		case below(r.URL.Path, h.cfg.sockjs.Path):
+			path := r.URL.EscapedPath()
+			h.serveSockJS(w, r, sockjs.NewRoute(path, matched(path, h.cfg.sockjs.Path)))
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -135,17 +187,29 @@ func (h *Handler) Middleware(next http.Handler) http.Handler {
 // Hub returns the hub.
 func (h *Handler) Hub() *Hub { return h.hub }
 
-// admits is the gate in front of every protocol: it checks the origin, sets the CORS
-// headers and answers preflights. If it is false r has been answered.
-func (h *Handler) admits(w http.ResponseWriter, r *http.Request) bool {
+// judges is the gate in front of every protocol: it checks the origin. If it is false r
+// has been answered. What a page can embed is not kept for another page that may not.
+func (h *Handler) judges(w http.ResponseWriter, r *http.Request, embedded bool) (v originVerdict, ok bool) {
 	limitBody(w, r)
-	judge := h.origins.judge
-	if engineio.IsJSONP(r) {
-		judge = h.origins.judgeEmbedded
+	addVary(w.Header(), "Origin")
+	if embedded {
+		v = h.origins.judgeEmbedded(r)
+		addVary(w.Header(), "Referer")
+		addVary(w.Header(), "Sec-Fetch-Site")
+	} else {
+		v = h.origins.judge(r)
 	}
-	verdict := judge(r)
-	if !verdict.allowed {
-		h.refuse(w, r, verdict)
+	if !v.allowed {
+		h.refuse(w, r, v)
+	}
+	return v, v.allowed
+}
+
+// admits is the gate with CORS: it sets the headers and answers preflights. If it is false
+// r has been answered. SockJS has rules of its own for that.
+func (h *Handler) admits(w http.ResponseWriter, r *http.Request) bool {
+	verdict, ok := h.judges(w, r, engineio.IsJSONP(r))
+	if !ok {
 		return false
 	}
 	if isPreflight(r) {
@@ -183,6 +247,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	h.hub.close()
 	h.socketio.Close(session.ReasonServerShutdown)
 	h.plain.Close(session.ReasonServerShutdown)
+	h.sockjs.Close(session.ReasonServerShutdown)
 	if err := h.tasks.Wait(ctx); err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ func (b *builder) server(name string) error {
 // config is what the options say. It does not change after New.
 type config struct {
 	path, wsPath   string
+	sockjs         SockJSOptions
 	origins        []string
 	originFunc     func(*http.Request, string) (bool, error)
 	requireOrigin  bool
@@ -63,6 +64,7 @@ func defaults() *config {
 	return &config{
 		path:           "/socket.io",
 		wsPath:         "/ws",
+		sockjs:         SockJSOptions{}.withDefaults(),
 		polling:        true,
 		websocket:      true,
 		eio3:           true,
@@ -93,12 +95,19 @@ func WithWebSocketPath(path string) Option {
 
 func pathOption(name, path string, field func(*config) *string) Option {
 	return serverOption(name, func(c *config) error {
-		if len(path) < 2 || path[0] != '/' || strings.ContainsAny(path, "?#") {
-			return fmt.Errorf("thinkws: %s: %q is not a path like \"/name\"", name, path)
+		if err := checkPath(path); err != nil {
+			return fmt.Errorf("thinkws: %s: %w", name, err)
 		}
 		*field(c) = strings.TrimSuffix(path, "/")
 		return nil
 	})
+}
+
+func checkPath(path string) error {
+	if len(path) < 2 || path[0] != '/' || strings.ContainsAny(path, "?#") {
+		return fmt.Errorf("%q is not a path like \"/name\"", path)
+	}
+	return nil
 }
 
 // WithTransports names the transports that Socket.IO clients may use: "polling",

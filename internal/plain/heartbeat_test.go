@@ -109,25 +109,3 @@ func TestHeartbeatEndsWithTheConnection(t *testing.T) {
 		})
 	}
 }
-
-func TestHeartbeatThatIsStopped(t *testing.T) {
-	tests := map[string]func(plain.Heartbeat){
-		"before the start": func(h plain.Heartbeat) { h.Stop(); h.Start() },
-		"at once":          func(h plain.Heartbeat) { h.Start(); h.Stop(); h.Stop() },
-		"in the wait":      func(h plain.Heartbeat) { h.Start(); <-time.After(30 * time.Second); h.Stop() },
-	}
-	for name, use := range tests {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				pings, lost := 0, 0
-				h := plain.NewHeartbeat(25*time.Second, 20*time.Second, func() { pings++ }, func() { lost++ })
-				use(h)
-				synctest.Wait()
-				before := pings
-				<-time.After(time.Hour)
-				assert.Equal(t, before, pings)
-				assert.Zero(t, lost)
-			})
-		})
-	}
-}

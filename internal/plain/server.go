@@ -1,15 +1,7 @@
 // Package plain speaks JSON over plain WebSocket: what new WebSocket() in a browser,
 // a mini-program or a few lines in any language can do without a library.
 //
-// Every frame is one JSON object of text:
-//
-//	{"event":"say","data":"hello"}              an event, either way
-//	{"event":"sum","data":[1,2],"cid":1}        one that wants an answer
-//	{"rid":1,"data":3}                          the answer
-//	{"rid":1,"error":{"name":…,"message":…}}    or why there is none
-//	{"error":{"name":…,"message":…}}            from the server: a frame it cannot read
-//
-// A connection is in one namespace, which the address says. Heartbeats are ping
+// Every frame is text of package jsonevent. A connection is in one namespace, which the address says. Heartbeats are ping
 // frames of WebSocket, which clients answer by themselves.
 package plain
 
@@ -22,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -38,8 +31,8 @@ type Config struct {
 // Server serves clients that speak JSON over plain WebSocket. It is safe for
 // concurrent use.
 type Server struct {
-	cfg Config
-	hub session.Admitter
+	cfg     Config
+	clients jsonevent.Config
 
 	warnHTTP2  sync.Once // clients that come over HTTP/2
 	warnHijack sync.Once // middleware in the way of WebSocket
@@ -51,7 +44,11 @@ type Server struct {
 
 // NewServer returns a server that brings its clients to hub.
 func NewServer(cfg Config, hub session.Admitter) *Server {
-	return &Server{cfg: cfg, hub: hub, conns: make(map[*conn]struct{})}
+	return &Server{
+		cfg:     cfg,
+		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Logger: cfg.Logger, Detach: cfg.Detach},
+		conns:   make(map[*conn]struct{}),
+	}
 }
 
 // Serve upgrades the request and lets the client ask to enter namespace. It returns

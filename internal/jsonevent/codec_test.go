@@ -1,4 +1,4 @@
-package plain_test
+package jsonevent_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/plain"
+	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -50,7 +50,7 @@ func TestEncode(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			frames, err := tt.m.Frames(plain.Codec)
+			frames, err := tt.m.Frames(jsonevent.Codec{})
 			require.NoError(t, err)
 			require.Len(t, frames, 1)
 			assert.Equal(t, tt.want, string(frames[0].Payload()))
@@ -62,9 +62,9 @@ func TestEncode(t *testing.T) {
 
 func TestEncodesOnce(t *testing.T) {
 	m := event("say", `"hello"`)
-	a, err := m.Frames(plain.Codec)
+	a, err := m.Frames(jsonevent.Codec{})
 	require.NoError(t, err)
-	b, err := m.Frames(plain.Codec)
+	b, err := m.Frames(jsonevent.Codec{})
 	require.NoError(t, err)
 	assert.Same(t, &a[0].Payload()[0], &b[0].Payload()[0])
 }
@@ -106,7 +106,7 @@ func TestDecodeEvents(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			m, reason, _ := plain.Decode([]byte(tt.text))
+			m, reason, _ := jsonevent.Decode([]byte(tt.text))
 			require.Empty(t, reason)
 			assert.Equal(t, session.Event, m.Kind)
 			assert.Equal(t, tt.name, m.Name)
@@ -143,7 +143,7 @@ func TestDecodeAnswers(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			m, reason, _ := plain.Decode([]byte(tt.text))
+			m, reason, _ := jsonevent.Decode([]byte(tt.text))
 			require.Empty(t, reason)
 			assert.Equal(t, session.Answer, m.Kind)
 			assert.Equal(t, tt.id, m.ID)
@@ -198,7 +198,7 @@ func TestDecodeMalformed(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			m, reason, cid := plain.Decode([]byte(tt.text))
+			m, reason, cid := jsonevent.Decode([]byte(tt.text))
 			assert.Nil(t, m)
 			assert.Contains(t, reason, tt.reason)
 			assert.Equal(t, tt.cid, cid)
@@ -218,7 +218,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		m, reason, cid := plain.Decode(text)
+		m, reason, cid := jsonevent.Decode(text)
 		if !utf8.Valid(text) {
 			return // must not panic, but does not get here: the WebSocket is closed with 1007
 		}
@@ -256,9 +256,9 @@ func checkAgainstMap(t *testing.T, text []byte, m *session.Message) {
 
 func checkRoundTrip(t *testing.T, m *session.Message) {
 	t.Helper()
-	frames, err := m.Frames(plain.Codec)
+	frames, err := m.Frames(jsonevent.Codec{})
 	require.NoError(t, err)
-	again, reason, _ := plain.Decode(frames[0].Payload())
+	again, reason, _ := jsonevent.Decode(frames[0].Payload())
 	require.Empty(t, reason)
 	require.Equal(t, m.Name, again.Name)
 	require.Equal(t, m.ID, again.ID)

@@ -1,0 +1,171 @@
+// Package jsonevent is what the protocols have in common that speak JSON events: plain
+// WebSocket and SockJS.
+//
+// Every text is one JSON object:
+//
+//	{"event":"say","data":"hello"}              an event, either way
+//	{"event":"sum","data":[1,2],"cid":1}        one that wants an answer
+//	{"rid":1,"data":3}                          the answer
+//	{"rid":1,"error":{"name":…,"message":…}}    or why there is none
+//	{"error":{"name":…,"message":…}}            from the server: a text it cannot read
+//
+// [Codec] writes them and [Client] reads them: one client in the one namespace that it
+// is in from its admission to its end, whatever carries it.
+package jsonevent
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// maxMalformed is how many texts that cannot be read a client may send.
+const maxMalformed = 10
+
+// Client is a client on its way through the hub: it is admitted once, what it sends is
+// handed on, and its end is told once. Receive, Reject and Deliver have one caller at a
+// time; the others are safe for concurrent use.
+type Client struct {
+	cfg       Config
+	id        string
+	namespace string
+	conn      session.Conn
+	malformed int // texts; of whoever calls Receive
+
+	mu       sync.Mutex       // protects what follows
+	receiver session.Receiver // nil until Admit has returned, which is before anything is received
+	ended    bool             // the receiver has been or will be told, or need not be
+	reason   string           // of the end; empty if the receiver is not to be told
+}
+
+// Config is shared by all clients of a protocol. All fields have to be set.
+type Config struct {
+	Hub    session.Admitter
+	Group  *serial.Group // tells of ends that come from the server itself
+	Logger *slog.Logger
+	Detach func(*http.Request) session.Handshake // keeps a request beyond its handler
+}
+
+// NewClient returns a client that conn is the way back to, with an id of its own.
+func NewClient(cfg Config, conn session.Conn, namespace string) *Client {
+	return &Client{cfg: cfg, id: session.NewID(), conn: conn, namespace: namespace}
+}
+
+// ID returns the public id, 20 characters.
+func (c *Client) ID() string { return c.id }
+
+// Namespace returns the namespace the client is in or asks to enter.
+func (c *Client) Namespace() string { return c.namespace }
+
+// Admit asks the hub to let the client in. The hub may use the connection before Admit
+// returns, and end it too: then the receiver, unknown at that time, is told here.
+func (c *Client) Admit(r *http.Request) {
+	receiver := c.cfg.Hub.Admit(session.Peer{
+		ID:        c.id,
+		Namespace: c.namespace,
+		Handshake: c.cfg.Detach(r),
+		Conn:      c.conn,
+	})
+	c.mu.Lock()
+	c.receiver = receiver
+	reason := c.reason
+	c.mu.Unlock()
+	if reason != "" {
+		receiver.Closed(reason)
+	}
+}
+
+// End notes the end of the client by our decision, and says whether this is the first
+// one. The receiver is told on a goroutine of its own: the caller may hold a lock that
+// Closed takes.
+func (c *Client) End(reason string) (first bool) {
+	c.cfg.Group.Begin() // who waits for the group sees no gap before Closed is under way
+	defer c.cfg.Group.End()
+	receiver, first := c.finish(reason)
+	if receiver != nil {
+		c.cfg.Group.Go(func() { receiver.Closed(reason) })
+	}
+	return first
+}
+
+// EndHere is End for a goroutine that may tell the receiver itself: one that holds no
+// lock of others.
+func (c *Client) EndHere(reason string) (first bool) {
+	receiver, first := c.finish(reason)
+	if receiver != nil {
+		receiver.Closed(reason)
+	}
+	return first
+}
+
+// Refuse notes the end of a client that is not let in: nobody is told.
+func (c *Client) Refuse() (first bool) {
+	_, first = c.finish("")
+	return first
+}
+
+// finish returns whom to tell, nil if nobody.
+func (c *Client) finish(reason string) (receiver session.Receiver, first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return nil, false
+	}
+	c.ended, c.reason = true, reason
+	if reason == "" {
+		return nil, true
+	}
+	return c.receiver, true
+}
+
+// Receive takes a text of the client, which is UTF-8 and the client's from then on. An
+// error ends the connection, as session.Verdict says. The task, if any, has to be run, as
+// session.Receiver says.
+func (c *Client) Receive(text []byte) (session.Task, error) {
+	m, malformed := decode(text)
+	if malformed != nil {
+		return nil, c.reject(malformed)
+	}
+	if m.Kind == session.Event && isReserved(m.Name) {
+		return nil, c.ignore(m)
+	}
+	return c.Deliver(m)
+}
+
+// Reject answers what is no text at all.
+func (c *Client) Reject(reason string) error { return c.reject(&malformedError{reason: reason}) }
+
+// Deliver hands a message on as it is.
+func (c *Client) Deliver(m *session.Message) (session.Task, error) {
+	m.Namespace = c.namespace
+	return c.receiver.Receive(m)
+}
+
+// reject answers a text that cannot be read. Too many of them are a violation.
+func (c *Client) reject(bad *malformedError) error {
+	c.malformed++
+	c.cfg.Logger.Debug("malformed frame", "id", c.id, "namespace", c.namespace, "error", bad)
+	if c.malformed > maxMalformed {
+		return session.ErrPolicy
+	}
+	c.answer(bad.cid, &session.Failure{Name: "BadRequest", Message: bad.reason})
+	return nil
+}
+
+// ignore drops an event that clients may not send. To a client that waits for an
+// answer it looks like one that nobody has registered.
+func (c *Client) ignore(m *session.Message) error {
+	if m.ID != "" {
+		c.answer(m.ID, &session.Failure{Name: "NotFound", Message: "no such event"})
+	}
+	return nil
+}
+
+// answer sends a failure of the protocol's own. A client that is gone or does not
+// read is dealt with where that shows.
+func (c *Client) answer(rid string, f *session.Failure) {
+	_ = c.conn.Send(&session.Message{Kind: session.Answer, ID: rid, Failure: f})
+}

@@ -1,0 +1,16 @@
+package session
+
+// CloseCode returns the WebSocket close code that goes with the reason for which the
+// server ends a connection.
+func CloseCode(reason string) int {
+	switch reason {
+	case ReasonServerShutdown:
+		return CloseGoingAway
+	case ReasonSlow:
+		return CloseTryLater
+	case ReasonOverrun:
+		return ClosePolicy
+	default:
+		return CloseNormal
+	}
+}

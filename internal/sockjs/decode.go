@@ -1,0 +1,136 @@
+package sockjs
+
+import (
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// What is wrong with what a client sent, in the words that SockJS has for it.
+const (
+	noPayload   = "Payload expected."
+	brokenJSON  = "Broken JSON encoding."
+	noCallback  = `"callback" parameter required`
+	badCallback = `invalid "callback" parameter`
+)
+
+// checkStrings returns what is wrong with a text that has to be a JSON array of strings.
+func checkStrings(text []byte) (wrong string) {
+	text = trimSpace(text)
+	switch {
+	case len(text) == 0:
+		return noPayload
+	case !utf8.Valid(text) || session.CheckJSON(text) != nil:
+		return brokenJSON
+	case text[0] != '[':
+		return noPayload
+	}
+	for value := range values(text) {
+		if value[0] != '"' {
+			return noPayload
+		}
+	}
+	return ""
+}
+
+// values returns the strings of a JSON array, as JSON. The text is valid; a value that
+// is no string is the last one, and only its beginning.
+func values(text []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		text := trimSpace(text)[1:]
+		for {
+			text = trimSpace(text)
+			if text[0] == ']' {
+				return
+			}
+			if text[0] != '"' {
+				yield(text[:1])
+				return
+			}
+			end := stringEnd(text)
+			if !yield(text[:end:end]) {
+				return
+			}
+			if text = trimSpace(text[end:]); text[0] == ',' {
+				text = text[1:]
+			}
+		}
+	}
+}
+
+// stringEnd returns the length of the string that text begins with.
+func stringEnd(text []byte) int {
+	i := 1
+	for ; text[i] != '"'; i++ {
+		if text[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+func trimSpace(text []byte) []byte {
+	for len(text) > 0 && isSpace(text[0]) {
+		text = text[1:]
+	}
+	return text
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+// formPayload takes the payload out of the body of jsonp_send: of the field d of a form,
+// or it is the body. Only the first d counts, and no other field is looked at.
+func formPayload(r *http.Request, body []byte) (payload []byte, wrong string) {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	switch strings.ToLower(strings.TrimSpace(kind)) {
+	case "application/x-www-form-urlencoded":
+		return formField(string(body))
+	case "", "text/plain":
+		return body, ""
+	default:
+		return nil, noPayload
+	}
+}
+
+func formField(form string) (payload []byte, wrong string) {
+	for field := range strings.SplitSeq(form, "&") {
+		value, ok := strings.CutPrefix(field, "d=")
+		if !ok {
+			continue
+		}
+		text, err := url.QueryUnescape(value)
+		if err != nil {
+			return nil, brokenJSON
+		}
+		return []byte(text), ""
+	}
+	return nil, noPayload
+}
+
+// maxCallback bounds the name of a callback, in bytes.
+const maxCallback = 32
+
+// callbackOf returns the function that the script or page of an answer is to call, or
+// what is wrong with its name.
+func callbackOf(r *http.Request) (name, wrong string) {
+	query := r.URL.Query()
+	if name = query.Get("c"); name == "" {
+		name = query.Get("callback")
+	}
+	if name == "" {
+		return "", noCallback
+	}
+	if len(name) > maxCallback {
+		return "", badCallback
+	}
+	for i := range len(name) {
+		if c := name[i]; !isDigit(c) && !('a' <= c|0x20 && c|0x20 <= 'z') && c != '-' && c != '_' && c != '.' {
+			return "", badCallback
+		}
+	}
+	return name, ""
+}

@@ -1,0 +1,101 @@
+package sockjs
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	year            = 365 * 24 * time.Hour
+	maxAllowHeaders = 1024 // bytes of Access-Control-Allow-Headers
+	sessionCookie   = "JSESSIONID"
+)
+
+// setHeaders sets what all answers of an endpoint have in common.
+func (s *Server) setHeaders(w http.ResponseWriter, r *http.Request, e endpoint) {
+	h := w.Header()
+	if e.hasCORS() {
+		setCORS(h, r)
+	}
+	switch {
+	case r.Method == http.MethodOptions:
+		setCacheable(h)
+	case e == info || e.isHTTP():
+		h.Set("Cache-Control", "no-store, no-cache, no-transform, must-revalidate, max-age=0")
+	}
+	if s.cfg.Cookie && (e.isHTTP() || r.Method == http.MethodOptions) {
+		setCookie(w, r)
+	}
+}
+
+// setCORS lets the page read the answer and send its cookies, whoever it is, as the
+// protocol demands: who may not was refused before.
+func setCORS(h http.Header, r *http.Request) {
+	const allowOrigin, allowCredentials = "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"
+	h.Del(allowCredentials)
+	if origin := r.Header.Get("Origin"); origin != "" {
+		h.Set(allowOrigin, origin)
+		h.Set(allowCredentials, "true")
+	} else {
+		h.Set(allowOrigin, "*")
+	}
+	if !slices.ContainsFunc(h.Values("Vary"), func(v string) bool { return strings.Contains(v, "Origin") }) {
+		h.Add("Vary", "Origin")
+	}
+	if names := r.Header.Get("Access-Control-Request-Headers"); names != "" && isPrintable(names) {
+		h.Set("Access-Control-Allow-Headers", names)
+	}
+}
+
+// isPrintable says whether a header of the client may go back to it.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxAllowHeaders
+}
+
+// setCacheable lets anyone keep the answer for a year.
+func setCacheable(h http.Header) {
+	h.Set("Cache-Control", "public, max-age="+seconds(year))
+	h.Set("Expires", time.Now().Add(year).UTC().Format(http.TimeFormat))
+}
+
+func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
+
+// setCookie sets the cookie by which load balancers send a client to the same server
+// again. Those that have set it themselves get it back.
+func setCookie(w http.ResponseWriter, r *http.Request) {
+	value := "dummy"
+	if c, err := r.Cookie(sessionCookie); err == nil && c.Value != "" {
+		value = c.Value
+	}
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: value, Path: "/"})
+}
+
+// preflight answers what a browser asks before a request of another origin.
+func preflight(w http.ResponseWriter, e endpoint) {
+	h := w.Header()
+	methods := "OPTIONS, POST"
+	if e == info {
+		methods = "OPTIONS, GET"
+	}
+	h.Set("Access-Control-Allow-Methods", methods)
+	h.Set("Access-Control-Max-Age", seconds(year))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func notFound(w http.ResponseWriter) {
+	writeText(w, http.StatusNotFound, "404 Error: Page not found\n")
+}
+
+func writeText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
+	w.WriteHeader(status)
+	w.Write([]byte(text)) // a client that has gone does not read it
+}

@@ -1,0 +1,210 @@
+package sockjs
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// patience is how long a request waits for the one before it to leave: net/http may
+// serve it before it has noticed that the client has broken off the other.
+const patience = 100 * time.Millisecond
+
+// receiver is a request that carries frames to a client. The goroutine of its handler
+// owns it, and alone writes; the session keeps it to wake it.
+type receiver struct {
+	w         http.ResponseWriter
+	r         *http.Request
+	rc        *http.ResponseController
+	transport transport
+	callback  string        // for transports that have one
+	timeout   time.Duration // of one write
+	sent      int           // bytes of frames
+
+	wake chan struct{} // there may be something to write; room for one
+	left chan struct{} // closed when the session has let go of it
+}
+
+// serveReceive answers a request that takes frames.
+func (s *Server) serveReceive(w http.ResponseWriter, r *http.Request, route Route) {
+	rcv := &receiver{
+		w: w, r: r, rc: http.NewResponseController(w), transport: transport(route.endpoint), timeout: s.cfg.WriteTimeout,
+		wake: make(chan struct{}, 1), left: make(chan struct{}),
+	}
+	if rcv.transport.hasCallback() {
+		var wrong string
+		if rcv.callback, wrong = callbackOf(r); wrong != "" {
+			writeText(w, http.StatusInternalServerError, wrong)
+			return
+		}
+	}
+	// A connection is not watched, so a client that goes is not missed, until its request
+	// has been read.
+	if _, status := s.readBody(w, r); status != 0 {
+		refuseBody(w, status)
+		return
+	}
+	// The server's own timeouts are for requests that are answered at once.
+	rcv.rc.SetReadDeadline(time.Time{})
+	rcv.rc.SetWriteDeadline(time.Time{})
+	s.cfg.Group.Begin() // Shutdown waits for what is being written
+	defer s.cfg.Group.End()
+	s.seat(rcv, route.key)
+}
+
+// seat finds the session for a receiver, or makes one, and lets it carry frames.
+func (s *Server) seat(r *receiver, k key) {
+	var impatient <-chan time.Time
+	for {
+		one, got, left, err := s.find(r, k)
+		switch {
+		case err != nil:
+			s.refuse(r, err)
+			return
+		case got == seatHad:
+			s.carry(one, r)
+			return
+		case got == seatGone:
+			continue
+		}
+		if impatient == nil {
+			impatient = time.After(patience)
+		}
+		select {
+		case <-left:
+		case <-r.r.Context().Done():
+			return
+		case <-impatient:
+			r.only(one.lastFrame())
+			return
+		}
+	}
+}
+
+// find looks for the session of a key, and for r's place in it. A new one has r for its
+// receiver.
+func (s *Server) find(r *receiver, k key) (one *polled, got seat, left <-chan struct{}, err error) {
+	if one = s.lookup(k); one == nil {
+		one = newPolled(s, k, r)
+		switch err = s.create(one); {
+		case errors.Is(err, errNotCreated):
+			return nil, seatGone, nil, nil
+		case err != nil:
+			return nil, 0, nil, err
+		}
+		one.admit(r.r)
+		return one, seatHad, nil, nil
+	}
+	if !one.belongsTo(r.r) {
+		return nil, 0, nil, errStranger
+	}
+	got, left = one.attach(r)
+	return one, got, left, nil
+}
+
+// refuse answers a receiver that cannot have its session.
+func (s *Server) refuse(r *receiver, err error) {
+	s.cfg.Logger.Debug("SockJS request refused", "error", err, "remote", r.r.RemoteAddr)
+	status := http.StatusServiceUnavailable
+	switch {
+	case errors.Is(err, errStranger):
+		notFound(r.w)
+		return
+	case errors.Is(err, errAddress):
+		status = http.StatusTooManyRequests
+	}
+	r.w.Header().Set("Retry-After", seconds(max(s.cfg.DisconnectDelay, time.Second)))
+	writeText(r.w, status, http.StatusText(status)+"\n")
+}
+
+// carry writes the frames of a session until the answer is full or the client is gone.
+func (s *Server) carry(one *polled, r *receiver) {
+	if err := r.begin(); err != nil {
+		s.logNoStreaming(r, err)
+		one.abort()
+		return
+	}
+	for r.r.Context().Err() == nil {
+		frame, last := one.next(r)
+		switch {
+		case frame == nil:
+			r.wait()
+		case last:
+			one.wrote(r.write(frame))
+			return
+		default:
+			if r.write(frame) != nil {
+				one.abort()
+				return
+			}
+			if r.sent >= s.cfg.ResponseLimit {
+				one.leave()
+				return
+			}
+		}
+	}
+	one.abort()
+}
+
+// logNoStreaming logs an answer that could not begin. That none can is for the service
+// to know.
+func (s *Server) logNoStreaming(r *receiver, err error) {
+	if errors.Is(err, http.ErrNotSupported) {
+		s.warnFlush.Do(func() {
+			s.cfg.Logger.Error("streaming cannot be served: a middleware hides http.Flusher", "url", r.r.URL.Path)
+		})
+	}
+	s.cfg.Logger.Debug("SockJS receiver broken", "error", err, "remote", r.r.RemoteAddr)
+}
+
+// wait returns when the session has woken r, or the client is gone.
+func (r *receiver) wait() {
+	select {
+	case <-r.wake:
+	case <-r.r.Context().Done():
+	}
+}
+
+// only answers with a single frame.
+func (r *receiver) only(frame []byte) {
+	if r.begin() == nil {
+		_ = r.write(frame) // nobody is left to tell
+	}
+}
+
+// begin sends what comes before the first frame.
+func (r *receiver) begin() error {
+	r.w.Header().Set("Content-Type", r.transport.contentType())
+	if r.transport == transport(jsonp) {
+		r.w.Header().Set("X-Content-Type-Options", "nosniff")
+	}
+	if !r.transport.streams() {
+		return nil
+	}
+	return r.send(r.transport.prelude(r.callback))
+}
+
+// write sends a frame. Each is one chunk of the answer: clients of old depend on that.
+func (r *receiver) write(frame []byte) error {
+	text := r.transport.wrap(frame, r.callback)
+	r.sent += len(text)
+	if r.transport.streams() {
+		return r.send(text)
+	}
+	r.w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	err := r.send(text)
+	if errors.Is(err, http.ErrNotSupported) { // then it goes out as soon as the handler returns
+		return nil
+	}
+	return err
+}
+
+// send writes in one piece, at once and in limited time.
+func (r *receiver) send(text []byte) error {
+	r.rc.SetWriteDeadline(time.Now().Add(r.timeout)) // where supported
+	if _, err := r.w.Write(text); err != nil {
+		return err
+	}
+	return r.rc.Flush()
+}

@@ -1,0 +1,213 @@
+package sockjs
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// endpoint is what a request is for.
+type endpoint uint8
+
+// The endpoints, by what their paths end in.
+const (
+	nowhere      endpoint = iota
+	greeting              // base
+	info                  // base/info
+	iframe                // base/iframe….html
+	rawWebSocket          // base/websocket
+	webSocket             // base/server/session/websocket, and so on
+	xhr
+	xhrStreaming
+	xhrSend
+	eventSource
+	htmlFile
+	jsonp
+	jsonpSend
+)
+
+// maxSessionID bounds what is kept of a client's choice, in bytes.
+const maxSessionID = 256
+
+// Route is where a path leads.
+type Route struct {
+	endpoint endpoint
+	key      key // of the session; zero where there is none
+}
+
+// key names a session. The id alone does, for the server part is there for load
+// balancers; but each mount point has sessions of its own.
+type key struct{ base, id string }
+
+// NewRoute finds out where a path leads, which has to be in its escaped form. The first
+// mount bytes of it are the base: what the handler is mounted on, without a slash at the end.
+func NewRoute(path string, mount int) Route {
+	base, rest := path[:mount], path[mount:]
+	if rest == "" || rest == "/" {
+		return Route{endpoint: greeting}
+	}
+	segments := split(rest)
+	switch len(segments) {
+	case 1:
+		return Route{endpoint: ofBase(segments[0])}
+	case 3:
+		return ofSession(base, segments[0], segments[1], segments[2])
+	default:
+		return Route{}
+	}
+}
+
+// GuessRoute is NewRoute where nobody knows the base: it goes by how the path ends. A
+// WebSocket without framing is taken for one with it if the base has two segments or more.
+func GuessRoute(path string) Route {
+	if path == "" || path == "/" {
+		return Route{endpoint: greeting}
+	}
+	segments := split(path)
+	n := len(segments)
+	if n >= 3 {
+		base := "/" + strings.Join(segments[:n-3], "/")
+		if r := ofSession(base, segments[n-3], segments[n-2], segments[n-1]); r.endpoint != nowhere {
+			return r
+		}
+	}
+	if n == 0 {
+		return Route{}
+	}
+	return Route{endpoint: ofBase(segments[n-1])}
+}
+
+// split takes a path apart, which may end in one slash; nil if it does not begin with one.
+func split(path string) []string {
+	path, ok := strings.CutPrefix(path, "/")
+	if !ok {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(path, "/"), "/")
+}
+
+func ofBase(segment string) endpoint {
+	switch {
+	case segment == "info":
+		return info
+	case segment == "websocket":
+		return rawWebSocket
+	case isIframe(segment):
+		return iframe
+	default:
+		return nowhere
+	}
+}
+
+// isIframe says whether a segment is the name of the iframe page: it may hold a version.
+func isIframe(segment string) bool {
+	name, ok := strings.CutSuffix(segment, ".html")
+	if !ok {
+		return false
+	}
+	version, ok := strings.CutPrefix(name, "iframe")
+	if !ok {
+		return false
+	}
+	for i := range len(version) {
+		if c := version[i]; !isDigit(c) && !('a' <= c && c <= 'z') && c != '-' && c != '.' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func ofSession(base, server, id, name string) Route {
+	e := byName(name)
+	if e == nowhere || !isSegment(server) || !isSegment(id) {
+		return Route{}
+	}
+	text, err := url.PathUnescape(id)
+	if err != nil {
+		return Route{}
+	}
+	return Route{endpoint: e, key: key{base: base, id: text}}
+}
+
+func byName(name string) endpoint {
+	switch name {
+	case "websocket":
+		return webSocket
+	case "xhr":
+		return xhr
+	case "xhr_streaming":
+		return xhrStreaming
+	case "xhr_send":
+		return xhrSend
+	case "eventsource":
+		return eventSource
+	case "htmlfile":
+		return htmlFile
+	case "jsonp":
+		return jsonp
+	case "jsonp_send":
+		return jsonpSend
+	default:
+		return nowhere
+	}
+}
+
+// isSegment says whether a segment can be the server's or the session's.
+func isSegment(s string) bool {
+	return s != "" && len(s) <= maxSessionID && strings.IndexByte(s, '.') < 0
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// Embedded says whether the route leads to what a page can load without a word from
+// CORS and without an Origin: iframes and scripts. Its origin needs another proof.
+func (r Route) Embedded() bool {
+	switch r.endpoint {
+	case iframe, htmlFile, jsonp, jsonpSend:
+		return true
+	default:
+		return false
+	}
+}
+
+// methods are those that an endpoint takes, in the form of the header Allow.
+func (e endpoint) methods() string {
+	switch e {
+	case info:
+		return "OPTIONS, GET"
+	case xhr, xhrStreaming, xhrSend:
+		return "POST, OPTIONS"
+	case jsonpSend:
+		return http.MethodPost
+	default:
+		return http.MethodGet
+	}
+}
+
+// takes says whether an endpoint takes a method.
+func (e endpoint) takes(method string) bool {
+	switch method {
+	case http.MethodGet:
+		return !e.isPosted()
+	case http.MethodPost:
+		return e.isPosted()
+	case http.MethodOptions:
+		return e.hasPreflight()
+	default:
+		return false
+	}
+}
+
+func (e endpoint) isPosted() bool {
+	return e == xhr || e == xhrStreaming || e == xhrSend || e == jsonpSend
+}
+
+func (e endpoint) hasPreflight() bool {
+	return e == info || e == xhr || e == xhrStreaming || e == xhrSend
+}
+
+// hasCORS says whether scripts of other origins may read the answers.
+func (e endpoint) hasCORS() bool { return e.hasPreflight() || e == eventSource }
+
+// isHTTP says whether an endpoint is one of a session over HTTP.
+func (e endpoint) isHTTP() bool { return e >= xhr }

@@ -1,0 +1,129 @@
+package sockjs
+
+import "github.com/seed-ce09063a/thinkws/internal/session"
+
+// How a receiver fares that comes to a session.
+type seat uint8
+
+const (
+	seatTaken seat = iota // by another one
+	seatHad               // it has it
+	seatGone              // the session is closed: a new one may begin
+)
+
+// attach makes r the receiver. If another one is, it returns what is closed when that leaves.
+func (s *polled) attach(r *receiver) (seat, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state == stateClosed:
+		return seatGone, nil
+	case s.receiver == nil:
+		s.receiver, s.transport = r, r.transport.name()
+		return seatHad, nil
+	default:
+		return seatTaken, s.receiver.left
+	}
+}
+
+// lastFrame is for a receiver that has waited for its seat in vain. Once a session is
+// closing, its close frame is what there is to say.
+func (s *polled) lastFrame() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing != nil {
+		return s.closing
+	}
+	return closeFrame(2010, "Another connection still open")
+}
+
+// next returns the frame that r is to write; nil if it has to wait until it is woken. The
+// last one ends the answer: r has left the session then, so that the client may come again as
+// soon as it has the frame.
+func (s *polled) next(r *receiver) (frame []byte, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	frame, last = s.take()
+	if frame == nil {
+		s.waiting = true
+		s.arm(s.server.cfg.HeartbeatDelay)
+		return nil, false
+	}
+	s.waiting = false
+	if last = last || !r.transport.streams(); last {
+		s.detach()
+		s.writing++
+	}
+	return frame, last
+}
+
+// take returns what is to be sent next, and whether nothing can follow. It takes s.mu as
+// held.
+func (s *polled) take() (frame []byte, last bool) {
+	switch {
+	case s.state == stateClosed:
+		return closeFrame(1002, "Connection interrupted"), true
+	case !s.opened:
+		s.opened = true
+		return []byte(frameOpen), false
+	case len(s.queue) > 0:
+		if s.state == stateClosing {
+			s.arm(s.server.cfg.DisconnectDelay)
+		}
+		return arrayFrame(s.discard()), false
+	case s.state == stateClosing:
+		return s.closing, true
+	case s.beat:
+		s.beat = false
+		return []byte(frameHeartbeat), false
+	default:
+		return nil, false
+	}
+}
+
+// wrote notes that the last frame for a receiver is out, or how it failed.
+func (s *polled) wrote(err error) {
+	s.mu.Lock()
+	s.writing--
+	s.idle()
+	s.mu.Unlock()
+	if err != nil {
+		s.broke()
+	}
+}
+
+// leave lets a receiver go that has carried enough.
+func (s *polled) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.detach()
+	s.idle()
+}
+
+// idle gives a session without a receiver its time. It takes s.mu as held.
+func (s *polled) idle() {
+	if s.state == stateOpen && s.receiver == nil {
+		s.arm(s.server.cfg.DisconnectDelay)
+	}
+}
+
+// abort ends the session because its receiver's connection has. A client that is gone
+// gets nothing, and one that comes again must not take over what was meant for another.
+func (s *polled) abort() {
+	s.mu.Lock()
+	s.detach()
+	open := s.state == stateOpen
+	if open {
+		s.close()
+	}
+	s.mu.Unlock()
+	if open {
+		s.client.End(session.ReasonTransportClose)
+	}
+}
+
+// detach takes s.mu as held.
+func (s *polled) detach() {
+	close(s.receiver.left)
+	s.receiver, s.waiting, s.beat = nil, false, false
+}

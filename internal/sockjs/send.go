@@ -1,0 +1,100 @@
+package sockjs
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// serveSend takes messages of a client. Whether they can be read is judged before it is
+// known whose they are.
+func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		refuseBody(w, http.StatusUnsupportedMediaType) // no client does that
+		return
+	}
+	body, status := s.readBody(w, r)
+	if status != 0 {
+		refuseBody(w, status)
+		return
+	}
+	wrong := ""
+	if route.endpoint == jsonpSend {
+		body, wrong = formPayload(r, body)
+	}
+	if wrong == "" {
+		wrong = checkStrings(body)
+	}
+	if wrong != "" {
+		writeText(w, http.StatusInternalServerError, wrong)
+		return
+	}
+	one := s.lookup(route.key)
+	if one == nil || !one.belongsTo(r) {
+		notFound(w)
+		return
+	}
+	one.receive(body)
+	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
+	if route.endpoint == xhrSend {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Write([]byte("ok")) // a client that has gone does not miss it
+}
+
+// receive hands the strings of a JSON array to the hub, in order. What comes for a
+// session that is ending is dropped.
+func (s *polled) receive(array []byte) {
+	s.inbox.Lock()
+	defer s.inbox.Unlock()
+	for value := range values(array) {
+		if !s.isOpen() {
+			return
+		}
+		task, err := s.server.deliver(s.client, value)
+		if task != nil {
+			s.server.cfg.Group.Start(task)
+		}
+		if err != nil {
+			s.fail(session.Verdict(err))
+			return
+		}
+	}
+}
+
+// readBody reads the body of a request in limited time, or returns the status to refuse
+// it with.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) {
+	if r.ContentLength == 0 {
+		return nil, 0
+	}
+	if r.ContentLength > s.cfg.MaxMessage {
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout)) // where supported
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxMessage))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil:
+		return body, 0
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, http.StatusRequestTimeout
+	default:
+		return nil, http.StatusBadRequest
+	}
+}
+
+// refuseBody answers a request whose body has not been read to its end: what follows on
+// the connection cannot be trusted.
+func refuseBody(w http.ResponseWriter, status int) {
+	w.Header().Set("Connection", "close")
+	w.WriteHeader(status)
+}

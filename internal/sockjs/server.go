@@ -1,0 +1,219 @@
+package sockjs
+
+import (
+	"errors"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// Config tells how a Server treats its clients. All fields have to be set, but for those
+// that say what they mean without.
+type Config struct {
+	wsconn.Config               // its Queue bounds what waits for a session over HTTP, too
+	ReadTimeout   time.Duration // of the body of a POST, from its first byte to its last
+
+	WebSocket  bool   // clients may use it
+	Cookie     bool   // JSESSIONID is set, for load balancers
+	RawStrings bool   // messages are strings of the event "message", not JSON events
+	ClientURL  string // of the client's script, for the iframe page; "" for no such page
+
+	ResponseLimit   int           // bytes after which a streaming answer ends, for another to begin
+	DisconnectDelay time.Duration // how long a session lives without a request that receives
+	HeartbeatDelay  time.Duration // until a client to whom nothing is sent gets a heartbeat
+	PingTimeout     time.Duration // for the answer to one over WebSocket
+
+	MaxSessions   int // over HTTP, at a time
+	MaxPerAddress int // of these, from one address
+
+	Logger    *slog.Logger
+	Detach    func(*http.Request) session.Handshake // keeps a request beyond its handler
+	Namespace func(*http.Request) string            // which a client asks to enter
+}
+
+// Server serves clients of SockJS. It is safe for concurrent use.
+type Server struct {
+	cfg     Config
+	clients jsonevent.Config
+	iframe  page
+
+	warnHTTP2  sync.Once // clients that come over HTTP/2
+	warnHijack sync.Once // middleware in the way of WebSocket
+	warnFlush  sync.Once // middleware in the way of streaming
+
+	mu        sync.Mutex // protects what follows
+	sessions  map[key]*polled
+	addresses map[string]int       // sessions of each
+	sockets   map[*socket]struct{} // WebSockets that are not closed yet
+	warned    time.Time            // of a limit that was reached
+	closed    bool
+}
+
+// NewServer returns a server that brings its clients to hub.
+func NewServer(cfg Config, hub session.Admitter) *Server {
+	return &Server{
+		cfg:       cfg,
+		clients:   jsonevent.Config{Hub: hub, Group: cfg.Group, Logger: cfg.Logger, Detach: cfg.Detach},
+		iframe:    newIframePage(cfg.ClientURL),
+		sessions:  make(map[key]*polled),
+		addresses: make(map[string]int),
+		sockets:   make(map[*socket]struct{}),
+	}
+}
+
+// Serve answers a request whose path leads to route. Its origin has been checked.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, route Route) {
+	e := route.endpoint
+	switch {
+	case !s.has(e):
+		notFound(w)
+		return
+	case !e.takes(r.Method):
+		w.Header().Set("Allow", e.methods())
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	s.setHeaders(w, r, e)
+	if r.Method == http.MethodOptions {
+		preflight(w, e)
+		return
+	}
+	switch e {
+	case greeting:
+		serveGreeting(w)
+	case info:
+		s.serveInfo(w)
+	case iframe:
+		s.iframe.serve(w, r)
+	case rawWebSocket, webSocket:
+		s.serveWebSocket(w, r, e == webSocket)
+	case xhrSend, jsonpSend:
+		s.serveSend(w, r, route)
+	default:
+		s.serveReceive(w, r, route)
+	}
+}
+
+// has says whether an endpoint is served.
+func (s *Server) has(e endpoint) bool {
+	switch e {
+	case nowhere:
+		return false
+	case iframe:
+		return s.iframe.body != ""
+	case rawWebSocket, webSocket:
+		return s.cfg.WebSocket
+	default:
+		return true
+	}
+}
+
+// Close ends all clients for reason, once what waits has gone out, and refuses new ones.
+// It returns at once.
+func (s *Server) Close(reason string) {
+	sessions, sockets := s.shut()
+	for _, one := range sessions {
+		one.Close(reason)
+	}
+	for _, one := range sockets {
+		one.Close(reason)
+	}
+}
+
+func (s *Server) shut() ([]*polled, []*socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return slices.Collect(maps.Values(s.sessions)), slices.Collect(maps.Keys(s.sockets))
+}
+
+// Why a session cannot be had.
+var (
+	errClosed     = errors.New("sockjs: server is closed")
+	errSessions   = errors.New("sockjs: too many sessions")
+	errAddress    = errors.New("sockjs: too many sessions from one address")
+	errNotCreated = errors.New("sockjs: another request was first")
+	errStranger   = errors.New("sockjs: request of another origin or user than the session's")
+)
+
+// create enters a new session, unless there is one by then. Its receiver has it already.
+func (s *Server) create(one *polled) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return errClosed
+	case s.sessions[one.key] != nil:
+		return errNotCreated
+	case len(s.sessions) >= s.cfg.MaxSessions:
+		s.warn(errSessions, one.address)
+		return errSessions
+	case s.addresses[one.address] >= s.cfg.MaxPerAddress:
+		s.warn(errAddress, one.address)
+		return errAddress
+	}
+	s.sessions[one.key] = one
+	s.addresses[one.address]++
+	return nil
+}
+
+// warn tells of a limit that was reached, but not of each client that was refused for it. It
+// takes s.mu as held.
+func (s *Server) warn(err error, address string) {
+	if now := time.Now(); s.warned.IsZero() || now.Sub(s.warned) >= time.Minute {
+		s.warned = now
+		s.cfg.Logger.Warn("client refused", "error", err, "address", address)
+	}
+}
+
+func (s *Server) remove(one *polled) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[one.key] != one {
+		return
+	}
+	delete(s.sessions, one.key)
+	if s.addresses[one.address]--; s.addresses[one.address] == 0 {
+		delete(s.addresses, one.address)
+	}
+}
+
+func (s *Server) lookup(k key) *polled {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[k]
+}
+
+// add returns false if s has been closed.
+func (s *Server) add(one *socket) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.sockets[one] = struct{}{}
+	return true
+}
+
+func (s *Server) drop(one *socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sockets, one)
+}
+
+// addressOf is what a session counts against.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

@@ -1,0 +1,236 @@
+package sockjs
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
+	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// state is how far a session has come.
+type state uint8
+
+const (
+	stateOpen    state = iota
+	stateClosing       // who comes gets what waits, then the close frame
+	stateClosed        // and is in no table any more
+)
+
+// polled is a session over HTTP. It is a session.Conn to the hub, and safe for concurrent
+// use.
+type polled struct {
+	server  *Server
+	key     key
+	address string
+	auth    string // the Authorization that its requests have to bring
+	client  *jsonevent.Client
+
+	inbox sync.Mutex // held while client receives, and until it has been admitted
+
+	mu      sync.Mutex // protects what follows
+	state   state
+	origin  string          // that its requests have to come from, once one of them has named it
+	opened  bool            // the open frame has been taken
+	queue   []session.Frame // what waits to be sent, of codec
+	queued  int             // bytes in it
+	closing []byte          // the close frame
+
+	receiver  *receiver // the request that takes frames; nil if there is none
+	waiting   bool      // it has nothing to send
+	writing   int       // last frames that are being written, whose receivers have been let go
+	transport string    // of the last receiver
+
+	// The one alarm: for the next heartbeat while a receiver waits, otherwise for the end.
+	alarm alarm.Alarm
+	beat  bool // a heartbeat is due
+}
+
+var _ session.Conn = (*polled)(nil)
+
+// newPolled returns a session that its first receiver has already, and that nobody else
+// knows of. Its inbox is locked until admit returns.
+func newPolled(s *Server, k key, first *receiver) *polled {
+	one := &polled{
+		server: s, key: k, address: addressOf(first.r),
+		auth: first.r.Header.Get("Authorization"), origin: first.r.Header.Get("Origin"),
+		receiver: first, transport: first.transport.name(),
+	}
+	one.client = jsonevent.NewClient(s.clients, one, s.cfg.Namespace(first.r))
+	one.inbox.Lock()
+	return one
+}
+
+// admit brings a new session to the hub.
+func (s *polled) admit(r *http.Request) {
+	defer s.inbox.Unlock()
+	admitted := false
+	defer func() {
+		if !admitted { // the service's own code has panicked
+			s.broke()
+		}
+	}()
+	s.client.Admit(r)
+	admitted = true
+}
+
+// belongsTo says whether a request is of the client that the session is of: whoever
+// learns its id in another way has another origin, or no password.
+func (s *polled) belongsTo(r *http.Request) bool {
+	if r.Header.Get("Authorization") != s.auth {
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" { // as browsers have it for some requests of the same page
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.origin == "" {
+		s.origin = origin
+	}
+	return s.origin == origin
+}
+
+// arm sets the alarm. It takes s.mu as held.
+func (s *polled) arm(d time.Duration) { s.server.cfg.Clock.Set(&s.alarm, d, (*sleeper)(s)) }
+
+// sleeper is a session as its alarm sees it.
+type sleeper polled
+
+// Ring implements alarm.Sleeper.
+func (w *sleeper) Ring() {
+	s := (*polled)(w)
+	if s.rang() {
+		s.client.End(session.ReasonTransportClose)
+	}
+}
+
+// rang does what the alarm was set for, and says whether the client is gone by that.
+func (s *polled) rang() (gone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state == stateClosed || !s.server.cfg.Clock.Rang(&s.alarm):
+		return false
+	case s.state == stateOpen && s.receiver != nil:
+		s.beat = s.waiting // otherwise it is busy, and sets the alarm when it is not
+		s.wake()
+		return false
+	case s.receiver != nil || s.writing > 0: // not all that waited is out
+		s.arm(s.server.cfg.DisconnectDelay)
+		return false
+	}
+	gone = s.state == stateOpen
+	s.close()
+	return gone
+}
+
+// close makes the session one that never was, for requests that come. It takes s.mu as
+// held; it and what follows from it for the table are one step, so nobody finds a closed
+// session there.
+func (s *polled) close() {
+	s.state = stateClosed
+	s.discard()
+	s.server.cfg.Clock.Stop(&s.alarm)
+	s.server.remove(s)
+	s.wake() // a receiver that came too late
+}
+
+// broke ends the session because frames on their way to the client were lost.
+func (s *polled) broke() {
+	s.mu.Lock()
+	open := s.state == stateOpen
+	if open {
+		s.close()
+	}
+	s.mu.Unlock()
+	if open {
+		s.client.End(session.ReasonTransportClose)
+	}
+}
+
+// Accept implements session.Conn: the open frame said it all.
+func (s *polled) Accept() {}
+
+// Refuse implements session.Conn: the failure comes as a message, if there is a form for
+// it, and in any case as the reason of closing.
+func (s *polled) Refuse(f *session.Failure) {
+	if s.client.Refuse() {
+		s.shut(closeFrame(session.ClosePolicy, f.Message), true, refusal(s.server.cfg.RawStrings, f)...)
+	}
+}
+
+// Leave implements session.Conn: the only namespace is the whole session.
+func (s *polled) Leave(reason string) { s.Close(reason) }
+
+// Close implements session.Conn. A client that is between two requests has
+// DisconnectDelay to fetch what waits, and as long again to fetch the close frame.
+func (s *polled) Close(reason string) {
+	s.end(reason, closeFrame(goodbye(reason)), true)
+}
+
+// fail ends the session over something the client did, or did not do.
+func (s *polled) fail(code int, reason string) { s.end(reason, closeFrame(code, reason), false) }
+
+func (s *polled) end(reason string, frame []byte, graceful bool) {
+	group := s.server.cfg.Group
+	group.Begin() // who waits for the group sees no gap before the receiver has been told
+	defer group.End()
+	if s.client.End(reason) {
+		s.shut(frame, graceful)
+	}
+}
+
+// shut leaves nothing but last messages and the close frame for those who come, without
+// what waited before unless that is graceful.
+func (s *polled) shut(frame []byte, graceful bool, last ...session.Frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen {
+		return
+	}
+	if !graceful {
+		s.discard()
+	}
+	s.push(last...)
+	s.state, s.closing = stateClosing, frame
+	s.arm(s.server.cfg.DisconnectDelay)
+	s.wake()
+}
+
+// Transport implements session.Conn.
+func (s *polled) Transport() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.transport
+}
+
+// Listen implements session.Conn: requests that send are served in any case.
+func (s *polled) Listen() {}
+
+func (s *polled) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateOpen
+}
+
+// goodbye returns the code and the reason that clients get for a reason of ours.
+func goodbye(reason string) (code int, text string) {
+	code = session.CloseCode(reason)
+	if code == session.CloseNormal {
+		return code, "Normal closure"
+	}
+	return code, reason
+}
+
+// refusal is what clients are told that are not let in, beside the close frame.
+func refusal(raw bool, f *session.Failure) []session.Frame {
+	if raw {
+		return nil
+	}
+	frames, _ := codec{}.Encode(nil, &session.Message{Kind: session.Answer, Failure: f}) // fails for raw strings only
+	return frames
+}

@@ -1,0 +1,312 @@
+package sockjs
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/seed-ce09063a/thinkws/internal/heartbeat"
+	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// closeLost is the code of a client that gives no sign of life, closeBroken that of one
+// that sends what is no frame.
+const (
+	closeLost   = 3000
+	closeBroken = 3000
+)
+
+// socket is a client over WebSocket, with SockJS's framing or without. Its life is that
+// of the connection. It is a session.Conn to the hub and a wsconn.Handler to the
+// WebSocket: the latter's methods run on the reader goroutine, one at a time.
+type socket struct {
+	server    *Server
+	framed    bool
+	codec     session.Codec
+	client    *jsonevent.Client
+	ws        *wsconn.Conn
+	heartbeat *heartbeat.Heartbeat
+}
+
+var (
+	_ session.Conn   = (*socket)(nil)
+	_ wsconn.Handler = (*socket)(nil)
+)
+
+// serveWebSocket upgrades the request. It returns after the upgrade.
+func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed bool) {
+	if s.isClosed() {
+		writeText(w, http.StatusServiceUnavailable, session.ReasonServerShutdown+"\n")
+		return
+	}
+	if !isHandshake(r) && r.ProtoMajor < 2 {
+		w.Header().Set("Connection", "close") // frames sent right behind must not be read as a request
+		writeText(w, http.StatusBadRequest, "Not a valid websocket request")
+		return
+	}
+	ws, err := wsconn.Accept(w, r, &s.cfg.Config)
+	if err != nil {
+		s.logNoWebSocket(r, err)
+		return
+	}
+	c := &socket{server: s, framed: framed, codec: s.codec(framed), ws: ws}
+	c.client = jsonevent.NewClient(s.clients, c, s.cfg.Namespace(r))
+	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.HeartbeatDelay, s.cfg.PingTimeout, c.ping, c.lost)
+	c.open(r)
+}
+
+// open lets the client ask to enter and starts to read. The open frame is the first, in
+// time for a client that waits no longer than it must.
+func (c *socket) open(r *http.Request) {
+	served := false
+	defer func() {
+		if !served { // the service's own code has panicked
+			c.server.drop(c)
+			c.ws.CloseNow()
+		}
+	}()
+	if c.framed {
+		c.force([]byte(frameOpen))
+	}
+	if c.server.add(c) {
+		c.client.Admit(r)
+	} else {
+		c.Close(session.ReasonServerShutdown)
+	}
+	c.heartbeat.Start()
+	c.ws.Serve(c)
+	served = true
+}
+
+// codec is how messages are encoded for a WebSocket.
+func (s *Server) codec(framed bool) session.Codec {
+	switch {
+	case framed:
+		return codec{raw: s.cfg.RawStrings}
+	case s.cfg.RawStrings:
+		return rawCodec{}
+	default:
+		return jsonevent.Codec{}
+	}
+}
+
+// isHandshake says whether r asks for a WebSocket in due form (RFC 6455, section 4.2.1).
+func isHandshake(r *http.Request) bool {
+	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
+	return err == nil && len(key) == 16 && r.Header.Get("Sec-WebSocket-Version") == "13" &&
+		hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
+}
+
+func hasToken(lists []string, token string) bool {
+	return slices.ContainsFunc(lists, func(list string) bool {
+		for part := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// logNoWebSocket logs a handshake that has failed. That no handshake can succeed is for
+// the service to know.
+func (s *Server) logNoWebSocket(r *http.Request, err error) {
+	switch {
+	case errors.Is(err, wsconn.ErrHTTP2):
+		s.warnHTTP2.Do(func() {
+			s.cfg.Logger.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", "remote", r.RemoteAddr)
+		})
+	case errors.Is(err, wsconn.ErrNoHijacker):
+		s.warnHijack.Do(func() {
+			s.cfg.Logger.Error("WebSocket cannot be served", "error", err, "url", r.URL.Path)
+		})
+	}
+	s.cfg.Logger.Debug("websocket refused", "remote", r.RemoteAddr, "error", err)
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// Accept implements session.Conn: the open frame, or an open connection, said it all.
+func (c *socket) Accept() {}
+
+// Refuse implements session.Conn: the failure comes as a message, if there is a form for
+// it, and in any case as the reason of closing.
+func (c *socket) Refuse(f *session.Failure) {
+	c.heartbeat.Stop()
+	if !c.client.Refuse() {
+		return
+	}
+	switch {
+	case c.framed:
+		c.ws.Force(refusal(c.server.cfg.RawStrings, f)...)
+	case !c.server.cfg.RawStrings:
+		c.ws.Force(jsonevent.Refusal(f)...)
+	}
+	c.shut(session.ClosePolicy, f.Message)
+}
+
+// Send implements session.Conn.
+func (c *socket) Send(m *session.Message) error {
+	if m.Volatile && !c.ws.Idle() {
+		return session.ErrDropped
+	}
+	frames, err := m.Frames(c.codec)
+	if err != nil {
+		return err
+	}
+	err = c.ws.Send(frames...)
+	if errors.Is(err, session.ErrSlow) {
+		c.end(session.ReasonSlow, session.CloseTryLater, session.ReasonSlow)
+	}
+	return err
+}
+
+// Leave implements session.Conn: the only namespace is the whole connection.
+func (c *socket) Leave(reason string) { c.Close(reason) }
+
+// Close implements session.Conn.
+func (c *socket) Close(reason string) {
+	code, text := goodbye(reason)
+	c.end(reason, code, text)
+}
+
+// Transport implements session.Conn.
+func (c *socket) Transport() string { return "websocket" }
+
+// Listen implements session.Conn.
+func (c *socket) Listen() { c.ws.Listen() }
+
+// end closes the connection by our decision.
+func (c *socket) end(reason string, code int, text string) {
+	group := c.server.cfg.Group
+	group.Begin() // who waits for the group sees no gap before the close frame is queued
+	defer group.End()
+	c.heartbeat.Stop()
+	if c.client.End(reason) {
+		c.shut(code, text)
+	}
+}
+
+// shut sends SockJS's close frame, where frames are its, and WebSocket's.
+func (c *socket) shut(code int, text string) {
+	if c.framed {
+		c.force(closeFrame(code, text))
+	}
+	c.ws.Close(code, text)
+}
+
+// force queues a frame of the protocol itself. A connection that is closing takes none.
+func (c *socket) force(text []byte) { c.ws.Force(session.TextFrame(text)) }
+
+func (c *socket) ping() { _ = c.ws.Ping() } // fails only if the connection is closing
+
+// lost ends a connection whose heartbeat has stopped.
+func (c *socket) lost() { c.end(session.ReasonPingTimeout, closeLost, "No response from heartbeat") }
+
+// Message implements wsconn.Handler.
+func (c *socket) Message(data []byte, binary bool) (session.Task, error) {
+	c.heartbeat.Hear()
+	task, err := c.receive(data, binary)
+	switch {
+	case err == nil:
+		return task, nil
+	case errors.Is(err, errFraming):
+		c.finish(session.ReasonParseError)
+		c.ws.Close(closeBroken, "Broken framing.")
+		return nil, nil
+	}
+	code, reason := session.Verdict(err)
+	c.finish(reason)
+	if c.framed {
+		c.force(closeFrame(code, reason))
+	}
+	return task, err
+}
+
+var errFraming = errors.New("sockjs: message is no array of strings")
+
+func (c *socket) receive(data []byte, binary bool) (session.Task, error) {
+	switch {
+	case c.framed:
+		return c.receiveFrame(data, binary)
+	case binary:
+		return nil, c.client.Reject("binary frame")
+	case c.server.cfg.RawStrings:
+		return deliverRaw(c.client, appendQuoted(nil, data))
+	default:
+		return c.client.Receive(data)
+	}
+}
+
+// receiveFrame takes an array of strings, a single string as well, and nothing, as npm's
+// server does.
+func (c *socket) receiveFrame(data []byte, binary bool) (session.Task, error) {
+	text := trimSpace(data)
+	switch {
+	case len(text) == 0 && !binary:
+		return nil, nil
+	case binary:
+		return nil, errFraming
+	case text[0] == '"' && session.CheckJSON(text) == nil:
+		return c.server.deliver(c.client, text[:stringEnd(text)])
+	case checkStrings(text) != "":
+		return nil, errFraming
+	}
+	return c.receiveStrings(text)
+}
+
+// receiveStrings returns the first of the tasks that come of an array, for the reader to
+// run. As a rule there are no others: what comes behind is for the same to do.
+func (c *socket) receiveStrings(array []byte) (first session.Task, err error) {
+	for value := range values(array) {
+		task, err := c.server.deliver(c.client, value)
+		switch {
+		case task == nil:
+		case first == nil:
+			first = task
+		default:
+			c.server.cfg.Group.Start(task)
+		}
+		if err != nil {
+			return first, err
+		}
+	}
+	return first, nil
+}
+
+// deliver hands a JSON string to the hub, as what it is agreed to be.
+func (s *Server) deliver(c *jsonevent.Client, value []byte) (session.Task, error) {
+	if s.cfg.RawStrings {
+		return deliverRaw(c, value)
+	}
+	return c.Receive(unquote(value))
+}
+
+// deliverRaw makes a JSON string the argument of the event "message".
+func deliverRaw(c *jsonevent.Client, value []byte) (session.Task, error) {
+	return c.Deliver(&session.Message{Kind: session.Event, Name: messageEvent, Args: session.Args{Text: value, Count: 1}})
+}
+
+// Pong implements wsconn.Handler.
+func (c *socket) Pong() { c.heartbeat.Hear() }
+
+// Closed implements wsconn.Handler.
+func (c *socket) Closed(err error) {
+	c.finish(wsconn.Reason(err))
+	c.server.drop(c)
+	c.server.cfg.Logger.Debug("websocket closed", "id", c.client.ID(), "namespace", c.client.Namespace(), "error", err)
+}
+
+// finish notes the end on the reader goroutine.
+func (c *socket) finish(reason string) {
+	c.heartbeat.Stop()
+	c.client.EndHere(reason)
+}

@@ -1,0 +1,19 @@
+package wsconn
+
+import (
+	"errors"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Reason puts what Handler.Closed gets in the words of package session.
+func Reason(err error) string {
+	switch {
+	case errors.Is(err, ErrProtocol):
+		return session.ReasonParseError
+	case errors.Is(err, session.ErrSlow):
+		return session.ReasonSlow
+	default: // closed by the peer, or lost, which is the same, as Node has it
+		return session.ReasonTransportClose
+	}
+}
