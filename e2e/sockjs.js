@@ -21,7 +21,7 @@ const { values: flags } = parseArgs({
     transport: { type: "string" },
     "node-only": { type: "boolean" },
     show: { type: "boolean" },
-    jobs: { type: "string", default: "4" },
+    jobs: { type: "string", default: "8" },
   },
 });
 const what = {

@@ -29,6 +29,7 @@ type config struct {
 
 	Origins       []string // that may connect; "own" is that of the instance itself
 	RequireOrigin bool
+	Page          string // a file that it serves at /page
 	SockJS        sockjsConfig
 }
 
@@ -86,6 +87,9 @@ func start(cfg config) (*instance, error) {
 	r.Mount("/ws", i.handler.WebSocket())
 	r.Mount("/sockjs", i.handler.SockJS())
 	r.Mount("/strings", i.strings.SockJS())
+	if cfg.Page != "" {
+		r.Get("/page", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, cfg.Page) })
+	}
 	i.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second, ConnState: i.track}
 	go func() { _ = i.server.Serve(i.listener) }() // ends with shutdown
 	return i, nil
