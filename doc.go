@@ -106,8 +106,17 @@ bound is refused or disconnected with a reason, and a line in the log says so.
 
 # Concurrency
 
-Everything exported is safe for concurrent use. An idle WebSocket client costs one
-goroutine, or none with [WithParkedReads]; an idle polling client costs none.
+Everything exported is safe for concurrent use. The events of one client in one namespace
+run one after another, those of different clients at the same time. An action runs on the
+goroutine that reads its client's connection; if it takes longer than some milliseconds,
+or waits for an answer of its client, another one reads on. So an action may block, and the
+client is still heard.
+
+An idle WebSocket client costs one goroutine, or none with [WithParkedReads]. A polling
+client costs one while its GET waits (for the first second, net/http's own two), and none
+between two requests. To wait without its handler, a GET is taken over from net/http
+as a WebSocket is, and its connection goes back to the http.Server with the answer:
+middleware sees the handler return, and ConnState an end and a new beginning.
 [Handler.Shutdown] awaits every goroutine.
 */
 package thinkws

@@ -3,9 +3,9 @@
 // what a user who moves from one to the other would notice.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
+import { serveControl } from "./lib/control-server.js";
 
 const askTimeout = 300; // ms that a client has to answer a question of the server
-const logTimeout = 3_000; // ms that GET log waits for lines
 
 /** One Socket.IO server on a free port of the loopback. */
 class Instance {
@@ -134,53 +134,4 @@ function actions(nsp, socket) {
   };
 }
 
-// --- the control channel -------------------------------------------------------------
-
-const instances = new Map();
-let lastID = 0;
-
-async function create(options) {
-  const instance = await Instance.create(options);
-  const id = String(++lastID);
-  instances.set(id, instance);
-  return { id, url: instance.url };
-}
-
-async function lines(instance, count) {
-  const end = Date.now() + logTimeout;
-  while (instance.lines.length < count && Date.now() < end) await new Promise((r) => setTimeout(r, 5));
-  return instance.lines;
-}
-
-async function route(req, url, body) {
-  const [, , id, action] = url.pathname.split("/");
-  if (!id) return create(body);
-  const instance = instances.get(id);
-  if (!instance) throw new Error(`no instance ${id}`);
-  if (req.method === "DELETE") {
-    instances.delete(id);
-    return instance.remove();
-  }
-  if (action === "log") return lines(instance, Number(url.searchParams.get("count")));
-  return instance[action](body);
-}
-
-async function readBody(req) {
-  const pieces = [];
-  for await (const piece of req) pieces.push(piece);
-  return pieces.length ? JSON.parse(Buffer.concat(pieces)) : undefined;
-}
-
-const control = createServer(async (req, res) => {
-  try {
-    const result = await route(req, new URL(req.url, "http://control"), await readBody(req));
-    res.end(result === undefined ? "" : JSON.stringify(result));
-  } catch (error) {
-    res.writeHead(500).end(String(error.stack));
-  }
-});
-control.keepAliveTimeout = 0; // a connection closed just when it is used again would look like a failure
-control.listen(0, "127.0.0.1", () => {
-  console.log(JSON.stringify({ control: `http://127.0.0.1:${control.address().port}` }));
-});
-process.stdin.resume().on("end", () => process.exit(0));
+serveControl((options) => Instance.create(options));

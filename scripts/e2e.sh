@@ -16,5 +16,13 @@ echo "--- the same with connections parked"
 THINKWS_PARKED=1 timeout 240 node run.js --server ../build/e2e-server
 echo "--- JSON over plain WebSocket, and all kinds of clients in one hub"
 timeout 120 node plain.js --server ../build/e2e-server
+echo "--- every scenario with sockjs-client 1.6 and 1.1, compared with npm's own server"
+timeout 120 node sockjs.js --server ../build/e2e-server
+echo "--- the same over WebSocket, with connections parked"
+THINKWS_PARKED=1 timeout 60 node sockjs.js --server ../build/e2e-server --transport websocket
+echo "--- clients of every kind in one room"
+timeout 60 node together.js --server ../build/e2e-server
+echo "--- SockJS from pages of other origins, in Chromium"
+timeout 180 node sockjs-browser.js --server ../build/e2e-server
 echo "--- the chat and a page of another origin, in Chromium"
 timeout 180 node browser.js --chat ../build/chat --out ../build

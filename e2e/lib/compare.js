@@ -88,7 +88,8 @@ export function printTable(cases) {
   const columns = [...new Set(cases.map((c) => `${c.client} ${c.transport}`))];
   const rows = groupBy(cases, (c) => c.scenario.name);
   const width = Math.max(...[...rows.keys()].map((name) => name.length));
-  console.log("".padEnd(width), ...columns.map((name) => name.padEnd(12)));
+  const pad = (text) => text.padEnd(Math.max(12, ...columns.map((name) => name.length)));
+  console.log("".padEnd(width), ...columns.map(pad));
   const reasons = new Map();
   for (const [name, row] of rows) {
     const signs = columns.map((column) => {
@@ -98,7 +99,7 @@ export function printTable(cases) {
       if (!reasons.has(c.verdict.why)) reasons.set(c.verdict.why, reasons.size + 1);
       return `listed (${reasons.get(c.verdict.why)})`;
     });
-    console.log(name.padEnd(width), ...signs.map((sign) => sign.padEnd(12)));
+    console.log(name.padEnd(width), ...signs.map(pad));
   }
   for (const [reason, number] of reasons) console.log(`(${number}) ${reason}`);
 }

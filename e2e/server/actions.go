@@ -10,11 +10,12 @@ import (
 	"github.com/seed-ce09063a/thinkws"
 )
 
-// askTimeout is how long a client has to answer a question of the server.
+// askTimeout is how long a client has to answer a question of the server, unless the
+// scenario gives it more.
 const askTimeout = 300 * time.Millisecond
 
 // actions are those of node-server.js, in all namespaces.
-func actions(log *journal) []thinkws.Option {
+func actions(log *journal, a asker) []thinkws.Option {
 	all := thinkws.WithMessages(thinkws.Messages{
 		"open": func(c *thinkws.Context) error {
 			log.addf("%s %s open", tag(c), c.Websocket().Namespace())
@@ -35,9 +36,9 @@ func actions(log *journal) []thinkws.Option {
 		"mixed":     mixed(func(c *thinkws.Context, args ...any) error { return c.Emit("mixed", args...) }),
 		"mixedAck":  mixed((*thinkws.Context).Ack),
 
-		"ask":       ask,
-		"askBinary": askBinary,
-		"askRoom":   askRoom,
+		"ask":       a.ask,
+		"askBinary": a.askBinary,
+		"askRoom":   a.askRoom,
 
 		"join": thinkws.Bind(func(c *thinkws.Context, room string) error {
 			if err := c.Join(room); err != nil {
@@ -156,9 +157,12 @@ func mixed(send func(c *thinkws.Context, args ...any) error) thinkws.HandlerFunc
 	}
 }
 
+// asker asks clients, who have so long to answer.
+type asker struct{ timeout time.Duration }
+
 // ask asks the client what it sent, and tells it what it answered.
-func ask(c *thinkws.Context) error {
-	ctx, cancel := context.WithTimeout(c.Context(), askTimeout)
+func (a asker) ask(c *thinkws.Context) error {
+	ctx, cancel := context.WithTimeout(c.Context(), a.timeout)
 	defer cancel()
 	answer, err := c.EmitAck(ctx, "question", values(c.Args())...)
 	if errors.Is(err, thinkws.ErrNoAck) {
@@ -170,12 +174,12 @@ func ask(c *thinkws.Context) error {
 	return c.Emit("answered", values(answer.Args())...)
 }
 
-func askBinary(c *thinkws.Context) error {
+func (a asker) askBinary(c *thinkws.Context) error {
 	var question, data []byte
 	if err := c.Bind(&question); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.Context(), askTimeout)
+	ctx, cancel := context.WithTimeout(c.Context(), a.timeout)
 	defer cancel()
 	answer, err := c.EmitAck(ctx, "question", question)
 	if err != nil {
@@ -188,12 +192,12 @@ func askBinary(c *thinkws.Context) error {
 }
 
 // askRoom asks everybody in a room.
-func askRoom(c *thinkws.Context) error {
+func (a asker) askRoom(c *thinkws.Context) error {
 	var room string
 	if err := c.Bind(&room); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.Context(), askTimeout)
+	ctx, cancel := context.WithTimeout(c.Context(), a.timeout)
 	defer cancel()
 	answers, err := everybody(c, room).EmitAck(ctx, "question", "room")
 	if err != nil && !errors.Is(err, thinkws.ErrNoAck) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,12 +24,17 @@ const logTimeout = 3 * time.Second
 // config is what a scenario chooses; zero values leave the defaults. The names are
 // those of Node's options.
 type config struct {
-	PingInterval, PingTimeout int // milliseconds
-	MaxMessage                int64
+	PingInterval, PingTimeout, AskTimeout int // milliseconds
+	MaxMessage                            int64
+
+	Origins       []string // that may connect; "own" is that of the instance itself
+	RequireOrigin bool
+	Page          string // a file that it serves at /page
+	SockJS        sockjsConfig
 }
 
-func (c config) options() []thinkws.Option {
-	var options []thinkws.Option
+func (c config) options(own string) []thinkws.Option {
+	options := c.SockJS.options()
 	if c.PingInterval > 0 {
 		options = append(options, thinkws.WithPingInterval(time.Duration(c.PingInterval)*time.Millisecond))
 	}
@@ -37,15 +44,26 @@ func (c config) options() []thinkws.Option {
 	if c.MaxMessage > 0 {
 		options = append(options, thinkws.WithMaxMessage(c.MaxMessage))
 	}
+	for _, origin := range c.Origins {
+		options = append(options, thinkws.WithAllowOrigin(strings.Replace(origin, "own", own, 1)))
+	}
+	if c.RequireOrigin {
+		options = append(options, thinkws.WithRequireOrigin())
+	}
 	if os.Getenv("THINKWS_PARKED") != "" { // the whole run, with connections parked
 		options = append(options, thinkws.WithParkedReads())
 	}
 	return options
 }
 
+func (c config) asker() asker {
+	return asker{timeout: cmp.Or(time.Duration(c.AskTimeout)*time.Millisecond, askTimeout)}
+}
+
 // instance is a service with thinkws on a port of its own.
 type instance struct {
 	handler  *thinkws.Handler
+	strings  *thinkws.Handler // of SockJS clients that speak raw strings
 	server   *http.Server
 	listener net.Listener
 	log      *journal
@@ -57,18 +75,34 @@ type instance struct {
 func start(cfg config) (*instance, error) {
 	i := &instance{log: newJournal(), conns: make(map[net.Conn]struct{})}
 	var err error
-	if i.handler, err = thinkws.New(append(cfg.options(), actions(i.log)...)...); err != nil {
+	if i.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	if i.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if err = i.setUp(cfg); err != nil {
+		_ = i.listener.Close() // the other error tells more
 		return nil, err
 	}
 	r := chi.NewRouter()
 	r.Mount("/socket.io", i.handler)
 	r.Mount("/ws", i.handler.WebSocket())
+	r.Mount("/sockjs", i.handler.SockJS())
+	r.Mount("/strings", i.strings.SockJS())
+	if cfg.Page != "" {
+		r.Get("/page", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, cfg.Page) })
+	}
 	i.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second, ConnState: i.track}
 	go func() { _ = i.server.Serve(i.listener) }() // ends with shutdown
 	return i, nil
+}
+
+func (i *instance) setUp(cfg config) error {
+	var err error
+	if i.handler, err = thinkws.New(append(cfg.options(i.url()), actions(i.log, cfg.asker())...)...); err != nil {
+		return err
+	}
+	cfg.SockJS.raw = true
+	i.strings, err = thinkws.New(append(cfg.options(i.url()), stringActions(i.log)...)...)
+	return err
 }
 
 func (i *instance) url() string { return "http://" + i.listener.Addr().String() }
@@ -101,7 +135,7 @@ func (i *instance) cut() error {
 
 // shutdown ends the service as a service should: its clients first.
 func (i *instance) shutdown(ctx context.Context) error {
-	return errors.Join(i.handler.Shutdown(ctx), i.server.Shutdown(ctx))
+	return errors.Join(i.handler.Shutdown(ctx), i.strings.Shutdown(ctx), i.server.Shutdown(ctx))
 }
 
 // journal is what happened on the server, for scenarios to look at.

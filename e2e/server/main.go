@@ -118,12 +118,17 @@ func (c *control) remove(i *instance, r *http.Request) (any, error) {
 func emit(i *instance, r *http.Request) (any, error) {
 	var m struct {
 		Namespace, Room, Event string
+		Strings                bool // to the clients that speak raw strings
 		Args                   []any
 	}
 	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
 		return nil, err
 	}
-	space := i.handler.Hub().Of(cmp.Or(m.Namespace, "/"))
+	handler := i.handler
+	if m.Strings {
+		handler = i.strings
+	}
+	space := handler.Hub().Of(cmp.Or(m.Namespace, "/"))
 	if m.Room == "" {
 		return nil, space.Emit(m.Event, m.Args...)
 	}
