@@ -70,7 +70,7 @@ func WithSockJS(o SockJSOptions) Option {
 func (o SockJSOptions) check() error {
 	if o.Path != "" {
 		if err := checkPath(o.Path); err != nil {
-			return fmt.Errorf("Path: %w", err)
+			return fmt.Errorf("path: %w", err)
 		}
 	}
 	for name, n := range map[string]int64{

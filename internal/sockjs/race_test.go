@@ -170,7 +170,7 @@ func TestIdleSessionsOwnNoGoroutine(t *testing.T) {
 	const sessions = 1000
 	for range sessions {
 		w := httptest.NewRecorder()
-		h.http.Handler.ServeHTTP(w, httptest.NewRequest("POST", base+h.id()+"/xhr", nil))
+		h.http.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, base+h.id()+"/xhr", nil))
 		require.Equal(t, "o\n", w.Body.String())
 	}
 	n, _ := h.server.Len()
