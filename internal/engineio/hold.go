@@ -91,11 +91,7 @@ func (s *Session) hold(w http.ResponseWriter, r *http.Request, p *poll) bool {
 		h.answer()
 	}
 	s.mu.Unlock()
-	if h.talks { // and so, as to net/http, its end does not show
-		h.watched.Done()
-	} else {
-		s.server.cfg.Group.Fresh(h.watch)
-	}
+	s.server.cfg.Group.Fresh(h.watch)
 	return true
 }
 
