@@ -110,7 +110,7 @@ func isIframe(segment string) bool {
 		return false
 	}
 	for i := range len(version) {
-		if !isNameByte(version[i]) {
+		if c := version[i]; !isDigit(c) && (c < 'a' || 'z' < c) && c != '-' && c != '.' && c != '_' {
 			return false
 		}
 	}
@@ -158,12 +158,6 @@ func isSegment(s string) bool {
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-// isNameByte says whether a byte may be in the name of an iframe page or, upper case
-// apart, of a callback.
-func isNameByte(c byte) bool {
-	return isDigit(c) || 'a' <= c && c <= 'z' || c == '-' || c == '_' || c == '.'
-}
 
 // Embedded says whether the route leads to what a page can load without a word from
 // CORS and without an Origin: iframes and scripts. Its origin needs another proof.

@@ -72,11 +72,11 @@ func (p *Park) add(c *Conn) bool {
 		}
 	})
 	l := p.loops[p.next.Add(1)%uint32(len(p.loops))]
-	c.parked.loop = l
 	c.parked.warm = true
 	c.parked.events.Store(1) // until it has been looked at below
+	c.parked.loop.Store(l)
 	if err := l.watch(c); err != nil {
-		c.parked.loop = nil
+		c.parked.loop.Store(nil)
 		return false
 	}
 	c.cfg.Group.Begin() // until it has ended
@@ -86,16 +86,16 @@ func (p *Park) add(c *Conn) bool {
 
 // parked is what a connection has of its Park.
 type parked struct {
-	loop   *loop         // nil if it is not parked; set before the connection is served
-	fd     int32         // its descriptor
-	events atomic.Uint32 // since nobody read; whoever makes it 1 reads until it can be made 0
-	hungUp atomic.Bool   // an end is to be read
-	warm   bool          // it may hold what an idle connection does not need; of who reads
-	tidy   atomic.Bool   // it is to let go of that
+	loop   atomic.Pointer[loop] // nil if it is not parked, or not served yet
+	fd     int32                // its descriptor
+	events atomic.Uint32        // since nobody read; whoever makes it 1 reads until it can be made 0
+	hungUp atomic.Bool          // an end is to be read
+	warm   bool                 // it may hold what an idle connection does not need; of who reads
+	tidy   atomic.Bool          // it is to let go of that
 }
 
 // isParked says whether idle times pass without a goroutine.
-func (c *Conn) isParked() bool { return c.parked.loop != nil }
+func (c *Conn) isParked() bool { return c.parked.loop.Load() != nil }
 
 // tidy has a parked connection let go of what it holds; false if it is not parked.
 func (c *Conn) tidy() bool {
@@ -123,16 +123,18 @@ func (c *Conn) settle() {
 	}
 }
 
-// wake has the connection looked at, in case nobody does.
+// wake has the connection looked at, in case nobody does. One that is not served yet will
+// be looked at then.
 func (c *Conn) wake() {
-	if c.parked.loop != nil && c.parked.events.Add(1) == 1 {
+	if c.isParked() && c.parked.events.Add(1) == 1 {
 		c.cfg.Group.Go(func() { c.process(nil) })
 	}
 }
 
-// cutAfter cuts a parked connection: no deadline of a Read would.
+// cutAfter cuts a connection that is parked, or is going to be: no deadline of a Read
+// would.
 func (c *Conn) cutAfter(d time.Duration) {
-	if c.parked.loop != nil {
+	if c.cfg.Park != nil {
 		time.AfterFunc(d, func() { c.cut(fmt.Errorf("wsconn: read: %w", os.ErrDeadlineExceeded)) })
 	}
 }
@@ -150,7 +152,7 @@ func (c *Conn) process(l *loop) {
 		l = c.in.loop // nil if it has gone on without us
 		if err != nil {
 			c.in.detach() // the end may take its time
-			c.parked.loop.forget(c)
+			c.parked.loop.Load().forget(c)
 			c.finishReading(err)
 			c.cfg.Group.End()
 			return

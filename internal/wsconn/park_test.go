@@ -76,6 +76,44 @@ func TestMessagesInPieces(t *testing.T) {
 	})
 }
 
+// A client may be refused before its connection is served. If it does not answer the close
+// frame, it is cut off all the same.
+func TestClosedBeforeServed(t *testing.T) {
+	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+		cfg.CloseTimeout = 50 * time.Millisecond
+		client, server := tcp(t)
+		c := accept(t, cfg, server, nil)
+		c.Close(1008, "")
+		expectClose(t, client, 1008) // so all has been done that Close does
+		h := newRecorder()
+		start := time.Now()
+		c.Serve(h)
+		assert.ErrorIs(t, h.end(t), os.ErrDeadlineExceeded)
+		assert.Less(t, time.Since(start), time.Second, "it was looked at for another reason")
+		client.Close()
+	})
+}
+
+func TestClosedWhileItBeginsToBeServed(t *testing.T) {
+	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+		for i := range 200 {
+			client, server := tcp(t)
+			c := accept(t, cfg, server, nil)
+			h := newRecorder()
+			end := c.CloseNow
+			if i%2 == 0 {
+				end = func() { c.Close(1008, "") }
+			}
+			var ended sync.WaitGroup
+			ended.Go(end)
+			c.Serve(h)
+			ended.Wait()
+			client.Close()
+			h.end(t)
+		}
+	})
+}
+
 func TestEveryCutOfTwoMessages(t *testing.T) {
 	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
 		both := append(masked(fin|opText, "first"), masked(fin|opBinary, "second")...)
