@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -51,10 +52,7 @@ func (m *member) hear(event string) string {
 
 // acks waits for all answers and returns how many have come.
 func (m *member) acks() int {
-	deadline := time.Now().Add(10 * time.Second)
-	for int(m.answers.Load()) < m.asked && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-	}
+	assert.Eventually(m.t, func() bool { return int(m.answers.Load()) >= m.asked }, 10*time.Second, time.Millisecond)
 	return int(m.answers.Load())
 }
 

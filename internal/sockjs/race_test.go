@@ -147,7 +147,7 @@ func TestRaceOfFirstRequests(t *testing.T) {
 		c := <-h.clients
 		for range 3 {
 			assert.NoError(t, c.send("x"))
-			time.Sleep(time.Millisecond)
+			runtime.Gosched()
 		}
 		c.Conn.Close(session.ReasonServerDisconnect)
 		wg.Wait()
