@@ -31,7 +31,7 @@ func (a *Answer) Arg(i int, v any) error { return decodeArg(a.args, i, v) }
 func (a *Answer) Bind(v ...any) error { return bindArgs(a.args, v) }
 
 // Err returns the error that the client answered with, an [*Error], or nil. Only
-// plain WebSocket clients have a way to do so.
+// clients that speak JSON events have a way to do so.
 func (a *Answer) Err() error {
 	if a.failure == nil {
 		return nil

@@ -1,7 +1,7 @@
 /*
 Package thinkws lets services on net/http and chi talk to real-time clients:
-socket.io-client of the lines 1.x to 4.x and plain WebSockets, all of them in one
-hub. A service says which events it acts on; an action has the event's data, can
+socket.io-client of the lines 1.x to 4.x, sockjs-client and plain WebSockets, all of
+them in one hub. A service says which events it acts on; an action has the event's data, can
 answer, and can reach everybody else.
 
 	ws, err := thinkws.New(
@@ -12,20 +12,22 @@ answer, and can reach everybody else.
 	)
 	r := chi.NewRouter()
 	r.Mount("/socket.io", ws)
+	r.Mount("/sockjs", ws.SockJS())
 	r.Mount("/ws", ws.WebSocket())
 
 # Mounting
 
-A [Handler] is an http.Handler for Socket.IO. [Handler.WebSocket] is one for plain
-WebSockets. Both may be mounted at any path with chi's Mount and Handle, http.ServeMux or
-http.StripPrefix; [Handler.Middleware] serves both at their configured paths instead.
+A [Handler] is an http.Handler for Socket.IO. [Handler.SockJS] is one for SockJS,
+[Handler.WebSocket] one for plain WebSockets. All may be mounted at any path with chi's Mount
+and Handle, http.ServeMux or http.StripPrefix; [Handler.Middleware] serves them at their
+configured paths instead.
 ServeHTTP returns as soon as a connection has been upgraded. Middleware that wraps the
 http.ResponseWriter must let http.ResponseController through to it (an Unwrap method), or upgrades
 are answered by 501.
 
-Long polls wait longer than most handlers. They set their own write deadline, so
+Long polls and streams wait longer than most handlers. They set their own write deadline, so
 http.Server.WriteTimeout does not cut them; middleware that limits the time of requests
-(chi's Timeout) does and belongs elsewhere. Set http.Server.ReadHeaderTimeout: slow
+(chi's Timeout) does and belongs elsewhere, and so does what buffers or compresses streams. Set http.Server.ReadHeaderTimeout: slow
 headers are beyond what a handler can see.
 
 # Actions
@@ -51,7 +53,7 @@ it. Arguments are marshaled once and encoded once per kind of client, and with
 # Binary
 
 A []byte argument, also deep inside of other values, reaches Socket.IO clients as binary (Buffer,
-ArrayBuffer) and plain WebSocket clients as a base64 string. What clients send as
+ArrayBuffer) and all others as a base64 string. What clients send as
 binary decodes into []byte, and reads as a base64 string in [Context.WsData].
 
 # JSON over plain WebSocket
@@ -67,6 +69,28 @@ cid is a number or a string of at most 64 bytes, chosen by who asks. Several arg
 Emit make data an array. Unknown keys are ignored. The path below the mount point is
 the namespace. Heartbeats are WebSocket pings, which browsers answer by themselves.
 
+# SockJS
+
+[Handler.SockJS] serves every transport of sockjs-client: WebSocket, XHR streaming and polling,
+EventSource, htmlfile, JSONP, and with [SockJSOptions.ClientURL] those in an iframe. A message
+is a string with the same JSON as on plain WebSocket,
+
+	sock.send(JSON.stringify({event: "say", data: "hello", cid: 7}))
+
+or, with [SockJSOptions.RawStrings], any string, which is the event "message". One SockJS
+connection is in one namespace, that of the query parameter nsp:
+
+	new SockJS("https://api.example.com/sockjs?nsp=chat")
+
+Clients get Disconnect and Close as code 1000, Shutdown as 1001, a refusal by [Authorize] as
+1008 with its text. A client over HTTP that has not asked for more within
+[SockJSOptions.DisconnectDelay] has left, and one whose request breaks off has left at once.
+
+SockJS demands that pages of other origins may send their cookies. What makes that safe is
+that the gate refuses those that do unless their origin is listed. Load balancers that route by
+[SockJSOptions.Cookie] therefore need such a list; they may route by the path instead, which is
+/sockjs/<server>/<session>/ for all transports of a client.
+
 # Origins
 
 The origin of every request is checked before any protocol sees it, for every method and
@@ -76,13 +100,23 @@ transport; see [WithAllowOrigin] for what is allowed by default and what is not.
 
 What a client can make the server hold is bounded: the size of a message
 ([WithMaxMessage]), what waits to be sent ([WithSendQueue]) or to be acted on
-([WithReceiveQueue]), rooms ([WithMaxRooms]), and how long anything may take. A client that exceeds a
+([WithReceiveQueue]), rooms ([WithMaxRooms]), SockJS sessions ([SockJSOptions.MaxSessions]), and how
+long anything may take. A client that exceeds a
 bound is refused or disconnected with a reason, and a line in the log says so.
 
 # Concurrency
 
-Everything exported is safe for concurrent use. An idle WebSocket client costs one
-goroutine, or none with [WithParkedReads]; an idle polling client costs none.
+Everything exported is safe for concurrent use. The events of one client in one namespace
+run one after another, those of different clients at the same time. An action runs on the
+goroutine that reads its client's connection; if it takes longer than some milliseconds,
+or waits for an answer of its client, another one reads on. So an action may block, and the
+client is still heard.
+
+An idle WebSocket client costs one goroutine, or none with [WithParkedReads]. A polling
+client costs one while its GET waits (for the first second, net/http's own two), and none
+between two requests. To wait without its handler, a GET is taken over from net/http
+as a WebSocket is, and its connection goes back to the http.Server with the answer:
+middleware sees the handler return, and ConnState an end and a new beginning.
 [Handler.Shutdown] awaits every goroutine.
 */
 package thinkws

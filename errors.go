@@ -48,7 +48,7 @@ const (
 //
 // A Socket.IO client finds it as the only argument of its ack,
 // {"error":{"name":…,"message":…,"data":…}}, and as the connect_error of a refused
-// namespace (message and data). A plain WebSocket client gets
+// namespace (message and data). A plain WebSocket or SockJS client gets
 // {"rid":…,"error":{"name":…,"message":…,"data":…}}, a plain HTTP request a status that
 // fits the name with the same error object.
 type Error struct {

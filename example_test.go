@@ -172,6 +172,32 @@ func ExampleOn() {
 	// transport close
 }
 
+// SockJS beside the other protocols. Its clients find it by what follows the mount point
+// in the URL; here is what one of them says over WebSocket.
+func ExampleHandler_SockJS() {
+	ws, err := thinkws.New(
+		thinkws.WithSockJS(thinkws.SockJSOptions{DisconnectDelay: 10 * time.Second}),
+		thinkws.On("say", thinkws.Bind(func(c *thinkws.Context, text string) error {
+			return c.Broadcast("said", text)
+		})),
+	)
+	if err != nil {
+		panic(err)
+	}
+	r := chi.NewRouter()
+	r.Mount("/sockjs", ws.SockJS())
+	r.Mount("/ws", ws.WebSocket())
+	server := serve(ws, r)
+	defer server.stop()
+	c := server.dial("/sockjs/000/abcdefgh/websocket")
+	fmt.Println(c.receive())
+	c.send(`["{\"event\":\"say\",\"data\":\"hello\"}"]`)
+	fmt.Println(c.receive())
+	// Output:
+	// o
+	// a["{\"event\":\"said\",\"data\":\"hello\"}"]
+}
+
 // A namespace of its own, for those who may enter it.
 func ExampleNamespace() {
 	ws, err := thinkws.New(

@@ -17,6 +17,12 @@ func Detach(r *http.Request) *http.Request { return detach(r).Request() }
 // NamespaceOf is the namespace that a plain WebSocket asks for.
 func NamespaceOf(r *http.Request, mount string) string { return namespaceOf(r, mount) }
 
+// MountOf is what of a request's path is the mount point of its handler.
+func MountOf(r *http.Request) string { return r.URL.EscapedPath()[:mountOf(r, r.URL.EscapedPath())] }
+
+// IndexPath is what of a path comes up to the end of mount.
+func IndexPath(path, mount string) string { return path[:indexPath(path, mount)] }
+
 // EncodeArgs marshals the arguments of an event.
 func EncodeArgs(values ...any) (session.Args, error) { return newArgsEncoder().encode(nil, values) }
 

@@ -1,6 +1,7 @@
 package thinkws_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -21,6 +22,32 @@ var doors = map[string]func(header string) string{
 	"preflight": func(header string) string {
 		return raw("OPTIONS", io4+"polling", "", lines(header+"Access-Control-Request-Method: POST\r\n")...)
 	},
+}
+
+// sockjsDoors are those of SockJS, which has rules of its own for who may read the answers.
+var sockjsDoors = map[string]func(header string) string{
+	"SockJS":                 func(header string) string { return get("/sockjs/", lines(header)...) },
+	"SockJS info":            func(header string) string { return get("/sockjs/info", lines(header)...) },
+	"SockJS iframe":          func(header string) string { return get("/sockjs/iframe-1.6.1.html", lines(header)...) },
+	"SockJS xhr":             func(header string) string { return post("/sockjs/0/door/xhr", "", lines(header)...) },
+	"SockJS xhr_streaming":   func(header string) string { return post("/sockjs/0/door/xhr_streaming", "", lines(header)...) },
+	"SockJS xhr_send":        func(header string) string { return post("/sockjs/0/door/xhr_send", "[]", lines(header)...) },
+	"SockJS eventsource":     func(header string) string { return get("/sockjs/0/door/eventsource", lines(header)...) },
+	"SockJS htmlfile":        func(header string) string { return get("/sockjs/0/door/htmlfile?c=x", lines(header)...) },
+	"SockJS jsonp":           func(header string) string { return get("/sockjs/0/door/jsonp?c=x", lines(header)...) },
+	"SockJS jsonp_send":      func(header string) string { return post("/sockjs/0/door/jsonp_send", "[]", lines(header)...) },
+	"SockJS WebSocket":       func(header string) string { return upgradeRequest("/sockjs/0/door/websocket", header) },
+	"SockJS WebSocket, bare": func(header string) string { return upgradeRequest("/sockjs/websocket", header) },
+	"SockJS preflight": func(header string) string {
+		return raw("OPTIONS", "/sockjs/0/door/xhr", "", lines(header+"Access-Control-Request-Method: POST\r\n")...)
+	},
+}
+
+// everyDoor are the doors of all protocols.
+func everyDoor() map[string]func(header string) string {
+	all := maps.Clone(doors)
+	maps.Copy(all, sockjsDoors)
+	return all
 }
 
 // lines takes header lines apart.
@@ -64,8 +91,8 @@ func TestHostileOrigin(t *testing.T) {
 	} {
 		t.Run(tt.row+" "+tt.name, func(t *testing.T) {
 			s := newSite(t, tt.option)
-			for door, request := range doors {
-				if door == "preflight" && !strings.HasPrefix(tt.header, "Origin") {
+			for door, request := range everyDoor() {
+				if strings.HasSuffix(door, "preflight") && !strings.HasPrefix(tt.header, "Origin") {
 					continue
 				}
 				got, header := s.exchange(request(tt.header))
@@ -125,7 +152,7 @@ func TestHostileOriginBytes(t *testing.T) {
 		"https://a\r\n b":        forbidden, // a line that goes on is joined by a blank
 	} {
 		s := newSite(t)
-		for door, request := range doors {
+		for door, request := range everyDoor() {
 			got, header := s.exchange(request("Origin: " + origin + "\r\n"))
 			assert.Equal(t, want, got, "%s, %q", door, origin)
 			assert.Empty(t, header.Get("Access-Control-Allow-Origin"))

@@ -103,6 +103,7 @@ func prepare(t *testing.T, options []thinkws.Option) *site {
 	})
 	s.router.Mount("/socket.io", s.handler)
 	s.router.Mount("/ws", s.handler.WebSocket())
+	s.router.Mount("/sockjs", s.handler.SockJS())
 	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return s.connect() }}
 	t.Cleanup(transport.CloseIdleConnections)
 	s.http = &http.Client{Transport: transport}
@@ -158,6 +159,7 @@ func (s *site) populate() {
 		s.honestWebSocket("Socket.IO", io4+"websocket&honest", `42%d["echo",{"text":"ü😀"}]`, `43%d[{"text":"ü😀"}]`),
 		s.honestWebSocket("plain", "/ws?honest", `{"event":"echo","data":"ü😀","cid":%d}`, `{"rid":%d,"data":"ü😀"}`),
 		s.honestPolling(`42%d["echo",[1,"😀"]]`, `43%d[[1,"😀"]]`),
+		s.honestSockJS(`{"event":"echo","data":[1,"😀"],"cid":%d}`, `{"rid":%d,"data":[1,"😀"]}`),
 	}
 	s.verify()
 }
@@ -203,6 +205,25 @@ func (s *site) honestPolling(question, answer string) *honest {
 					continue
 				}
 				h.heard <- packet
+			}
+		}
+	}()
+	return h
+}
+
+func (s *site) honestSockJS(question, answer string) *honest {
+	p := s.sockjs("/sockjs/000/honest", "?honest")
+	h := &honest{name: "SockJS", heard: make(chan string, 10), question: question, answer: answer}
+	h.say = func(text string) { require.Equal(s.t, "204 ", p.send(text)) }
+	go func() {
+		for {
+			status, frame, err := p.request("/xhr", "")
+			if err != nil || status != http.StatusOK || frame[0] == 'c' {
+				assert.Error(s.t, s.t.Context().Err(), "an honest poll was answered %d %s: %v", status, frame, err)
+				return
+			}
+			for _, text := range messages(frame) {
+				h.heard <- text
 			}
 		}
 	}()

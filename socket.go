@@ -83,14 +83,15 @@ func (s *Socket) Namespace() string { return s.space.name }
 func (s *Socket) Request() *http.Request { return s.handshake.Request() }
 
 // Auth returns what the client sent along to enter the namespace, a JSON object;
-// nil if it sent nothing, as plain WebSockets always do.
+// nil if it sent nothing, as clients of other protocols always do.
 func (s *Socket) Auth() json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.has().auth
 }
 
-// Transport returns what carries the client now: "polling" or "websocket".
+// Transport returns what carries the client now: "websocket", "polling" of Socket.IO, or
+// "xhr-streaming", "xhr-polling", "eventsource", "htmlfile" or "jsonp-polling" of SockJS.
 func (s *Socket) Transport() string { return s.conn.Transport() }
 
 // Rooms returns the rooms the socket is in, its own id first, the others in no

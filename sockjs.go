@@ -38,7 +38,8 @@ type SockJSOptions struct {
 	HeartbeatDelay time.Duration
 
 	// Cookie sets the cookie JSESSIONID, with the value "dummy" unless the client brings
-	// another one, for load balancers that route by it. It says nothing of the client.
+	// another one, for load balancers that route by it. It says nothing of the client, but
+	// the origin gate cannot know that: pages of other origins have to be listed then.
 	Cookie bool
 
 	// ClientURL is where the client's script is, for the page of the iframe transports:
@@ -69,7 +70,7 @@ func WithSockJS(o SockJSOptions) Option {
 func (o SockJSOptions) check() error {
 	if o.Path != "" {
 		if err := checkPath(o.Path); err != nil {
-			return fmt.Errorf("Path: %w", err)
+			return fmt.Errorf("path: %w", err)
 		}
 	}
 	for name, n := range map[string]int64{

@@ -102,7 +102,7 @@ type Member struct {
 	ID         string   // of its socket; Hub.To(ID) reaches it
 	Namespace  string   // with its leading slash
 	Rooms      []string // its own id first
-	Transport  string   // "polling" or "websocket"
+	Transport  string   // as of Socket.Transport
 	RemoteAddr string   // of the handshake, as net/http gives it
 }
 

@@ -13,8 +13,8 @@ import { runTests } from "./lib/tests.js";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const modules = here("node_modules");
-const titles = ["Socket.IO 4", "Socket.IO 2", "WebSocket"];
-const names = { "Socket.IO 4": "Ada", "Socket.IO 2": "Grace", WebSocket: "Edsger" };
+const titles = ["Socket.IO 4", "Socket.IO 2", "SockJS", "WebSocket"];
+const names = { "Socket.IO 4": "Ada", "Socket.IO 2": "Grace", SockJS: "Barbara", WebSocket: "Edsger" };
 
 const { values: flags } = parseArgs({
   options: { chat: { type: "string" }, out: { type: "string", default: here("../build") } },
@@ -40,7 +40,7 @@ async function drawing(context) {
 
 const panel = (page, title) => page.getByRole("region", { name: title, exact: true });
 
-/** Opens the chat and lets all three in, one after another. */
+/** Opens the chat and lets all of them in, one after another. */
 async function enter(page, chat) {
   await page.goto(chat.url);
   for (const title of titles) {
@@ -65,7 +65,7 @@ async function say(page, title, text) {
   await one.getByRole("button", { name: "Send", exact: true }).click();
 }
 
-/** The panel's own message has its tick, and both others show it with its sender. */
+/** The panel's own message has its tick, and all others show it with its sender. */
 async function everywhere(page, title, locate) {
   for (const other of titles) {
     const message = panel(page, other).getByRole("listitem").filter(locate(page));
@@ -90,7 +90,7 @@ async function sendPicture(page, title, picture) {
 }
 
 const tests = {
-  async "three kinds of client in one room"({ context, picture }) {
+  async "four kinds of client in one room"({ context, picture }) {
     const chat = await Chat.start(flags.chat, ["-addr", "127.0.0.1:0", "-clients", modules]);
     const page = await context.newPage();
     const complaints = [];
@@ -101,12 +101,13 @@ const tests = {
       await enter(page, chat);
       for (const title of titles) {
         const people = panel(page, title).getByRole("list", { name: "Who is here" }).getByRole("listitem");
-        await people.nth(2).waitFor();
-        assert.deepEqual(await people.allTextContents(), ["Ada", "Edsger", "Grace"]);
+        await people.nth(3).waitFor();
+        assert.deepEqual(await people.allTextContents(), ["Ada", "Barbara", "Edsger", "Grace"]);
       }
       for (const [title, text] of [
         ["Socket.IO 4", "Hello from the 4.x client 😀"],
         ["Socket.IO 2", "And from an old 2.x client, in the same room."],
+        ["SockJS", "SockJS, which would come over anything."],
         ["WebSocket", "A bare WebSocket here: no library at all."],
       ]) {
         await say(page, title, text);
@@ -117,6 +118,7 @@ const tests = {
       await everywhere(page, "Socket.IO 2", withText("<b>not bold</b>, but 𝒷𝑒𝒶𝓊𝓉𝒾𝒻𝓊𝓁 😀"));
       await portraits(page);
       await sendPicture(page, "Socket.IO 2", picture);
+      await sendPicture(page, "SockJS", picture);
       await sendPicture(page, "WebSocket", picture);
       await leaving(context, page, chat);
       assert.deepEqual(complaints, []);
@@ -132,7 +134,7 @@ const tests = {
     try {
       await page.setViewportSize({ width: 1400, height: 900 });
       await page.goto(chat.url);
-      for (const title of ["Socket.IO 4", "Socket.IO 2"]) {
+      for (const title of ["Socket.IO 4", "Socket.IO 2", "SockJS"]) {
         await panel(page, title).getByText("make demo").waitFor();
       }
       const native = panel(page, "WebSocket");
@@ -191,7 +193,7 @@ async function fromElsewhere(context, outcome, list) {
 
 /** Screenshots of the page in its sizes and schemes; nothing may stick out sideways. */
 async function portraits(page) {
-  for (const [width, height] of [[1400, 900], [420, 900]]) {
+  for (const [width, height] of [[1400, 900], [1000, 900], [420, 900]]) {
     for (const colorScheme of ["light", "dark"]) {
       await page.setViewportSize({ width, height });
       await page.emulateMedia({ colorScheme });
@@ -216,7 +218,7 @@ async function leaving(context, page, chat) {
   for (const title of titles) {
     await panel(page, title).getByText("Guest left").waitFor();
     const people = panel(page, title).getByRole("list", { name: "Who is here" });
-    assert.deepEqual(await people.getByRole("listitem").allTextContents(), ["Ada", "Edsger", "Grace"]);
+    assert.deepEqual(await people.getByRole("listitem").allTextContents(), ["Ada", "Barbara", "Edsger", "Grace"]);
   }
 }
 

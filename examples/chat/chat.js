@@ -1,4 +1,4 @@
-// Three panels, three wires, one room. Each wire has the same small face:
+// Four panels, four wires, one room. Each wire has the same small face:
 //
 //   on(event, fn)          events of the server, and "up", "down" and "transport"
 //   ask(event, data)       emits and resolves to what the server acknowledged
@@ -70,26 +70,31 @@ class SocketIOWire extends Listeners {
   bytes(buffer) { return buffer; }
 }
 
-/** A native WebSocket: {"event","data"} frames, acks by "cid" and "rid". */
-class NativeWire extends Listeners {
+/**
+ * JSON events, {"event","data"} and acks by "cid" and "rid", over what connect returns: a
+ * native WebSocket, or SockJS, which looks the same.
+ */
+class JSONWire extends Listeners {
   #asked = new Map(); // cid: what to do with the answer
   #cid = 0;
   #pause = 500; // ms before the next attempt
+  #connect;
 
-  constructor() {
+  constructor(connect) {
     super();
+    this.#connect = connect;
     this.#open();
   }
 
   #open() {
-    this.ws = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws`);
-    this.ws.onopen = () => {
+    this.socket = this.#connect();
+    this.socket.onopen = () => {
       this.#pause = 500;
       this.fire("up");
-      this.fire("transport", "websocket");
+      this.fire("transport", this.socket.transport ?? "websocket"); // SockJS names its own
     };
-    this.ws.onmessage = ({ data }) => this.#receive(JSON.parse(data));
-    this.ws.onclose = ({ code, reason }) => {
+    this.socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
+    this.socket.onclose = ({ code, reason }) => {
       this.fire("down", reason || `closed, code ${code}`);
       setTimeout(() => this.#open(), this.#pause);
       this.#pause = Math.min(this.#pause * 2, 5_000);
@@ -109,7 +114,7 @@ class NativeWire extends Listeners {
     const cid = ++this.#cid;
     return withTimeout((done) => {
       this.#asked.set(cid, done);
-      this.ws.send(JSON.stringify({ event, data, cid }));
+      this.socket.send(JSON.stringify({ event, data, cid }));
     }).then(unwrap);
   }
 
@@ -309,15 +314,15 @@ class Panel {
   }
 }
 
-/** Loads one version of socket.io-client and hands out the `io` it leaves in the page. */
-function load(src) {
+/** Loads a client and hands out what it leaves in the page under that name. */
+function load(src, name) {
   return new Promise((resolve, reject) => {
     const script = element("script", "");
     script.src = src;
     script.onload = () => {
-      const { io } = window;
-      delete window.io; // make room for the other version
-      resolve(io);
+      const left = window[name];
+      delete window[name]; // make room for another version
+      resolve(left);
     };
     script.onerror = () => reject(new Error(`no ${src}`));
     document.head.append(script);
@@ -327,16 +332,27 @@ function load(src) {
 const panels = {
   v4: new Panel({ title: "Socket.IO 4", wire: "socket.io-client 4.x", name: "Ada" }),
   v2: new Panel({ title: "Socket.IO 2", wire: "socket.io-client 2.x", name: "Grace" }),
+  sockjs: new Panel({ title: "SockJS", wire: "sockjs-client 1.x", name: "Barbara" }),
   native: new Panel({ title: "WebSocket", wire: "the browser’s own", name: "Edsger" }),
 };
 
-panels.native.use(new NativeWire());
-for (const [panel, src, name] of [
-  [panels.v4, "socket.io/socket.io.js", "socket.io-client 4"],
-  [panels.v2, "socket.io-2/socket.io.js", "socket.io-client 2"],
+/** What SockJS may use: everything, or one transport, as ?sockjs=xhr-polling has it. */
+const transports = new URLSearchParams(location.search).getAll("sockjs");
+
+const wires = {
+  socketio: (io) => new SocketIOWire(io),
+  sockjs: (SockJS) => new JSONWire(() => new SockJS("/sockjs", null, transports.length ? { transports } : {})),
+  native: () => new JSONWire(() => new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws`)),
+};
+
+panels.native.use(wires.native());
+for (const [panel, src, global, wire, name] of [
+  [panels.v4, "socket.io/socket.io.js", "io", wires.socketio, "socket.io-client 4"],
+  [panels.v2, "socket.io-2/socket.io.js", "io", wires.socketio, "socket.io-client 2"],
+  [panels.sockjs, "sockjs-client/sockjs.js", "SockJS", wires.sockjs, "sockjs-client"],
 ]) {
   try {
-    panel.use(new SocketIOWire(await load(src)));
+    panel.use(wire(await load(src, global)));
   } catch {
     panel.missing(`${name} is not here yet.`);
   }

@@ -1,7 +1,7 @@
-// Command chat is one room with three kinds of client side by side on one page: a
-// Socket.IO 4 client, a Socket.IO 2 client and a native WebSocket.
+// Command chat is one room with four kinds of client side by side on one page: a
+// Socket.IO 4 client, a Socket.IO 2 client, a SockJS client and a native WebSocket.
 //
-// The native panel works as it is. The other two need Node's client files; `make demo`
+// The native panel works as it is. The other three need Node's client files; `make demo`
 // at the top of the repository installs them and starts this program.
 package main
 
@@ -33,7 +33,7 @@ var page embed.FS
 func main() {
 	addr := flag.String("addr", ":8360", "address to listen on")
 	origins := flag.String("origin", "", "origins that may connect, separated by commas; empty: any")
-	clients := flag.String("clients", "e2e/node_modules", "directory of npm packages that holds socket.io-client and socket.io-client-v2")
+	clients := flag.String("clients", "e2e/node_modules", "directory of npm packages that holds socket.io-client, socket.io-client-v2 and sockjs-client")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,6 +50,7 @@ func run(ctx context.Context, addr, origins, clients string) error {
 	options := append(newRoom().options(),
 		thinkws.WithMaxMessage(4<<20), // pictures
 		thinkws.WithSendQueue(1000, 16<<20),
+		thinkws.WithSockJS(thinkws.SockJSOptions{ClientURL: "/sockjs-client/sockjs.min.js"}),
 	)
 	v4 := os.DirFS(filepath.Join(clients, "socket.io-client", "dist"))
 	if _, err := fs.Stat(v4, "socket.io.js"); err == nil {
@@ -64,10 +65,13 @@ func run(ctx context.Context, addr, origins, clients string) error {
 	}
 
 	r := chi.NewRouter()
-	r.Mount("/socket.io", ws)      // Socket.IO clients, 2.x and 4.x
-	r.Mount("/ws", ws.WebSocket()) // native WebSockets
-	v2 := os.DirFS(filepath.Join(clients, "socket.io-client-v2", "dist"))
-	r.Handle("/socket.io-2/*", http.StripPrefix("/socket.io-2", http.FileServerFS(v2)))
+	r.Mount("/socket.io", ws)       // Socket.IO clients, 2.x and 4.x
+	r.Mount("/sockjs", ws.SockJS()) // SockJS clients, over any of their transports
+	r.Mount("/ws", ws.WebSocket())  // native WebSockets
+	for path, name := range map[string]string{"/socket.io-2": "socket.io-client-v2", "/sockjs-client": "sockjs-client"} {
+		files := os.DirFS(filepath.Join(clients, name, "dist"))
+		r.Handle(path+"/*", http.StripPrefix(path, http.FileServerFS(files)))
+	}
 	r.Handle("/*", http.FileServerFS(page))
 
 	listener, err := net.Listen("tcp", addr)

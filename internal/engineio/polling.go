@@ -21,7 +21,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q query) {
 	if s.cfg.WebSocket {
 		upgrades = `"websocket"`
 	}
-	one.poll = make(chan struct{}, 1) // the handshake is the first poll
+	one.poll = newPoll(one) // the handshake is the first poll
 	one.push(one.openFrame(upgrades))
 	one.start()
 	if c := s.cfg.Cookie; c != nil {
@@ -41,7 +41,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	poll, refused := s.enterPoll()
+	p, refused := s.enterPoll()
 	if refused != nil {
 		refused(w, r)
 		return
@@ -50,21 +50,43 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	// without deadlines have none that could strike.
 	rc.SetReadDeadline(time.Time{})
 	rc.SetWriteDeadline(time.Time{})
-	select {
-	case <-poll:
-		s.respond(w, r)
-	case <-r.Context().Done():
-		s.leavePoll()
-		s.server.logRefusal(r, "poll aborted by the client")
-		s.broken()
+	defer s.server.cfg.Clock.Stop(&p.alarm)
+	for {
+		select {
+		case <-p.ready:
+			if !s.mayHold(p) {
+				s.respond(w, r)
+				return
+			}
+			if s.hold(w, r, p) {
+				return
+			}
+		case <-r.Context().Done():
+			s.leavePoll()
+			s.aborted(r.RemoteAddr)
+			return
+		}
 	}
+}
+
+// mayHold says whether p has been woken because it waits for long.
+func (s *Session) mayHold(p *poll) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.long && s.idles()
+}
+
+// aborted ends the session of a client that did not wait for the answer to its GET.
+func (s *Session) aborted(remote string) {
+	s.server.log.Debug("Engine.IO poll aborted by the client", slog.String("remote", remote))
+	s.broken()
 }
 
 // refusal answers a request that the state of the session does not allow.
 type refusal func(http.ResponseWriter, *http.Request)
 
 // enterPoll makes a GET the one that waits.
-func (s *Session) enterPoll() (poll chan struct{}, refused refusal) {
+func (s *Session) enterPoll() (p *poll, refused refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if refused := s.refuseHTTP(); refused != nil {
@@ -73,7 +95,8 @@ func (s *Session) enterPoll() (poll chan struct{}, refused refusal) {
 	if s.poll != nil {
 		return nil, s.refuseOverlap
 	}
-	s.poll = make(chan struct{}, 1)
+	s.poll = newPoll(s)
+	s.server.cfg.Clock.Set(&s.poll.alarm, holdAfter, s.poll)
 	s.wake()
 	return s.poll, nil
 }
@@ -107,14 +130,19 @@ func (s *Session) refuseOverlap(w http.ResponseWriter, r *http.Request) {
 // respond answers the GET that waits.
 func (s *Session) respond(w http.ResponseWriter, r *http.Request) {
 	frames := s.take()
-	err := s.write(w, r, frames)
+	s.responded(r.RemoteAddr, frames, s.write(w, r, frames))
+}
+
+// responded makes way for the next answer, or ends the session if err says that this one
+// has not gone out.
+func (s *Session) responded(remote string, frames []session.Frame, err error) {
 	s.mu.Lock()
 	s.responding = false
 	s.wake()
 	s.mu.Unlock()
 	if err != nil {
 		s.server.log.Debug("Engine.IO poll cannot be answered",
-			slog.Any("error", err), slog.String("remote", r.RemoteAddr))
+			slog.Any("error", err), slog.String("remote", remote))
 		s.end(ending{reason: session.ReasonTransportError, last: frameClose, ifPolling: len(frames) == 0})
 	}
 }
@@ -150,11 +178,19 @@ func (s *Session) takeLast() []session.Frame {
 // write sends the answer to a GET. A small one stays in the server's buffer until
 // its handler returns; if it is lost there, the heartbeat tells.
 func (s *Session) write(w http.ResponseWriter, r *http.Request, frames []session.Frame) error {
+	payload := s.compose(w.Header(), frames, isIE(r))
+	// Where deadlines are not supported, none is set.
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))
+	_, err := w.Write(payload)
+	return err
+}
+
+// compose returns the body of the answer to a GET, and sets its header.
+func (s *Session) compose(h http.Header, frames []session.Frame, ie bool) []byte {
 	if len(frames) == 0 {
 		frames = []session.Frame{frameNoop}
 	}
 	payload, binary := s.variant.encode(frames)
-	h := w.Header()
 	switch {
 	case s.jsonp != nil:
 		payload = s.jsonp.wrap(payload)
@@ -167,18 +203,18 @@ func (s *Session) write(w http.ResponseWriter, r *http.Request, frames []session
 	}
 	h.Set("Content-Length", strconv.Itoa(len(payload)))
 	h.Set("Cache-Control", "no-store")
-	keepFromIE(h, r)
-	// Where deadlines are not supported, none is set.
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))
-	_, err := w.Write(payload)
-	return err
+	if ie {
+		keepFromIE(h)
+	}
+	return payload
 }
 
 // keepFromIE turns off the filter of old browsers that takes payloads for attacks.
-func keepFromIE(h http.Header, r *http.Request) {
-	if ua := r.UserAgent(); strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/") {
-		h.Set("X-XSS-Protection", "0")
-	}
+func keepFromIE(h http.Header) { h.Set("X-XSS-Protection", "0") }
+
+func isIE(r *http.Request) bool {
+	ua := r.UserAgent()
+	return strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/")
 }
 
 // readBody reads the body of a request in the time that limitBody gives it, or returns

@@ -138,6 +138,8 @@ func (s *Session) answerPost(w http.ResponseWriter, r *http.Request, err error) 
 	h.Set("Content-Type", "text/html") // text/plain makes old browsers offer a download
 	h.Set("Content-Length", "2")
 	h.Set("Cache-Control", "no-store")
-	keepFromIE(h, r)
+	if isIE(r) {
+		keepFromIE(h)
+	}
 	w.Write([]byte("ok")) // a client that has gone does not miss it
 }

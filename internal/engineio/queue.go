@@ -84,15 +84,13 @@ func (s *Session) discard() []session.Frame {
 // wake lets the GET that waits, if there is one, be answered as soon as there is
 // something to say and no other answer is under way. It takes s.mu as held.
 func (s *Session) wake() {
-	if s.poll == nil || s.state == stateOpen && !s.onWebSocket && s.mustWait() {
-		return
-	}
-	select {
-	case s.poll <- struct{}{}:
-	default: // it is awake already
+	if s.poll != nil && !s.idles() {
+		s.poll.wake()
 	}
 }
 
-func (s *Session) mustWait() bool {
-	return s.responding || len(s.queue) == 0 && !s.isProbed()
+// idles says whether there is nothing that a GET could be answered with. It takes s.mu as
+// held.
+func (s *Session) idles() bool {
+	return s.state == stateOpen && !s.onWebSocket && (s.responding || len(s.queue) == 0 && !s.isProbed())
 }

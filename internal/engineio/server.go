@@ -40,6 +40,7 @@ type Server struct {
 	mu       sync.Mutex // protects what follows
 	sessions map[string]*Session
 	leaving  map[string]*Session // closed, but what waits in them may still be fetched
+	returns  map[*http.Server]*returns
 	closed   bool
 	reason   string // why, if closed
 }
@@ -55,6 +56,7 @@ func NewServer(cfg Config, open func(*Session) Receiver) *Server {
 		log:      cfg.Logger,
 		sessions: make(map[string]*Session),
 		leaving:  make(map[string]*Session),
+		returns:  make(map[*http.Server]*returns),
 	}
 }
 
@@ -70,6 +72,7 @@ func (s *Server) Len() int {
 func (s *Server) Close(reason string) {
 	s.mu.Lock()
 	s.closed, s.reason = true, reason
+	s.closeReturns()
 	sessions := slices.Collect(maps.Values(s.sessions))
 	s.mu.Unlock()
 	for _, one := range sessions {

@@ -48,10 +48,10 @@ type Session struct {
 	queue  []session.Frame // what waits to be polled
 	queued int             // bytes in queue
 
-	poll       chan struct{} // the GET that waits, woken through it; nil if none does
-	responding bool          // another GET is being answered
-	posting    bool          // a POST is being served
-	cutPost    func()        // interrupts the reading of its body; nil if that is done
+	poll       *poll  // the GET that waits; nil if none does
+	responding bool   // another GET is being answered
+	posting    bool   // a POST is being served
+	cutPost    func() // interrupts the reading of its body; nil if that is done
 
 	// The one alarm: heartbeats while the session is open, then the time to fetch
 	// what waits.

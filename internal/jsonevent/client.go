@@ -130,7 +130,8 @@ func (c *Client) Receive(text []byte) (session.Task, error) {
 		return nil, c.reject(malformed)
 	}
 	if m.Kind == session.Event && isReserved(m.Name) {
-		return nil, c.ignore(m)
+		c.ignore(m)
+		return nil, nil
 	}
 	return c.Deliver(m)
 }
@@ -157,11 +158,10 @@ func (c *Client) reject(bad *malformedError) error {
 
 // ignore drops an event that clients may not send. To a client that waits for an
 // answer it looks like one that nobody has registered.
-func (c *Client) ignore(m *session.Message) error {
+func (c *Client) ignore(m *session.Message) {
 	if m.ID != "" {
 		c.answer(m.ID, &session.Failure{Name: "NotFound", Message: "no such event"})
 	}
-	return nil
 }
 
 // answer sends a failure of the protocol's own. A client that is gone or does not

@@ -64,7 +64,7 @@ type Conn interface {
 	Leave(reason string)
 	// Close ends the whole connection, with every namespace on it, likewise.
 	Close(reason string)
-	// Transport names what carries the client now, "polling" or "websocket".
+	// Transport names what carries the client now, "polling", "websocket" and the like.
 	Transport() string
 	// Listen sees to it that what the client sends is received, also if a Task of its own
 	// runs where it is usually read: it is called before waiting for an answer.

@@ -128,7 +128,7 @@ func callbackOf(r *http.Request) (name, wrong string) {
 		return "", badCallback
 	}
 	for i := range len(name) {
-		if c := name[i]; !isDigit(c) && !('a' <= c|0x20 && c|0x20 <= 'z') && c != '-' && c != '_' && c != '.' {
+		if c := name[i]; !isDigit(c) && (c|0x20 < 'a' || 'z' < c|0x20) && c != '-' && c != '_' && c != '.' {
 			return "", badCallback
 		}
 	}

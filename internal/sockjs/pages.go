@@ -22,7 +22,7 @@ func (s *Server) serveInfo(w http.ResponseWriter) {
 	var entropy [4]byte
 	rand.Read(entropy[:]) // never fails: crypto/rand
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	fmt.Fprintf(w, `{"websocket":%t,"origins":["*:*"],"cookie_needed":%t,"entropy":%d}`,
+	_, _ = fmt.Fprintf(w, `{"websocket":%t,"origins":["*:*"],"cookie_needed":%t,"entropy":%d}`,
 		s.cfg.WebSocket, s.cfg.Cookie, binary.BigEndian.Uint32(entropy[:]))
 }
 

@@ -1,6 +1,7 @@
 package sockjs
 
 import (
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -87,7 +88,7 @@ func unquote(value []byte) []byte {
 		dst = utf8.AppendRune(dst, r)
 		i += size
 	}
-	return dst[:len(dst):len(dst)]
+	return slices.Clip(dst)
 }
 
 func indexEscape(text []byte) int {

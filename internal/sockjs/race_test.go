@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
@@ -146,7 +147,7 @@ func TestRaceOfFirstRequests(t *testing.T) {
 		c := <-h.clients
 		for range 3 {
 			assert.NoError(t, c.send("x"))
-			time.Sleep(time.Millisecond)
+			runtime.Gosched()
 		}
 		c.Conn.Close(session.ReasonServerDisconnect)
 		wg.Wait()
@@ -170,7 +171,7 @@ func TestIdleSessionsOwnNoGoroutine(t *testing.T) {
 	const sessions = 1000
 	for range sessions {
 		w := httptest.NewRecorder()
-		h.http.Handler.ServeHTTP(w, httptest.NewRequest("POST", base+h.id()+"/xhr", nil))
+		h.http.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, base+h.id()+"/xhr", nil))
 		require.Equal(t, "o\n", w.Body.String())
 	}
 	n, _ := h.server.Len()

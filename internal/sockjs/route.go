@@ -110,7 +110,7 @@ func isIframe(segment string) bool {
 		return false
 	}
 	for i := range len(version) {
-		if c := version[i]; !isDigit(c) && !('a' <= c && c <= 'z') && c != '-' && c != '.' && c != '_' {
+		if c := version[i]; !isDigit(c) && (c < 'a' || 'z' < c) && c != '-' && c != '.' && c != '_' {
 			return false
 		}
 	}

@@ -39,6 +39,8 @@ var (
 
 // serveWebSocket upgrades the request. It returns after the upgrade.
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed bool) {
+	s.cfg.Group.Begin() // Shutdown waits for handshakes that are under way
+	defer s.cfg.Group.End()
 	if s.isClosed() {
 		writeText(w, http.StatusServiceUnavailable, session.ReasonServerShutdown+"\n")
 		return

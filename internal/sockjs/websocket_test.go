@@ -2,6 +2,7 @@ package sockjs_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -108,14 +109,22 @@ func TestWebSocket(t *testing.T) {
 func TestWebSocketsShareNothing(t *testing.T) {
 	h := newHarness(t)
 	target := h.id()
-	a, b := h.ws(target+"/websocket"), h.ws(target+"/websocket")
+	var all []*client
+	open := func() *ws {
+		w := h.ws(target + "/websocket")
+		w.expect("o")
+		all = append(all, <-h.clients)
+		return w
+	}
+	a, b := open(), open()
 	assert.Equal(t, "o", h.frame(target))
-	a.expect("o")
-	b.expect("o")
-	first := <-h.clients
-	require.NoError(t, first.send("x"))
-	a.expect(e("x"))
-	assert.NotEqual(t, first.ID, (<-h.clients).ID)
+	all = append(all, <-h.clients)
+	for i, c := range all {
+		require.NoError(t, c.send(fmt.Sprint(i)))
+	}
+	a.expect(e("0"))
+	b.expect(e("1"))
+	assert.Equal(t, e("2"), h.frame(target))
 }
 
 func TestWebSocketWithoutFraming(t *testing.T) {

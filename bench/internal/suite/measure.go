@@ -161,14 +161,18 @@ type holder interface {
 	Close()
 }
 
-// idleAfter is how long clients have to be silent to count as idle.
-const idleAfter = 3 * time.Second
+// idleAfter is how long clients have to be silent to count as idle, startedAfter how long a
+// server takes to come to rest.
+const (
+	idleAfter    = 2500 * time.Millisecond
+	startedAfter = 500 * time.Millisecond
+)
 
 // rss is the server's memory after it has collected its garbage.
 func (m *measurement) rss(clients holder) (float64, error) {
 	rest := func(d time.Duration) error {
 		if clients == nil {
-			time.Sleep(d)
+			time.Sleep(min(d, startedAfter))
 			return nil
 		}
 		return clients.Hold(d)
