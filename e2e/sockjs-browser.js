@@ -32,13 +32,13 @@ const refused = (code, reason) => ({ transport: null, texts: [], long: null, num
 const noInfo = refused(1002, "Cannot connect to server");
 const noTransport = refused(2000, "All transports failed");
 
-/** Tries transports with a page of its own, and returns what the page saw of each. */
-async function attempts(page, instance, transports) {
+/** Tries transports from a page, and returns what it saw of each. */
+async function attempts({ page, url: base }, transports) {
   const outcomes = {};
   const waiting = transports.values();
   await Promise.all(Array.from({ length: atOnce }, async () => {
     for (const transport of waiting) {
-      const url = `${instance.url}/sockjs?tag=${transport}`;
+      const url = `${base}/sockjs?tag=${transport}`;
       outcomes[transport] = await page.evaluate((args) => window.attempt(...args), [url, [transport], texts, long, count]);
     }
   }));
@@ -59,24 +59,28 @@ function refusedPaths(server, origin) {
   return new Set(lines.map((line) => line.match(/url=\S*\/(\S+)/)[1]));
 }
 
+/** The same server by a name that is not this host's to a browser: it sends no Sec-Fetch-Site there. */
+const byName = (url, name) => url.replace("127.0.0.1", `${name}.test`);
+
 /**
  * A test with a server that lists origins, and a page of another origin; "foreign" stands
- * for that in the list.
+ * for that in the list. With names, both go by one.
  */
-function from({ origins = [], version = "1.6.1", referrer = "", own = false, sockjs = {} }, test) {
+function from({ origins = [], version = "1.6.1", referrer = "", own = false, names = false, sockjs = {} }, test) {
   return async ({ context, server, foreign }) => {
     server.errors = "";
-    const script = foreign.origin + scripts[version];
+    const home = names ? byName(foreign.origin, "page") : foreign.origin;
+    const script = home + scripts[version];
     const instance = await server.instance({
-      origins: origins.map((origin) => (origin === "foreign" ? foreign.origin : origin)), sockjs: { clientURL: script, ...sockjs },
+      origins: origins.map((origin) => (origin === "foreign" ? home : origin)), sockjs: { clientURL: script, ...sockjs },
       page: own ? here("sockjs.html") : "",
     });
     const page = await context.newPage();
     try {
-      await page.goto(`${own ? instance.url : foreign.origin}/page?client=${script}&referrer=${referrer}`);
+      await page.goto(`${own ? instance.url : home}/page?client=${script}&referrer=${referrer}`);
       await page.waitForFunction(() => window.SockJS);
       assert.equal(await page.evaluate(() => window.SockJS.version), version);
-      await test({ page, instance, server, foreign });
+      await test({ page, instance, server, home, url: names ? byName(instance.url, "service") : instance.url });
     } finally {
       await page.close();
       await instance.remove();
@@ -85,14 +89,22 @@ function from({ origins = [], version = "1.6.1", referrer = "", own = false, soc
 }
 
 /** Expects those transports to be let in, and the others refused with an outcome. */
-const expect = (welcome, outcome, wantedPaths) => async ({ page, instance, server }) => {
-  const outcomes = await attempts(page, instance, everything);
+const expect = (welcome, outcome, wantedPaths) => async (t) => {
+  const outcomes = await attempts(t, everything);
   for (const transport of everything) {
     assert.deepEqual(outcomes[transport], welcome.includes(transport) ? connected(transport) : outcome, transport);
   }
-  await checkLog(instance, welcome);
-  assert.deepEqual([...refusedPaths(server)].sort(), wantedPaths.toSorted());
+  await checkLog(t.instance, welcome);
+  assert.deepEqual([...refusedPaths(t.server)].sort(), wantedPaths.toSorted());
 };
+
+/** Answers info in the place of the service, so that the client tries its transports. */
+async function forgeInfo({ page, home }) {
+  const info = { websocket: true, origins: ["*:*"], cookie_needed: false, entropy: 1 };
+  await page.route("**/sockjs/info?*", (route) => route.fulfill({
+    json: info, headers: { "Access-Control-Allow-Origin": home, "Access-Control-Allow-Credentials": "true" },
+  }));
+}
 
 const tests = {};
 for (const version of Object.keys(scripts)) {
@@ -102,14 +114,11 @@ for (const version of Object.keys(scripts)) {
 }
 
 Object.assign(tests, {
-  // What the client would not try after a refused info, another page's own script would.
+  // What the client does not try after a refused info, another script would.
   "another origin listed, and info forged: none connects": from({ origins: ["own"] }, async (t) => {
-    const info = { websocket: true, origins: ["*:*"], cookie_needed: false, entropy: 1 };
-    await t.page.route("**/sockjs/info?*", (route) => route.fulfill({
-      json: info, headers: { "Access-Control-Allow-Origin": t.foreign.origin, "Access-Control-Allow-Credentials": "true" },
-    }));
+    await forgeInfo(t);
     await expect([], noTransport, ["websocket", "xhr_streaming", "eventsource", "xhr", "iframe.html", "jsonp"])(t);
-    refusedPaths(t.server, t.foreign.origin);
+    refusedPaths(t.server, t.home);
   }),
 
   "its origin listed, the service's own is not: no iframes, for they are of the service":
@@ -118,9 +127,20 @@ Object.assign(tests, {
   "its origin listed, but no Referer: nothing that needs one as its proof":
     from({ origins: ["own", "foreign"], referrer: "no-referrer" }, expect(plain, noTransport, ["iframe.html", "jsonp"])),
 
+  // Where a browser sends no Sec-Fetch-Site, there is nothing but the Referer.
+  "over plain HTTP by name: all connect": from({ origins: ["*.test:*"], names: true }, expect(everything, null, [])),
+
+  "over plain HTTP by name, its origin not listed: no page is embedded": from({ origins: ["service.test:*"], names: true }, async (t) => {
+    await forgeInfo(t);
+    await expect([], noTransport, ["websocket", "xhr_streaming", "eventsource", "xhr", "iframe.html", "jsonp"])(t);
+  }),
+
+  "over plain HTTP by name, but no Referer: nothing that needs one as its proof":
+    from({ origins: ["*.test:*"], names: true, referrer: "no-referrer" }, expect(plain, noTransport, ["iframe.html", "jsonp"])),
+
   "a page of the service itself: all connect, htmlfile without an iframe page, too": from({ origins: ["own"], own: true }, async (t) => {
     const transports = [...everything, "htmlfile"];
-    const outcomes = await attempts(t.page, t.instance, transports);
+    const outcomes = await attempts(t, transports);
     for (const transport of transports) assert.deepEqual(outcomes[transport], connected(transport), transport);
     await checkLog(t.instance, transports);
     assert.deepEqual([...refusedPaths(t.server)], []);

@@ -9,7 +9,7 @@ import { chromium } from "playwright-core";
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const startTimeout = 30_000; // ms
 
-/** Starts Debian's Chromium with a profile that is gone afterwards. */
+/** Starts Debian's Chromium with a profile that is gone afterwards. To it, all names below .test are this host. */
 export async function browser() {
   const profile = mkdtempSync(join(tmpdir(), "thinkws-chromium-"));
   const context = await chromium.launchPersistentContext(profile, {
@@ -18,6 +18,7 @@ export async function browser() {
     timeout: startTimeout,
     args: [
       "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--host-resolver-rules=MAP *.test 127.0.0.1",
       "--disable-background-networking", "--disable-component-update", "--disable-sync",
     ],
   });

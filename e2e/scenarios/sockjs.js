@@ -243,15 +243,15 @@ export default [
   },
   {
     name: "idle for longer than the disconnect delay",
-    server: { sockjs: { disconnectDelay: 150 } },
+    server: { sockjs: { disconnectDelay: 500 } },
     async run(t) {
       const a = await t.client();
-      await pause(500);
+      await pause(1_200);
       a.send("still here");
       await a.got(1);
       a.send("#close");
       await a.end();
-      await pause(400); // nobody fetches what is closed: then it is gone, and that is all
+      await pause(800); // nobody fetches what is closed: then it is gone, and that is all
       await t.server(2);
     },
   },
