@@ -98,8 +98,8 @@ func formPayload(r *http.Request, body []byte) (payload []byte, wrong string) {
 
 func formField(form string) (payload []byte, wrong string) {
 	for field := range strings.SplitSeq(form, "&") {
-		value, ok := strings.CutPrefix(field, "d=")
-		if !ok {
+		key, value, _ := strings.Cut(field, "=")
+		if name, err := url.QueryUnescape(key); err != nil || name != "d" {
 			continue
 		}
 		text, err := url.QueryUnescape(value)

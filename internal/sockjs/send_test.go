@@ -102,6 +102,7 @@ func TestContentTypesOfBodies(t *testing.T) {
 		{"application/x-www-form-urlencoded", "dd=%5B%5D", 500},
 		{"application/x-www-form-urlencoded", "d", 500},
 		{"application/x-www-form-urlencoded", "d=", 500},
+		{"application/x-www-form-urlencoded", "d&d=%5B%5D", 500},
 	} {
 		a := h.post(target+"/jsonp_send", tt.body, "Content-Type", tt.kind)
 		assert.Equal(t, tt.status, a.status, "%s: %s", tt.kind, tt.body)
@@ -232,7 +233,7 @@ func FuzzArray(f *testing.F) {
 }
 
 func FuzzForm(f *testing.F) {
-	for _, seed := range []string{"", "d=", "d=%5B%5D", "a=b&d=x+y%2B", "d=%zz", "d=1&d=2", "&&d", strings.Repeat("a=1&", 100) + "d=1"} {
+	for _, seed := range []string{"", "d=", "d=%5B%5D", "a=b&d=x+y%2B", "d=%zz", "d=1&d=2", "&&d", "d&d=0", "%64=1&d=2", strings.Repeat("a=1&", 100) + "d=1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, form string) {
