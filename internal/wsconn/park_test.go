@@ -34,16 +34,6 @@ func bothWays(t *testing.T, test func(t *testing.T, cfg *wsconn.Config)) {
 	})
 }
 
-// pair is a Conn over TCP that is being served, and the client's end.
-func pair(t *testing.T, cfg *wsconn.Config, early ...byte) (*wsconn.Conn, *recorder, net.Conn) {
-	t.Helper()
-	client, server := tcp(t)
-	c := accept(t, cfg, server, early)
-	h := newRecorder()
-	c.Serve(h)
-	return c, h, client
-}
-
 func TestMessagesInPieces(t *testing.T) {
 	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
 		cfg.MaxMessage = 1 << 20

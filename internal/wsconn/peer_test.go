@@ -160,6 +160,16 @@ func tcp(t *testing.T) (client, server net.Conn) {
 	return client, server
 }
 
+// pair is a Conn over TCP that is being served, and the client's end.
+func pair(t *testing.T, cfg *wsconn.Config, early ...byte) (*wsconn.Conn, *recorder, net.Conn) {
+	t.Helper()
+	client, server := tcp(t)
+	c := accept(t, cfg, server, early)
+	h := newRecorder()
+	c.Serve(h)
+	return c, h, client
+}
+
 // recorder is a Handler that writes down what it gets.
 type recorder struct {
 	message func(data []byte, binary bool) error // may be nil
