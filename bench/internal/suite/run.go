@@ -92,8 +92,11 @@ func choose[T any](all []T, names []string, name func(T) string) ([]T, error) {
 	return chosen, nil
 }
 
+// round runs a workload on all servers. Each round begins with another one: who comes
+// behind a long workload of the one before finds the machine still busy with it.
 func (res *Results) round(ctx context.Context, round int, w *workload) error {
-	for _, t := range res.targets {
+	first := round % len(res.targets)
+	for _, t := range slices.Concat(res.targets[first:], res.targets[:first]) {
 		if w.needs&^t.can != 0 {
 			continue
 		}
