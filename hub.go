@@ -25,6 +25,7 @@ type Hub struct {
 	encoder *argsEncoder
 	deflate *session.Deflater // nil without compression
 	tasks   *serial.Group
+	sweeper sweeper
 	began   time.Time
 	stats   counters
 	found   sync.Pool // of *found, for targets
@@ -44,7 +45,7 @@ type pattern struct {
 }
 
 func newHub(b *builder, tasks *serial.Group) *Hub {
-	h := &Hub{cfg: b.cfg, encoder: newArgsEncoder(), tasks: tasks, began: time.Now(),
+	h := &Hub{cfg: b.cfg, encoder: newArgsEncoder(), tasks: tasks, sweeper: sweeper{tasks: tasks}, began: time.Now(),
 		static: map[string]*table{}, spaces: map[string]*space{}}
 	if b.cfg.compress > 0 {
 		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))

@@ -221,6 +221,10 @@ func distinct(sockets []*Socket) []*Socket {
 // happens: a slow client is disconnected, one that has left has its action "close". What
 // cannot be said in the protocol of some clients is logged once.
 func (sp *space) broadcast(m *session.Message, sockets []*Socket) {
+	if len(sockets) > fewClients {
+		m.Round = new(session.Round)
+		defer sp.hub.sweeper.sweep(m.Round)
+	}
 	var failed error
 	for _, s := range sockets {
 		if err := s.deliver(m); err != nil && !sp.hub.stats.undelivered(err) {

@@ -14,6 +14,7 @@ const maxHeader = 10
 type Frame struct {
 	buf      []byte    // maxHeader-head bytes that are not the frame's, header, payload
 	deflated *deflated // shared by all copies; nil if it is not to be compressed
+	round    *Round    // of its message
 	head     uint8     // length of the header
 	lent     bool      // the memory is used again
 	Binary   bool
@@ -128,6 +129,10 @@ func putHeader(b []byte, bin bool, n int) uint8 {
 
 // Lent says whether the frame is for the moment only: who keeps it keeps a copy.
 func (f Frame) Lent() bool { return f.lent }
+
+// Round returns the round whose end the frame may wait for; nil if it is to be written
+// at once.
+func (f Frame) Round() *Round { return f.round }
 
 // Keep returns f, or a copy if it is lent.
 func (f Frame) Keep() Frame {

@@ -28,6 +28,10 @@ type Message struct {
 	// long enough; nil for never.
 	Deflate *Deflater
 
+	// Round is for a message to many: a connection may queue its frames and add itself to the
+	// round, in place of writing them.
+	Round *Round
+
 	// Lent lets the message's frames lie in memory that its next use has again: for one
 	// that goes to one client.
 	Lent bool
@@ -105,10 +109,8 @@ func (m *Message) Frames(c Codec) ([]Frame, error) {
 	}
 	frames, err := c.Encode(dst, m)
 	m.Deflate.mark(frames)
-	if m.Lent {
-		for i := range frames {
-			frames[i].lent = true
-		}
+	for i := range frames {
+		frames[i].lent, frames[i].round = m.Lent, m.Round
 	}
 	m.cache = append(m.cache, encoded{c, frames, err})
 	return frames, err

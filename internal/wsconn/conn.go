@@ -90,10 +90,13 @@ type reader Conn
 // Run implements serial.Task.
 func (r *reader) Run() { (*Conn)(r).read() }
 
-// Send queues frames, all or none. It returns session.ErrClosed if the connection
+// Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It returns session.ErrClosed if the connection
 // is closed or closing. If the queue is full it returns session.ErrSlow and closes
 // the connection with 1013.
 func (c *Conn) Send(frames ...session.Frame) error {
+	if round := frames[0].Round(); round != nil {
+		return c.pushed(c.out.queue(round, frames))
+	}
 	lent := frames[0].Lent()
 	if len(frames) == 1 {
 		return c.pushed(c.out.pushOne(c.wire(frames[0]), lent))

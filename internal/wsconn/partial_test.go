@@ -26,6 +26,7 @@ type slowPeer struct {
 	client net.Conn
 	random *rand.Rand
 	want   bytes.Buffer // sent and not read yet
+	rounds []*session.Round
 	scrap  []byte
 }
 
@@ -41,28 +42,41 @@ func (p *slowPeer) sized() int {
 	}
 }
 
-func (p *slowPeer) frame() session.Frame {
+func (p *slowPeer) frame(round *session.Round) session.Frame {
 	b := make([]byte, p.sized())
 	for i := range b {
 		b[i] = byte(p.random.Uint32())
 	}
-	f := session.BinaryFrame(b)
+	f := inRound(p.t, round, string(b), true)
 	p.want.Write(f.WebSocket())
 	return f
 }
 
-// send sends one to four frames, and now and then a ping.
+// send sends one to four frames, some of them in a round, and now and then a ping.
 func (p *slowPeer) send() {
 	p.t.Helper()
+	var round *session.Round
+	if p.random.IntN(3) == 0 {
+		round = new(session.Round)
+		p.rounds = append(p.rounds, round)
+	}
 	frames := make([]session.Frame, 1+max(0, p.random.IntN(6)-2))
 	for i := range frames {
-		frames[i] = p.frame()
+		frames[i] = p.frame(round)
 	}
 	require.NoError(p.t, p.conn.Send(frames...))
 	if p.random.IntN(10) == 0 {
 		p.want.Write([]byte{fin | opPing, 0})
 		require.NoError(p.t, p.conn.Ping())
 	}
+}
+
+// flush ends the rounds there are.
+func (p *slowPeer) flush() {
+	for _, round := range p.rounds {
+		flush(round)
+	}
+	p.rounds = p.rounds[:0]
 }
 
 // read reads the next n bytes and compares each.
@@ -109,6 +123,9 @@ func testPartialWrites(t *testing.T, buffer int) {
 	direct, behind, caughtUp := 0, 0, 0
 	for range rounds {
 		p.send()
+		if p.random.IntN(4) == 0 {
+			p.flush()
+		}
 		if c.Idle() {
 			direct++
 			continue
@@ -116,10 +133,12 @@ func testPartialWrites(t *testing.T, buffer int) {
 		behind++
 		switch p.random.IntN(20) {
 		case 0: // everything: then the goroutine is done, and has to say so
+			p.flush()
 			p.read(p.want.Len())
 			require.Eventually(t, c.Idle, 10*time.Second, 100*time.Microsecond)
 			caughtUp++
 		case 1, 2, 3:
+			p.flush()
 			p.read(p.random.IntN(p.want.Len()))
 		}
 	}
