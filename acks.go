@@ -46,6 +46,8 @@ type collector struct {
 	waiting map[*Socket]struct{}
 	lostIDs []string
 	done    chan struct{} // closed when nobody is waited for
+
+	tell func(*Answer) // called with each answer, and with nil for who will not answer; nil for nobody
 }
 
 func newCollector(sockets []*Socket) *collector {
@@ -58,25 +60,36 @@ func newCollector(sockets []*Socket) *collector {
 
 // answered takes the answer of s, once.
 func (c *collector) answered(s *Socket, m *session.Message) {
-	c.settle(s, func() { c.answers = append(c.answers, Answer{ID: s.id, args: m.Args, failure: m.Failure}) })
+	c.settle(s, &Answer{ID: s.id, args: m.Args, failure: m.Failure})
 }
 
 // lost says that s will not answer.
-func (c *collector) lost(s *Socket) {
-	c.settle(s, func() { c.lostIDs = append(c.lostIDs, s.id) })
+func (c *collector) lost(s *Socket) { c.settle(s, nil) }
+
+func (c *collector) settle(s *Socket, a *Answer) {
+	if c.take(s, a) && c.tell != nil {
+		c.tell(a)
+	}
 }
 
-func (c *collector) settle(s *Socket, keep func()) {
+// take is false if s has been settled before.
+func (c *collector) take(s *Socket, a *Answer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.waiting[s]; !ok {
-		return
+		return false
 	}
 	delete(c.waiting, s)
-	keep()
+	switch {
+	case a == nil:
+		c.lostIDs = append(c.lostIDs, s.id)
+	case c.tell == nil:
+		c.answers = append(c.answers, *a)
+	}
 	if len(c.waiting) == 0 {
 		close(c.done)
 	}
+	return true
 }
 
 // result returns the answers so far, and who is missing.
@@ -93,37 +106,62 @@ func (c *collector) result(ctx context.Context) ([]Answer, error) {
 	return c.answers, &NoAckError{Missing: missing, Err: cause}
 }
 
-// ask sends m to sockets and waits for their answers. All of them are asked under
-// one id, so that they receive the same bytes.
-func (sp *space) ask(ctx context.Context, m *session.Message, sockets []*Socket) ([]Answer, error) {
-	if len(sockets) == 0 {
-		return nil, nil
-	}
-	id := sp.lastAck.Add(1) - 1 // from 0, as Node counts
-	m.ID = strconv.FormatUint(id, 10)
-	c := newCollector(sockets)
-	defer func() {
-		for _, s := range sockets {
-			s.forget(id)
-		}
-	}()
-	for _, s := range sockets {
-		if err := s.await(id, c); err != nil {
-			c.lost(s)
-		} else if err := s.send(m); err != nil {
-			if len(sockets) == 1 && !errors.Is(err, ErrClosed) {
-				return nil, err
-			}
-			c.lost(s)
+// question is an event that asks clients for an answer. All of them are asked under one
+// id, so that they receive the same bytes.
+type question struct {
+	message *session.Message
+	id      uint64
+	asked   []*Socket
+	answers *collector
+}
+
+func (sp *space) question(m *session.Message, sockets []*Socket) *question {
+	q := &question{message: m, id: sp.lastAck.Add(1) - 1, asked: sockets, answers: newCollector(sockets)} // from 0, as Node counts
+	m.ID = strconv.FormatUint(q.id, 10)
+	return q
+}
+
+// send asks. The error is that of the last client that could not be asked.
+func (q *question) send() (failed error) {
+	for _, s := range q.asked {
+		if err := s.await(q.id, q.answers); err != nil {
+			q.answers.lost(s)
+		} else if err := s.send(q.message); err != nil {
+			failed = err
+			q.answers.lost(s)
 		} else {
 			s.conn.Listen()
 		}
 	}
+	return failed
+}
+
+// wait returns the answers that come until ctx is done.
+func (q *question) wait(ctx context.Context) ([]Answer, error) {
+	defer func() {
+		for _, s := range q.asked {
+			s.forget(q.id)
+		}
+	}()
 	select {
-	case <-c.done:
+	case <-q.answers.done:
 	case <-ctx.Done():
 	}
-	return c.result(ctx)
+	return q.answers.result(ctx)
+}
+
+// ask sends m to sockets and waits for their answers.
+func (sp *space) ask(ctx context.Context, m *session.Message, sockets []*Socket) ([]Answer, error) {
+	if len(sockets) == 0 {
+		return nil, nil
+	}
+	q := sp.question(m, sockets)
+	failed := q.send()
+	answers, err := q.wait(ctx)
+	if len(sockets) == 1 && failed != nil && !errors.Is(failed, ErrClosed) {
+		return nil, failed
+	}
+	return answers, err
 }
 
 // await remembers that the client owes c an answer.

@@ -339,10 +339,16 @@ func TestConcurrent(t *testing.T) {
 }
 
 func TestOverrunDisconnects(t *testing.T) {
-	release := make(chan struct{})
-	h, out := newHandler(t, thinkws.WithReceiveQueue(3, 100), thinkws.On("block", func(*thinkws.Context) error { <-release; return nil }))
+	began, release := make(chan struct{}, 3), make(chan struct{})
+	h, out := newHandler(t, thinkws.WithReceiveQueue(3, 100), thinkws.On("block", func(*thinkws.Context) error {
+		began <- struct{}{}
+		<-release
+		return nil
+	}))
 	a := enter(t, h, "/")
-	for range 3 {
+	require.NoError(t, a.emit("block", "", ""))
+	<-began // its entering does not count any more
+	for range 2 {
 		require.NoError(t, a.emit("block", "", ""))
 	}
 	assert.ErrorIs(t, a.emit("block", "", ""), session.ErrOverrun)

@@ -14,13 +14,14 @@ import (
 // goroutines and after the action has returned.
 type Context struct {
 	hub     *Hub
-	socket  *Socket // nil over plain HTTP
+	socket  *Socket // nil over plain HTTP, and for events of other nodes
+	space   *space  // for events of other nodes, nil otherwise
 	event   string
 	args    session.Args
 	ackID   string // under which the client waits for an answer; "" if it does not
 	reason  Reason
 	request *http.Request      // over plain HTTP
-	reply   func(session.Args) // over plain HTTP: takes the answer, which is only lent
+	reply   func(session.Args) // without a client: takes the answer, which is only lent
 	acked   atomic.Bool
 }
 
@@ -85,10 +86,14 @@ func (c *Context) To(rooms ...string) Target {
 }
 
 func (c *Context) namespace() string {
-	if c.socket == nil {
+	switch {
+	case c.socket != nil:
+		return c.socket.space.name
+	case c.space != nil:
+		return c.space.name
+	default:
 		return "/"
 	}
-	return c.socket.space.name
 }
 
 // Ack answers the event. If the client does not wait for an answer nothing
@@ -169,7 +174,7 @@ func (c *Context) Set(key, value any) {
 }
 
 // Request returns the client's handshake, see [Socket.Request]; over plain HTTP the
-// request itself.
+// request itself; nil in an action of [OnServer].
 func (c *Context) Request() *http.Request {
 	if c.socket != nil {
 		return c.socket.Request()
@@ -178,12 +183,17 @@ func (c *Context) Request() *http.Request {
 }
 
 // Context returns a context that is cancelled when the client leaves, see
-// [Socket.Context]; over plain HTTP that of the request.
+// [Socket.Context]; over plain HTTP that of the request; in an action of [OnServer] one
+// that is cancelled at Shutdown.
 func (c *Context) Context() context.Context {
-	if c.socket == nil {
+	switch {
+	case c.socket != nil:
+		return c.socket.Context()
+	case c.request != nil:
 		return c.request.Context()
+	default:
+		return c.hub.stopped
 	}
-	return c.socket.Context()
 }
 
 // Websocket returns the client's socket; nil over plain HTTP.

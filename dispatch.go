@@ -2,11 +2,11 @@ package thinkws
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"strings"
 
+	"github.com/seed-ce09063a/thinkws/internal/arguments"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -23,6 +23,7 @@ func (s *Socket) enter() {
 			return
 		}
 	}
+	s.space.hear()
 	if !s.begin() {
 		return // it has left; Closed has cleaned up
 	}
@@ -118,20 +119,11 @@ func (s *Socket) log() *slog.Logger {
 	return s.space.hub.cfg.logger.With("socket", s.id, "remote", s.handshake.RemoteAddr())
 }
 
-// panicError is a recovered panic.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-// Error returns the value the action panicked with.
-func (e *panicError) Error() string { return fmt.Sprintf("thinkws: panic: %v", e.value) }
-
 // run calls fn and turns a panic into an error.
 func (c *Context) run(fn HandlerFunc) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &panicError{value: p, stack: debug.Stack()}
+			err = &arguments.PanicError{Value: p, Stack: debug.Stack()}
 		}
 	}()
 	return fn(c)
@@ -144,7 +136,7 @@ func (c *Context) finish(err error) {
 		return
 	}
 	c.report(err)
-	if _, panicked := errors.AsType[*panicError](err); !panicked {
+	if _, panicked := errors.AsType[*arguments.PanicError](err); !panicked {
 		c.fail(failureOf(err))
 	}
 }
@@ -168,10 +160,14 @@ func (c *Context) report(err error) {
 		return
 	}
 	attrs := []any{"event", c.event, "error", err}
-	if p, ok := errors.AsType[*panicError](err); ok {
-		attrs = append(attrs, "stack", string(p.stack))
+	if p, ok := errors.AsType[*arguments.PanicError](err); ok {
+		attrs = append(attrs, "stack", string(p.Stack))
 	}
-	if c.socket == nil {
+	switch {
+	case c.space != nil:
+		c.hub.log().Error("action for an event of another node failed", append(attrs, "namespace", c.space.name)...)
+		return
+	case c.socket == nil:
 		c.hub.log().Error("action failed", append(attrs, "url", c.request.URL.Path)...)
 		return
 	}

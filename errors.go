@@ -31,6 +31,9 @@ var (
 	// ErrTooMany is returned by a Join past the limit of rooms and by an EmitAck past
 	// the limit of answers awaited from one client.
 	ErrTooMany = errors.New("thinkws: too many")
+	// ErrBus is returned by what could not be made known to the other nodes, or not to all
+	// of them. On this node it has been done.
+	ErrBus = errors.New("thinkws: the bus does not reach the other nodes")
 )
 
 // Names of errors that clients can tell apart. A service may use names of its own.
@@ -123,6 +126,34 @@ func (e *NoAckError) Error() string {
 // Unwrap returns ErrNoAck and the cause.
 func (e *NoAckError) Unwrap() []error { return []error{ErrNoAck, e.Err} }
 
+// NodesError says that other nodes have not answered, or clients of theirs. What came is
+// returned beside it. It matches [ErrNoAck], and the cause: the context's error when the
+// time was over, [ErrBus] when the nodes could not be asked.
+type NodesError struct {
+	Count   int      // nodes that are missing
+	Missing []string // what they are called, as far as the bus knows; more than Count if it is not known which
+	Clients int      // clients that are missing, of nodes that have answered
+	Err     error
+}
+
+// Error says how much is missing.
+func (e *NodesError) Error() string {
+	text := fmt.Sprintf("%v from %d other nodes", ErrNoAck, e.Count)
+	if len(e.Missing) > 0 {
+		text += " (" + strings.Join(e.Missing, ", ") + ")"
+	}
+	if e.Clients > 0 {
+		text += fmt.Sprintf(" and %d clients of other nodes", e.Clients)
+	}
+	return fmt.Sprintf("%s: %v", text, e.Err)
+}
+
+// Unwrap returns ErrNoAck and the cause.
+func (e *NodesError) Unwrap() []error { return []error{ErrNoAck, e.Err} }
+
+// busError is ErrBus with its cause.
+func busError(cause error) error { return fmt.Errorf("%w: %w", ErrBus, cause) }
+
 // Reason says why a client has left, in the words of Socket.IO. It is what
 // [Context.Reason] returns in the action "close".
 type Reason string
@@ -141,18 +172,9 @@ const (
 	ReasonOverrun          Reason = session.ReasonOverrun          // it sent faster than its actions run; see WithReceiveQueue
 )
 
-// reservedEvent says whether clients give name a meaning of their own.
-func reservedEvent(name string) bool {
-	switch name {
-	case "", "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
-		return true
-	}
-	return false
-}
-
 // checkEvent refuses the names that nobody may emit or act on.
 func checkEvent(name string) error {
-	if reservedEvent(name) {
+	if session.ReservedEvent(name) {
 		return fmt.Errorf("%w %q", ErrReserved, name)
 	}
 	return nil

@@ -23,9 +23,6 @@ func MountOf(r *http.Request) string { return r.URL.EscapedPath()[:mountOf(r, r.
 // IndexPath is what of a path comes up to the end of mount.
 func IndexPath(path, mount string) string { return path[:indexPath(path, mount)] }
 
-// EncodeArgs marshals the arguments of an event.
-func EncodeArgs(values ...any) (session.Args, error) { return newArgsEncoder().encode(nil, values) }
-
 // Compressed is how many frames have been compressed.
 func (h *Handler) Compressed() uint64 { return h.hub.deflate.Runs() }
 

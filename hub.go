@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/arguments"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -22,13 +24,17 @@ const maxCompressors = 8
 // the main namespace "/"; [Hub.Of] gives the others.
 type Hub struct {
 	cfg     *config
-	encoder *argsEncoder
+	encoder *arguments.Encoder
 	deflate *session.Deflater // nil without compression
+	link    BusLink           // to the other nodes; nil if there are none
 	tasks   *serial.Group
 	sweeper sweeper
 	began   time.Time
 	stats   counters
-	found   sync.Pool // of *found, for targets
+	found   sync.Pool    // of *found, for targets
+	asking  atomic.Int64 // questions of other nodes that wait for clients
+	stopped context.Context
+	stop    context.CancelFunc // at Shutdown
 
 	static   map[string]*table // namespaces with a name
 	patterns []pattern         // and those without, in order
@@ -45,8 +51,9 @@ type pattern struct {
 }
 
 func newHub(b *builder, tasks *serial.Group) *Hub {
-	h := &Hub{cfg: b.cfg, encoder: newArgsEncoder(), tasks: tasks, sweeper: sweeper{tasks: tasks}, began: time.Now(),
+	h := &Hub{cfg: b.cfg, encoder: arguments.NewEncoder(), tasks: tasks, sweeper: sweeper{tasks: tasks}, began: time.Now(),
 		static: map[string]*table{}, spaces: map[string]*space{}}
+	h.stopped, h.stop = context.WithCancel(context.Background())
 	if b.cfg.compress > 0 {
 		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))
 	}
@@ -107,6 +114,19 @@ func (sp *Space) EmitAck(ctx context.Context, event string, args ...any) ([]Answ
 	return sp.To().EmitAck(ctx, event, args...)
 }
 
+// Rooms lists the rooms of the namespace on all nodes, in no particular order, the
+// sockets' own ones included. ctx and the error are as of [Target.Sockets].
+func (sp *Space) Rooms(ctx context.Context) ([]string, error) {
+	far := sp.To().askOthers(ctx, &Envelope{Kind: BusRooms})
+	names := sp.hub.roomsHere(sp.name)
+	others, err := far()
+	for _, e := range others {
+		names = append(names, e.Names...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), err
+}
+
 // Sockets lists everyone in the namespace; see [Target.Sockets].
 func (sp *Space) Sockets(ctx context.Context) ([]Member, error) { return sp.To().Sockets(ctx) }
 
@@ -140,6 +160,7 @@ func (h *Hub) acquire(name string, came session.Handshake) *space {
 	sp := h.spaces[name]
 	if sp == nil {
 		sp = newSpace(h, name, t, true)
+		sp.subscribe()
 		h.spaces[name] = sp
 	}
 	sp.users++
@@ -165,7 +186,19 @@ func (h *Hub) release(sp *space) {
 	defer h.mu.Unlock()
 	if sp.users--; sp.users == 0 && sp.dynamic {
 		delete(h.spaces, sp.name)
+		sp.unsubscribe()
 	}
+}
+
+// open makes the hub a part of a bus.
+func (h *Hub) open(bus Bus) (err error) {
+	if h.link, err = bus.Open((*node)(h)); err != nil {
+		return err
+	}
+	for _, sp := range h.spaces {
+		sp.subscribe()
+	}
+	return nil
 }
 
 func (h *Hub) lookup(name string) *space {
@@ -179,6 +212,7 @@ func (h *Hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
+	h.stop()
 }
 
 // event builds a message for a namespace.
@@ -186,7 +220,7 @@ func (h *Hub) event(namespace, name string, args []any) (*session.Message, error
 	if err := checkEvent(name); err != nil {
 		return nil, err
 	}
-	encoded, err := h.encoder.encode(nil, args)
+	encoded, err := h.encoder.Encode(nil, args)
 	if err != nil {
 		return nil, err
 	}
@@ -209,12 +243,16 @@ type Stats struct {
 	Failed     uint64 // actions that returned an error or panicked
 	Dropped    uint64 // volatile messages that could not go out at once
 	Slow       uint64 // messages refused because a client read too slowly
+	Bus        BusStats
 }
 
 // Stats returns the counters of this node.
 func (h *Hub) Stats() Stats {
 	st := Stats{Received: h.stats.received.Load(), Ignored: h.stats.ignored.Load(), Failed: h.stats.failed.Load(),
 		Dropped: h.stats.dropped.Load(), Slow: h.stats.slow.Load()}
+	if h.link != nil {
+		st.Bus = h.link.Stats()
+	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	st.Namespaces = len(h.spaces)

@@ -63,6 +63,11 @@ func New(options ...Option) (*Handler, error) {
 		}
 	}
 	h.hub = newHub(b, &h.tasks)
+	if b.cfg.bus != nil {
+		if err := h.hub.open(b.cfg.bus); err != nil {
+			return nil, fmt.Errorf("thinkws: WithBus: %w", err)
+		}
+	}
 	h.socketio = socketio.NewServer(h.socketioConfig(), (*admitter)(h.hub))
 	h.plain = plain.NewServer(h.plainConfig(), (*admitter)(h.hub))
 	h.sockjs = sockjs.NewServer(h.sockjsConfig(), (*admitter)(h.hub))
@@ -253,6 +258,9 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	}
 	if h.park != nil {
 		h.park.Close()
+	}
+	if h.hub.link != nil {
+		return h.hub.link.Close(ctx)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type spec struct {
 	name      string                           // "/chat", or a pattern; "" if match decides
 	match     func(string, *http.Request) bool // for dynamic namespaces, else nil
 	actions   map[string]HandlerFunc
+	server    map[string]HandlerFunc // for events of other nodes
 	any       HandlerFunc
 	use       []func(HandlerFunc) HandlerFunc
 	authorize []func(*Context) error
@@ -29,7 +30,8 @@ type spec struct {
 // table is the finished form of a spec. It is immutable, so dispatch takes no lock.
 type table struct {
 	actions   map[string]HandlerFunc // with everything of Use and OnAny around them
-	open      HandlerFunc            // nil if there is none, as all below
+	server    map[string]HandlerFunc
+	open      HandlerFunc // nil if there is none, as all below
 	close     HandlerFunc
 	any       HandlerFunc
 	authorize []func(*Context) error
@@ -52,6 +54,27 @@ func On(event string, fn HandlerFunc) Option {
 			return fmt.Errorf("thinkws: On: %q has an action in this namespace", event)
 		}
 		b.spec.actions[event] = fn
+		return nil
+	}
+}
+
+// OnServer registers the action of an event that another node of the [Bus] sends to the
+// nodes themselves, by [Space.ServerEmit] or serverSideEmit in Node.js. It runs without a
+// client: IsWebsocket is false, and what needs one returns ErrNoClient. Its Ack goes to the
+// node that asks, as far as that is one of Node.js only the first argument. The events of
+// one namespace run one after another. It is registered in a namespace as [On] does.
+func OnServer(event string, fn HandlerFunc) Option {
+	return func(b *builder) error {
+		if event == "" || fn == nil {
+			return fmt.Errorf("thinkws: OnServer: no action for %q", event)
+		}
+		if _, ok := b.spec.server[event]; ok {
+			return fmt.Errorf("thinkws: OnServer: %q has an action in this namespace", event)
+		}
+		if b.spec.server == nil {
+			b.spec.server = map[string]HandlerFunc{}
+		}
+		b.spec.server[event] = fn
 		return nil
 	}
 }
@@ -200,6 +223,10 @@ func (s *spec) table(general *spec) *table {
 		default:
 			t.actions[event] = wrap(after(s.any, fn), use)
 		}
+	}
+	t.server = make(map[string]HandlerFunc, len(s.server))
+	for event, fn := range s.server {
+		t.server[event] = wrap(fn, use)
 	}
 	if s.any != nil {
 		t.any = wrap(s.any, use)

@@ -58,6 +58,7 @@ type config struct {
 	logger         *slog.Logger
 	onError        func(*Context, error)
 	parkedReads    bool
+	bus            Bus
 }
 
 func defaults() *config {

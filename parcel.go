@@ -22,7 +22,7 @@ var parcels = sync.Pool{New: func() any { return new(parcel) }}
 // there is an error.
 func (h *Hub) borrowParcel(args []any) (*parcel, error) {
 	p := parcels.Get().(*parcel)
-	encoded, err := h.encoder.encode(p.text[:0], args)
+	encoded, err := h.encoder.Encode(p.text[:0], args)
 	if err != nil {
 		parcels.Put(p)
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -14,9 +15,11 @@ type space struct {
 	hub     *Hub
 	name    string
 	table   *table
-	lastAck atomic.Uint64 // the next id for a question to clients
-	dynamic bool          // goes with its last client
-	users   int           // clients in it or about to enter; protected by hub.mu
+	lastAck atomic.Uint64        // the next id for a question to clients
+	heard   chan struct{}        // closed when what other nodes send is heard; nil without others
+	events  serial.Queue[func()] // of other nodes, for this one
+	dynamic bool                 // goes with its last client
+	users   int                  // clients in it or about to enter; protected by hub.mu
 
 	mu      sync.RWMutex // protects what follows, and slot and rooms of each Socket
 	sockets map[string]*Socket
@@ -31,7 +34,9 @@ type room struct {
 }
 
 func newSpace(h *Hub, name string, t *table, dynamic bool) *space {
-	return &space{hub: h, name: name, table: t, dynamic: dynamic, sockets: map[string]*Socket{}, rooms: map[string]*room{}}
+	sp := &space{hub: h, name: name, table: t, dynamic: dynamic, sockets: map[string]*Socket{}, rooms: map[string]*room{}}
+	sp.events = serial.NewQueue(h.tasks, h.cfg.receiveQueue, func(run func()) { run() })
+	return sp
 }
 
 // add lets s in: from now on what is broadcast reaches it. It is false if the client

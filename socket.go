@@ -46,6 +46,7 @@ type extras struct {
 	awaits map[uint64]*collector // answers that the client owes us, by id
 	slots  chan struct{}         // one for each Concurrent action that runs
 	left   []string              // the rooms it was in, once it has left
+	data   json.RawMessage       // for others to see
 }
 
 // extra returns the extras to be changed. It takes s.mu as held.

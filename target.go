@@ -2,7 +2,11 @@ package thinkws
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
 	"slices"
+	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -34,8 +38,7 @@ func (t Target) Except(rooms ...string) Target {
 	return t
 }
 
-// Local keeps to the clients of this node. As long as there is one node, as now, it
-// changes nothing.
+// Local keeps to the clients of this node.
 func (t Target) Local() Target {
 	t.local = true
 	return t
@@ -57,9 +60,11 @@ func (t Target) Compress(on bool) Target {
 }
 
 // Emit sends an event to all clients of the target. The error is ErrReserved or
-// that of an argument that JSON cannot hold, and nothing has been sent then.
+// that of an argument that JSON cannot hold, and nothing has been sent then; or ErrBus, and
+// the clients of this node have been sent it, of those of others at most some.
 // Otherwise it is nil: each client gets the event in order with everything else,
-// unless it leaves or is too slow to take it, which its action "close" tells.
+// unless it leaves or is too slow to take it, which its action "close" tells, or its node
+// is lost, which [BusStats] counts.
 //
 // The arguments are marshaled once, and encoded once for each kind of client,
 // however many there are. See [Socket.Emit] for what they may be.
@@ -70,19 +75,27 @@ func (t Target) Emit(event string, args ...any) error {
 	}
 	m.Volatile = t.volatile
 	t.each(func(sp *space, sockets []*Socket) { sp.broadcast(m, sockets) })
-	return nil
+	return t.publish(&Envelope{Kind: BusEmit, Event: event, Args: m.Args, Volatile: t.volatile, Plain: t.plain})
 }
 
 // EmitAck sends an event that asks for an answer and waits until every client has
 // answered or ctx is done. It returns the answers that came, in the order they came;
-// if some are missing also a [NoAckError] that says whose. Give ctx a deadline: clients need not answer.
+// if some are missing also a [NoAckError] that says whose, or a [NodesError] for other
+// nodes, or both joined. Give ctx a deadline: clients need not answer.
 func (t Target) EmitAck(ctx context.Context, event string, args ...any) (answers []Answer, err error) {
 	m, err := t.event(event, args)
 	if err != nil {
 		return nil, err
 	}
+	far := t.askOthers(ctx, &Envelope{Kind: BusEmit, Event: event, Args: m.Args, Plain: t.plain})
 	t.each(func(sp *space, sockets []*Socket) { answers, err = sp.ask(ctx, m, sockets) })
-	return answers, err
+	others, failed := far()
+	for _, e := range others {
+		if e.Kind == BusAnswer {
+			answers = append(answers, Answer{args: e.Args})
+		}
+	}
+	return answers, errors.Join(err, failed)
 }
 
 // event builds the message that all clients of the target get.
@@ -99,28 +112,32 @@ func (t Target) event(name string, args []any) (*session.Message, error) {
 
 // Member is a client of a [Target] as [Target.Sockets] lists it.
 type Member struct {
-	ID         string   // of its socket; Hub.To(ID) reaches it
-	Namespace  string   // with its leading slash
-	Rooms      []string // its own id first
-	Transport  string   // as of Socket.Transport
-	RemoteAddr string   // of the handshake, as net/http gives it
+	ID         string          // of its socket; Hub.To(ID) reaches it
+	Namespace  string          // with its leading slash
+	Rooms      []string        // its own id first
+	Transport  string          // as of Socket.Transport
+	RemoteAddr string          // of the handshake, as net/http gives it
+	Data       json.RawMessage // as of Socket.Data
+	Auth       json.RawMessage // as of Socket.Auth
+	// Request returns the handshake, as Socket.Request does; of a client on another node
+	// its URL, Header, Host and RemoteAddr. It is made when it is asked for.
+	Request func() *http.Request
 }
 
-// Sockets lists the clients of the target. ctx bounds how long other nodes may take
-// to answer; with one node, as now, the list is made at once.
+// Sockets lists the clients of the target. ctx bounds how long other nodes may take to
+// answer; if some have not, the others' clients come with a [NodesError].
 func (t Target) Sockets(ctx context.Context) ([]Member, error) {
-	var members []Member
-	t.each(func(_ *space, sockets []*Socket) {
-		for _, s := range sockets {
-			members = append(members, Member{ID: s.id, Namespace: t.namespace, Rooms: s.Rooms(),
-				Transport: s.Transport(), RemoteAddr: s.handshake.RemoteAddr()})
-		}
-	})
-	return members, ctx.Err()
+	far := t.askOthers(ctx, &Envelope{Kind: BusSockets})
+	members := t.membersHere()
+	others, err := far()
+	for _, e := range others {
+		members = append(members, e.Members...)
+	}
+	return members, err
 }
 
 // Join puts all clients of the target into rooms. It returns ErrTooMany if that was
-// too many for one of them; the others are in.
+// too many for one of them on this node, and ErrBus as Emit does; the others are in.
 func (t Target) Join(rooms ...string) error {
 	var failed error
 	t.each(func(sp *space, sockets []*Socket) {
@@ -130,19 +147,66 @@ func (t Target) Join(rooms ...string) error {
 			}
 		}
 	})
-	return failed
+	return errors.Join(failed, t.publish(&Envelope{Kind: BusJoin, Names: rooms}))
 }
 
-// Leave takes all clients of the target out of rooms.
-func (t Target) Leave(rooms ...string) {
+// Leave takes all clients of the target out of rooms. The error is nil or ErrBus, as of Emit.
+func (t Target) Leave(rooms ...string) error {
 	t.eachSocket(func(s *Socket) { s.Leave(rooms...) })
+	return t.publish(&Envelope{Kind: BusLeave, Names: rooms})
 }
 
-// Disconnect ends the stay of all clients of the target in the namespace; see [Socket.Disconnect].
-func (t Target) Disconnect() { t.eachSocket((*Socket).Disconnect) }
+// Disconnect ends the stay of all clients of the target in the namespace; see
+// [Socket.Disconnect]. The error is nil or ErrBus, as of Emit.
+func (t Target) Disconnect() error { return t.disconnect(false) }
 
-// Close ends the whole connection of all clients of the target; see [Socket.Close].
-func (t Target) Close() { t.eachSocket((*Socket).Close) }
+// Close ends the whole connection of all clients of the target; see [Socket.Close]. The
+// error is nil or ErrBus, as of Emit.
+func (t Target) Close() error { return t.disconnect(true) }
+
+func (t Target) disconnect(whole bool) error {
+	t.disconnectHere(whole)
+	return t.publish(&Envelope{Kind: BusDisconnect, Whole: whole})
+}
+
+// publish sends e to the other nodes, for the clients of the target.
+func (t Target) publish(e *Envelope) error {
+	if t.local || t.hub.link == nil {
+		return nil
+	}
+	t.address(e)
+	return t.hub.link.Publish(e)
+}
+
+func (t Target) address(e *Envelope) {
+	e.Namespace, e.Rooms, e.Except = t.namespace, t.rooms, t.except
+}
+
+// askOthers asks the other nodes, while the caller does what is to be done here. The
+// function it returns waits for their answers.
+func (t Target) askOthers(ctx context.Context, e *Envelope) func() ([]*Envelope, error) {
+	if t.local || t.hub.link == nil {
+		return func() ([]*Envelope, error) { return nil, ctx.Err() }
+	}
+	t.address(e)
+	if deadline, ok := ctx.Deadline(); ok {
+		e.Timeout = time.Until(deadline)
+	}
+	var answers []*Envelope
+	var err error
+	done := make(chan struct{})
+	t.hub.tasks.Go(func() {
+		defer close(done)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(t.hub.stopped, cancel)()
+		err = t.hub.link.Ask(ctx, e, func(a *Envelope) { answers = append(answers, a) })
+	})
+	return func() ([]*Envelope, error) {
+		<-done
+		return answers, err
+	}
+}
 
 func (t Target) eachSocket(do func(*Socket)) {
 	t.each(func(_ *space, sockets []*Socket) {

@@ -158,3 +158,12 @@ func NewID() string {
 	rand.Read(b[:]) // never fails: crypto/rand
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
+
+// ReservedEvent says whether clients give an event of this name a meaning of their own.
+func ReservedEvent(name string) bool {
+	switch name {
+	case "", "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
+		return true
+	}
+	return false
+}

@@ -1,4 +1,4 @@
-package thinkws_test
+package arguments_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/internal/arguments"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 type named []byte
@@ -48,6 +49,8 @@ type named2 struct {
 
 // What is not binary must read exactly as encoding/json writes it, and binary as the
 // base64 string that encoding/json would have written, once it is put back.
+func encode(values ...any) (session.Args, error) { return arguments.NewEncoder().Encode(nil, values) }
+
 func TestEncodeArgsAgreesWithEncodingJSON(t *testing.T) {
 	_ = outer{}.hidden
 	values := []any{
@@ -68,14 +71,14 @@ func TestEncodeArgsAgreesWithEncodingJSON(t *testing.T) {
 		outer{}, &outer{Any: 1, Null: []byte{0}},
 	}
 	for _, v := range values {
-		args, err := thinkws.EncodeArgs(v)
+		args, err := encode(v)
 		require.NoError(t, err, "%#v", v)
 		want, err := json.Marshal(v)
 		require.NoError(t, err)
 		require.Equal(t, 1, args.Count)
 		assert.JSONEq(t, string(want), string(args.JSON()), "%#v", v)
 	}
-	all, err := thinkws.EncodeArgs(values...)
+	all, err := encode(values...)
 	require.NoError(t, err)
 	assert.Len(t, all.Values(), len(values))
 	for i, got := range all.Values() {
@@ -103,7 +106,7 @@ func TestEncodeArgsCutsBinaryOut(t *testing.T) {
 			B []byte `json:"b,omitempty"`
 		}{[]byte{}}, `{}`, nil},
 	} {
-		args, err := thinkws.EncodeArgs(tt.value)
+		args, err := encode(tt.value)
 		require.NoError(t, err)
 		assert.Equal(t, tt.text, string(args.Text))
 		var parts []string
@@ -116,7 +119,7 @@ func TestEncodeArgsCutsBinaryOut(t *testing.T) {
 
 func TestEncodeArgsRefusesBrokenRawMessage(t *testing.T) {
 	for _, raw := range []string{`{`, `1,2`, `"a`, `]`} {
-		_, err := thinkws.EncodeArgs(json.RawMessage(raw))
+		_, err := encode(json.RawMessage(raw))
 		assert.Error(t, err, raw)
 	}
 }
@@ -135,7 +138,7 @@ func BenchmarkEncodeArgs(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for range b.N {
-				_, _ = thinkws.EncodeArgs(value)
+				_, _ = encode(value)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package thinkws
+package arguments
 
 import (
 	"encoding"
@@ -11,7 +11,7 @@ import (
 
 // mayHoldBinary says whether a value of type t may hold a []byte that encoding/json
 // would write as base64. Types that marshal themselves hold none.
-func (e *argsEncoder) mayHoldBinary(t reflect.Type, above []reflect.Type) bool {
+func (e *Encoder) mayHoldBinary(t reflect.Type, above []reflect.Type) bool {
 	if known, ok := e.types.Load(t); ok {
 		return known.(bool)
 	}
@@ -25,7 +25,7 @@ func (e *argsEncoder) mayHoldBinary(t reflect.Type, above []reflect.Type) bool {
 	return may
 }
 
-func (e *argsEncoder) examine(t reflect.Type, above []reflect.Type) bool {
+func (e *Encoder) examine(t reflect.Type, above []reflect.Type) bool {
 	if marshalsItself(t) {
 		return false
 	}
@@ -65,7 +65,7 @@ func marshalsItself(t reflect.Type) bool {
 // lifter copies a value as far as it holds binary, with a marker in place of each
 // []byte. It serves one value.
 type lifter struct {
-	encoder *argsEncoder
+	encoder *Encoder
 	found   [][]byte
 }
 

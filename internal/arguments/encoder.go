@@ -1,4 +1,6 @@
-package thinkws
+// Package arguments turns the arguments of events from Go values into JSON with the binary
+// values cut out.
+package arguments
 
 import (
 	"bytes"
@@ -12,25 +14,26 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// argsEncoder turns Go values into session.Args: JSON text with the binary values
+// Encoder turns Go values into session.Args: JSON text with the binary values
 // cut out. It is safe for concurrent use.
-type argsEncoder struct {
+type Encoder struct {
 	mark  string   // begins the JSON strings that stand for binary values until they are cut out; random, so no data can forge one
 	types sync.Map // reflect.Type -> bool: may a value of the type hold binary?
 }
 
-func newArgsEncoder() *argsEncoder {
-	return &argsEncoder{mark: `"` + session.NewID() + ":"}
+// NewEncoder returns an encoder.
+func NewEncoder() *Encoder {
+	return &Encoder{mark: `"` + session.NewID() + ":"}
 }
 
-// encode marshals values the way encoding/json does, but that []byte becomes
+// Encode marshals values the way encoding/json does, but that []byte becomes
 // binary, at any depth. A panic of a value's own marshaler becomes an error
 // that is logged like a panic of the action which returns it. The text is appended to
 // dst.
-func (e *argsEncoder) encode(dst []byte, values []any) (args session.Args, err error) {
+func (e *Encoder) Encode(dst []byte, values []any) (args session.Args, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &panicError{value: p, stack: debug.Stack()}
+			err = &PanicError{Value: p, Stack: debug.Stack()}
 		}
 	}()
 	args.Text, args.Count = dst, len(values)
@@ -46,7 +49,7 @@ func (e *argsEncoder) encode(dst []byte, values []any) (args session.Args, err e
 }
 
 // add appends one value; the common types without reflection.
-func (e *argsEncoder) add(args *session.Args, value any) error {
+func (e *Encoder) add(args *session.Args, value any) error {
 	switch v := value.(type) {
 	case nil:
 		args.Text = append(args.Text, "null"...)
@@ -92,7 +95,7 @@ func appendString(args *session.Args, s string) error {
 
 // addAny marshals value with encoding/json after every []byte in it has been
 // replaced by a mark, and then cuts the marks out.
-func (e *argsEncoder) addAny(args *session.Args, value any) error {
+func (e *Encoder) addAny(args *session.Args, value any) error {
 	v := reflect.ValueOf(value)
 	if !e.mayHoldBinary(v.Type(), nil) {
 		return appendJSON(args, value)
@@ -111,7 +114,7 @@ func (e *argsEncoder) addAny(args *session.Args, value any) error {
 }
 
 // cut replaces the marks in args.Text[start:] by parts.
-func (e *argsEncoder) cut(args *session.Args, start int, found [][]byte) {
+func (e *Encoder) cut(args *session.Args, start int, found [][]byte) {
 	rest := append([]byte(nil), args.Text[start:]...)
 	args.Text = args.Text[:start]
 	for {
@@ -138,3 +141,12 @@ func appendJSON(args *session.Args, value any) error {
 	args.Text = bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 	return nil
 }
+
+// PanicError is a recovered panic.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error returns the value of the panic.
+func (e *PanicError) Error() string { return fmt.Sprintf("thinkws: panic: %v", e.Value) }

@@ -1,0 +1,129 @@
+package thinkws
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Bus connects the hubs of several nodes, so that a [Target] reaches its clients on whatever
+// node they are. Package redisbus has one for nodes that share a Redis, [MemoryBus] is one
+// for handlers of one process. A Bus is given to [WithBus], also to several handlers; who
+// only uses one need not know more.
+type Bus interface {
+	// Open makes node a part of the whole. It does not wait for the network: what does not
+	// answer yet is reported by BusLink.Stats.
+	Open(node BusNode) (BusLink, error)
+}
+
+// BusNode is the hub of one node as its bus sees it. All methods may be called at any time
+// by any goroutine, and do not wait for clients or actions.
+type BusNode interface {
+	// Deliver takes what another node has sent. What one node has sent to one namespace has
+	// to be delivered in that order. If the sender waits for answers they go to reply, which
+	// may be called by any goroutine, before or after Deliver returns; otherwise it is nil.
+	// reply(nil) says that there is none.
+	// The envelope is the hub's from then on.
+	Deliver(e *Envelope, reply func(*Envelope))
+	// Wants says whether anybody of the namespace is in the room here, so that nobody need
+	// decode what is for nobody. The room "" is the whole namespace.
+	Wants(namespace, room string) bool
+	// Logger is the one of [WithLogger].
+	Logger() *slog.Logger
+}
+
+// BusLink is the part that one node has in a bus. All methods are safe for concurrent use.
+type BusLink interface {
+	// Subscribe begins to receive what concerns a namespace. When it returns nil, whatever
+	// is published by then will be delivered. When ctx is done before that it returns ctx's
+	// error, and the namespace is subscribed to as soon as that is possible. Each call is
+	// undone by one of Unsubscribe.
+	Subscribe(ctx context.Context, namespace string) error
+	Unsubscribe(namespace string)
+	// Publish sends e to all other nodes, behind all that was published to its namespace
+	// before. It does not wait for them, nor for the network. The error is [ErrBus] if it is
+	// known that e will not arrive everywhere. If that turns out later, Stats counts it.
+	Publish(e *Envelope) error
+	// Ask publishes e and calls answer with what comes back, one call at a time, until all
+	// nodes have answered or ctx is done. Each node answers by one envelope of kind
+	// BusAnswer, but to a BusEmit by one of kind BusClients with the number of clients that
+	// it asks, and by one BusAnswer for each of them. The error is a [NodesError] if
+	// something is missing.
+	Ask(ctx context.Context, e *Envelope, answer func(*Envelope)) error
+	// Stats says how the link is.
+	Stats() BusStats
+	// Close ends the link, after what was published has gone out, or when ctx is done.
+	Close(ctx context.Context) error
+}
+
+// EnvelopeKind says what an [Envelope] is about.
+type EnvelopeKind uint8
+
+// The kinds of envelopes.
+const (
+	BusEmit       EnvelopeKind = iota + 1 // an event for clients; asked for answers, they have to ack it
+	BusJoin                               // clients enter the rooms of Names
+	BusLeave                              // clients leave the rooms of Names
+	BusDisconnect                         // clients have to leave the namespace, or altogether
+	BusSockets                            // asks which clients there are; answered by Members
+	BusRooms                              // asks which rooms there are; answered by Names
+	BusServerEmit                         // an event for the nodes themselves; see OnServer
+	BusAnswer                             // an answer
+	BusClients                            // an answer to BusEmit: how many clients are asked; less than none if they have left since
+)
+
+// Envelope is what nodes send to each other. What means nothing for its kind is empty.
+// It must not be changed once it has been sent or delivered.
+type Envelope struct {
+	Kind      EnvelopeKind
+	Namespace string   // with its leading slash
+	Rooms     []string // clients that are in any of these, all if there are none
+	Except    []string // but in none of these
+	Event     string   // BusEmit, BusServerEmit
+	Args      Payload  // BusEmit, BusServerEmit, and answers to them
+	Volatile  bool     // BusEmit: as of Target.Volatile
+	Plain     bool     // BusEmit: not to be compressed
+	Whole     bool     // BusDisconnect: end the whole connection
+	Timeout   time.Duration
+	Names     []string // of rooms, see the kinds
+	Members   []Member // the answer to BusSockets
+	Clients   int      // BusClients
+}
+
+// Payload is a list of JSON values with the binary parts cut out of their text.
+type Payload = session.Args
+
+// Part is a binary part of a [Payload], and the place it was cut out of.
+type Part = session.Part
+
+// BusStats says how the link of a node to its bus is. The counters begin when it is opened.
+type BusStats struct {
+	Up        bool   // what is published goes out, and what others publish is heard
+	Err       error  // why not
+	Nodes     int    // that are known to be there, this one included; 0 if that is not known
+	Published uint64 // envelopes that have gone out
+	Received  uint64 // envelopes that have come in
+	Lost      uint64 // envelopes that did not reach every node, or may not have
+	Dropped   uint64 // what came in and was no envelope
+}
+
+// WithBus connects the handler with the other nodes of bus: what is sent to a [Target] reaches
+// its clients on all of them, unless [Target.Local] says otherwise. The default is none.
+func WithBus(bus Bus) Option {
+	return func(b *builder) error {
+		b.cfg.bus = bus
+		return b.server("WithBus")
+	}
+}
+
+// Health returns nil if the handler can do everything that is asked of it, and otherwise
+// says why not: an [ErrBus] if its bus does not reach the other nodes. It is made for
+// readiness probes, costs nothing and never waits. Clients of this node are served in either case.
+func (h *Handler) Health() error {
+	if h.hub.link == nil {
+		return nil
+	}
+	return h.hub.link.Stats().Err
+}

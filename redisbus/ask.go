@@ -1,0 +1,269 @@
+package redisbus
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws"
+)
+
+const (
+	lookEvery = 250 * time.Millisecond // whether nodes that are waited for are still there
+	muteFor   = 500 * time.Millisecond // nodes without a name may be of a kind that does not answer
+)
+
+var errGone = errors.New("redisbus: the node has gone")
+
+// question is a request that waits for the answers of other nodes. Those of this library
+// say in an answer who they are; those of Node's adapters do not, but from version 7.1
+// on the channels that they listen to tell that they are there.
+type question struct {
+	kind   thinkws.EnvelopeKind
+	space  string
+	answer func(*thinkws.Envelope)
+
+	mu       sync.Mutex          // protects what follows; held while answer runs
+	asked    map[string]struct{} // nodes that have a name
+	live     map[string]struct{} // of these, who is still there
+	unnamed  int                 // nodes without that are there
+	total    int                 // nodes that were asked
+	heard    map[string]struct{} // nodes that have answered, by their names
+	nameless int                 // and how many have not said theirs
+	clients  int                 // still to answer
+	last     time.Time           // of the last answer
+	over     bool
+	done     chan struct{}
+}
+
+// Ask implements thinkws.BusLink.
+func (l *link) Ask(ctx context.Context, e *thinkws.Envelope, answer func(*thinkws.Envelope)) error {
+	if err := l.state.err(); err != nil {
+		return &thinkws.NodesError{Err: err}
+	}
+	c := l.cfg.channels(e.Namespace)
+	q := &question{kind: e.Kind, space: e.Namespace, answer: answer, heard: map[string]struct{}{}, done: make(chan struct{}), last: time.Now()}
+	if err := l.look(ctx, c, q); err != nil {
+		return &thinkws.NodesError{Err: busError(err)}
+	}
+	if q.settled() {
+		return nil // there is nobody else
+	}
+	id := rand.Text()
+	data, err := l.cfg.encodeRequest(l.uid, id, e)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.asked[id] = q
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.asked, id)
+	}()
+	if err := l.publisher.push(item{channel: c.request, payload: data, counts: true}); err != nil {
+		return &thinkws.NodesError{Err: busError(err)}
+	}
+	return l.wait(ctx, c, q)
+}
+
+// wait returns when all have answered who will.
+func (l *link) wait(ctx context.Context, c channels, q *question) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	timeout := time.NewTimer(l.cfg.timeout)
+	defer timeout.Stop()
+	for {
+		select {
+		case <-q.done:
+			return q.end(nil)
+		case <-ctx.Done():
+			return q.end(ctx.Err())
+		case <-timeout.C:
+			if q.waitsForNodes() {
+				return q.end(context.DeadlineExceeded)
+			}
+		case <-look.C:
+			if err := l.look(ctx, c, q); err != nil && ctx.Err() == nil {
+				return q.end(busError(err))
+			}
+			if q.mute() {
+				return q.end(context.DeadlineExceeded)
+			}
+		}
+	}
+}
+
+// look finds out which nodes are there.
+func (l *link) look(ctx context.Context, c channels, q *question) error {
+	ctx, cancel := context.WithTimeout(ctx, execTimeout)
+	defer cancel()
+	count, err := subscribers(ctx, l.client, c.request)
+	if err != nil {
+		return err
+	}
+	list, err := channelsLike(ctx, l.client, c.nodes())
+	if err != nil {
+		return err
+	}
+	live := make(map[string]struct{}, len(list))
+	for _, channel := range list {
+		if uid := c.node(channel); uid != "" && uid != l.uid {
+			live[uid] = struct{}{}
+		}
+	}
+	if slices.Contains(list, c.ofNode(l.uid)) {
+		count-- // we are there, too
+	}
+	q.looked(live, count-len(live))
+	return nil
+}
+
+// looked takes which nodes there are. Those that have come since the question was asked are
+// none of its business.
+func (q *question) looked(live map[string]struct{}, unnamed int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.asked == nil {
+		q.asked, q.unnamed = live, max(0, unnamed)
+		q.live, q.total = maps.Clone(live), len(live)+q.unnamed
+		return
+	}
+	maps.DeleteFunc(q.live, func(uid string, _ struct{}) bool { _, ok := live[uid]; return !ok })
+	q.unnamed = min(q.unnamed, max(0, unnamed))
+	q.check()
+}
+
+// missing returns how many nodes have to answer yet, those without a name among them. It
+// takes q.mu as held.
+func (q *question) missing() int {
+	n := q.unnamed - q.nameless
+	for uid := range q.live {
+		if _, ok := q.heard[uid]; !ok {
+			n++
+		}
+	}
+	return n
+}
+
+// check ends the wait when nobody is left to wait for. It takes q.mu as held.
+func (q *question) check() {
+	if !q.over && q.missing() <= 0 && q.clients <= 0 {
+		q.over = true
+		close(q.done)
+	}
+}
+
+func (q *question) settled() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.missing() <= 0
+}
+
+func (q *question) waitsForNodes() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.missing() > 0
+}
+
+// mute says whether only nodes without a name are missing, and have been for a while.
+func (q *question) mute() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := q.missing()
+	return n > 0 && n <= q.unnamed && q.clients <= 0 && time.Since(q.last) > muteFor
+}
+
+// answered takes an answer. Each node is heard once.
+func (q *question) answered(a *response) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over {
+		return
+	}
+	e := q.read(a)
+	if e == nil && !a.None {
+		return
+	}
+	q.last = time.Now()
+	if q.kind == thinkws.BusEmit && e != nil && e.Kind == thinkws.BusAnswer {
+		q.clients--
+	} else if a.Type == typeClientsGone {
+		q.clients += a.Clients
+	} else if !q.hear(a) {
+		return
+	}
+	if e != nil {
+		q.answer(e)
+	}
+	q.check()
+}
+
+// hear counts the node of an answer; false if it has answered before.
+func (q *question) hear(a *response) bool {
+	if a.UID == "" {
+		if q.nameless >= len(q.asked)+q.unnamed {
+			return false
+		}
+		q.nameless++
+	} else {
+		if _, twice := q.heard[a.UID]; twice {
+			return false
+		}
+		q.heard[a.UID] = struct{}{}
+	}
+	if q.kind == thinkws.BusEmit && !a.None {
+		q.clients += max(0, a.Clients)
+	}
+	return true
+}
+
+// read is what an answer means; nil if it is none to this question.
+func (q *question) read(a *response) *thinkws.Envelope {
+	e := &thinkws.Envelope{Kind: thinkws.BusAnswer, Namespace: q.space}
+	switch {
+	case a.None:
+		return nil
+	case q.kind == thinkws.BusEmit && a.Type == typeClientAck:
+		e.Args = a.args
+	case q.kind == thinkws.BusEmit && (a.Type == typeClientCount || a.Type == typeClientsGone):
+		e.Kind, e.Clients = thinkws.BusClients, a.Clients
+	case q.kind == thinkws.BusSockets && a.Sockets != nil:
+		e.Members = membersOf(q.space, a.Sockets)
+	case q.kind == thinkws.BusRooms && a.Rooms != nil:
+		e.Names = names(a.Rooms)
+	case q.kind == thinkws.BusServerEmit && a.Type == typeServerEmit:
+		if a.Data != nil {
+			e.Args = thinkws.Payload{Text: a.Data, Count: 1}
+		}
+	default:
+		return nil
+	}
+	return e
+}
+
+// end ends the question and says what is missing.
+func (q *question) end(cause error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.over = true
+	e := &thinkws.NodesError{Clients: max(0, q.clients), Err: cause}
+	e.Count = max(0, q.total-len(q.heard)-q.nameless)
+	if e.Count == 0 && e.Clients == 0 {
+		return nil
+	}
+	for _, uid := range slices.Sorted(maps.Keys(q.asked)) {
+		if _, ok := q.heard[uid]; !ok && e.Count > 0 {
+			e.Missing = append(e.Missing, uid)
+		}
+	}
+	if cause == nil {
+		e.Err = errGone
+	}
+	return e
+}

@@ -1,0 +1,141 @@
+package redisbus
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-ce09063a/thinkws"
+)
+
+// receive takes what the subscriber reads. It is called by one goroutine.
+func (l *link) receive(m *redis.Message) {
+	switch m.Channel {
+	case l.probe:
+		l.probed.Store(time.Now().UnixNano())
+		return
+	case l.goodbyes:
+		if m.Payload != l.uid && isOurs(m.Payload) {
+			l.receipts.left()
+		}
+		return
+	}
+	t := topic{m.Channel, false}
+	if m.Pattern != "" {
+		t = topic{m.Pattern, true}
+	}
+	l.mu.RLock()
+	r, ok := l.routes[t]
+	l.mu.RUnlock()
+	if !ok {
+		return // unsubscribed from meanwhile
+	}
+	var err error
+	if len(m.Payload) > l.cfg.maxPayload {
+		err = fmt.Errorf("%d bytes, the limit is %d", len(m.Payload), l.cfg.maxPayload)
+	} else {
+		err = r.handle(l, r.channels, m.Channel, []byte(m.Payload))
+	}
+	if err != nil {
+		l.drop(m.Channel, err)
+	}
+}
+
+// dropLog keeps hostile nodes from filling the log: one line a second is enough.
+type dropLog struct {
+	mu   sync.Mutex // protects what follows
+	last time.Time
+	more int
+}
+
+// drop gives up what is no message.
+func (l *link) drop(channel string, err error) {
+	l.stats.dropped.Add(1)
+	d := &l.dropped
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.last) < time.Second {
+		d.more++
+		return
+	}
+	l.node.Logger().Warn("bus: message dropped", "channel", channel, "error", err, "more_before", d.more)
+	d.last, d.more = time.Now(), 0
+}
+
+// onBroadcast takes a message to clients. What is for a room that nobody here is in is not
+// even decoded.
+func (l *link) onBroadcast(c channels, channel string, data []byte) error {
+	room, ok := c.room(channel)
+	if !ok || !l.node.Wants(c.namespace, room) {
+		return nil // the pattern matches more than it is for
+	}
+	m, err := decodeBroadcast(data, l.uid)
+	switch {
+	case err != nil:
+		return err
+	case m.uid == l.uid || m.local || m.event.Namespace != c.namespace:
+		return nil
+	}
+	l.stats.received.Add(1)
+	l.node.Deliver(m.event, nil)
+	return nil
+}
+
+// onRequest takes what another node asks for.
+func (l *link) onRequest(c channels, _ string, data []byte) error {
+	q, err := decodeRequest(c.namespace, data)
+	if err != nil {
+		return err
+	}
+	if q.UID == l.uid {
+		return nil
+	}
+	l.stats.received.Add(1)
+	if q.OldID != "" {
+		l.oldRequest(c, q)
+		return nil
+	}
+	if e := q.envelope(c.namespace); e != nil {
+		l.node.Deliver(e, l.replier(c, q))
+	}
+	return nil // what is not known is not for us
+}
+
+// replier returns what sends answers to q; nil if none is wanted.
+func (l *link) replier(c channels, q *request) func(*thinkws.Envelope) {
+	if q.ID == "" {
+		return nil
+	}
+	if q.Type == typeJoin || q.Type == typeLeave || q.Type == typeDisconnect {
+		return nil // the old form of these is answered by the node that has the client
+	}
+	channel := c.response
+	if isOurs(q.UID) || l.cfg.specific && q.UID != "" && q.Type != typeServerEmit {
+		channel = c.ofNode(q.UID)
+	}
+	return func(a *thinkws.Envelope) {
+		if data := encodeResponse(l.uid, q, a); data != nil {
+			l.answer(channel, data)
+		}
+	}
+}
+
+// onResponse takes an answer.
+func (l *link) onResponse(_ channels, _ string, data []byte) error {
+	a, err := decodeResponse(data)
+	if err != nil {
+		return err
+	}
+	l.mu.RLock()
+	q := l.asked[a.ID]
+	l.mu.RUnlock()
+	if q == nil || strings.TrimSpace(a.ID) == "" {
+		return nil // that of somebody else
+	}
+	l.stats.received.Add(1)
+	q.answered(a)
+	return nil
+}

@@ -1,0 +1,122 @@
+package redisbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws"
+)
+
+// grace is how long the bus may be down before what is published is refused: until then it
+// waits.
+const grace = time.Second
+
+var errStarting = errors.New("redisbus: not subscribed yet")
+
+// state is whether a link is up, which it is if it can publish and is subscribed. Each
+// change is one line in the log.
+type state struct {
+	log  *slog.Logger
+	onUp func() // called when it is up again; must not call back
+
+	mu      sync.Mutex // protects what follows
+	sub     error      // why it does not hear others; nil if it does
+	pub     error      // why it cannot publish
+	since   time.Time  // when it has been down from, or up
+	up      bool
+	changed chan struct{} // closed and replaced
+}
+
+func newState(log *slog.Logger, onUp func()) *state {
+	return &state{log: log, onUp: onUp, sub: errStarting, since: time.Now(), changed: make(chan struct{})}
+}
+
+// subscribed says that the subscriber is well, or why not.
+func (s *state) subscribed(err error) { s.set(&s.sub, err) }
+
+// published says that publishing has succeeded, or why not.
+func (s *state) published(err error) { s.set(&s.pub, err) }
+
+func (s *state) set(part *error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := errors.Is(s.cause(), errStarting)
+	*part = err
+	cause := s.cause()
+	if up := cause == nil; up != s.up || first && !up && !errors.Is(cause, errStarting) {
+		s.change(up, cause)
+	}
+}
+
+// change takes s.mu as held.
+func (s *state) change(up bool, cause error) {
+	lasted := time.Since(s.since).Round(time.Millisecond)
+	if up {
+		s.onUp()
+		s.log.Info("bus is up", "after", lasted)
+	} else {
+		s.log.Warn("bus is down", "error", cause)
+	}
+	if up != s.up {
+		s.since = time.Now()
+	}
+	s.up = up
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// cause takes s.mu as held.
+func (s *state) cause() error {
+	if s.sub != nil {
+		return s.sub
+	}
+	return s.pub
+}
+
+// err is nil if the link is up, and an ErrBus otherwise.
+func (s *state) err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.up {
+		return nil
+	}
+	return busError(s.cause())
+}
+
+// refuses is the error for what is published now; nil if that may wait.
+func (s *state) refuses() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.up || time.Since(s.since) < grace {
+		return nil
+	}
+	return busError(s.cause())
+}
+
+// await waits until the link is up. The error is that it has been down for too long.
+func (s *state) await(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		up, left, changed, cause := s.up, grace-time.Since(s.since), s.changed, s.cause()
+		s.mu.Unlock()
+		switch {
+		case up:
+			return nil
+		case left <= 0:
+			return busError(cause)
+		}
+		select {
+		case <-changed:
+		case <-time.After(left):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// busError is an ErrBus with its cause.
+func busError(cause error) error { return fmt.Errorf("%w: %w", thinkws.ErrBus, cause) }
