@@ -191,11 +191,12 @@ func (q *question) answered(a *response) {
 		return
 	}
 	q.last = time.Now()
-	if q.kind == thinkws.BusEmit && e != nil && e.Kind == thinkws.BusAnswer {
+	switch {
+	case q.kind == thinkws.BusEmit && e != nil && e.Kind == thinkws.BusAnswer:
 		q.clients--
-	} else if a.Type == typeClientsGone {
-		q.clients += a.Clients
-	} else if !q.hear(a) {
+	case a.Type == typeClientsGone:
+		q.clients += min(a.Clients, 0)
+	case !q.hear(a):
 		return
 	}
 	if e != nil {

@@ -42,7 +42,6 @@ type publisher struct {
 	maxItems int
 	maxBytes int
 	oneByOne bool // for comparison
-	exec     time.Duration
 
 	mu      sync.Mutex // protects what follows
 	waiting []item
