@@ -1,6 +1,11 @@
 package redisbus
 
 import (
+	"context"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed-ce09063a/thinkws"
 	"github.com/seed-ce09063a/thinkws/internal/arguments"
 )
@@ -14,7 +19,7 @@ func EncodeArgs(values ...any) (thinkws.Payload, error) {
 
 // EncodeBroadcast is the wire form of an event for clients.
 func EncodeBroadcast(uid string, e *thinkws.Envelope, old bool) []byte {
-	return encodeBroadcast(uid, e, old)
+	return encodeBroadcast(uid, e, old, false)
 }
 
 // DecodeBroadcast reads one.
@@ -41,6 +46,22 @@ func EncodeRequest(uid, id string, e *thinkws.Envelope) ([]byte, error) {
 func DecodeResponse(data []byte) error {
 	_, err := decodeResponse(data)
 	return err
+}
+
+// Subscribing keeps subscriptions to so many channels until the context is done, and reports
+// as a link's subscriber does. It is for numbers that no link has.
+func Subscribing(ctx context.Context, client redis.UniversalClient, channels int, handle func(channel string), report func(error)) {
+	client, _ = own(client)
+	defer client.Close()
+	s := newSubscriber(func() *redis.PubSub { return client.Subscribe(ctx) }, func(m *redis.Message) { handle(m.Channel) }, report)
+	topics := make([]topic, channels)
+	for i := range topics {
+		topics[i] = topic{"channel:" + strconv.Itoa(i), false}
+	}
+	ended, end := context.WithCancel(ctx)
+	end()
+	_ = s.add(ended, topics...)
+	s.run(ctx)
 }
 
 // OneByOne publishes without pipelines.

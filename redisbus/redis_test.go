@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ import (
 var shared string
 
 func TestMain(m *testing.M) {
+	redis.SetLogger(quiet{})
 	stop := func() {}
 	if shared = os.Getenv("REDIS_URL"); shared == "" {
 		server, err := startRedis(0)
@@ -34,11 +36,17 @@ func TestMain(m *testing.M) {
 		}
 		shared, stop = "redis://"+server.addr(), server.kill
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	// go-redis looks for a second whether a server that refused connections is back.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"), goleak.Cleanup(func(code int) {
 		stop()
 		os.Exit(code)
 	}))
 }
+
+// quiet is go-redis's log, which tells each failed attempt to connect.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // redisServer is a redis-server of our own, without persistence.
 type redisServer struct {
@@ -150,6 +158,15 @@ type node struct {
 
 func open(t testing.TB, client redis.UniversalClient, h *hub, options ...redisbus.Option) *node {
 	t.Helper()
+	n := openLate(t, client, h, options...)
+	n.subscribe(t, "/")
+	require.Eventually(t, func() bool { return n.Stats().Up }, 5*time.Second, time.Millisecond)
+	return n
+}
+
+// openLate does not wait for Redis.
+func openLate(t testing.TB, client redis.UniversalClient, h *hub, options ...redisbus.Option) *node {
+	t.Helper()
 	link, err := redisbus.New(client, options...).Open(h)
 	require.NoError(t, err)
 	n := &node{h, link}
@@ -158,9 +175,30 @@ func open(t testing.TB, client redis.UniversalClient, h *hub, options ...redisbu
 		defer cancel()
 		link.Close(ctx)
 	})
-	n.subscribe(t, "/")
-	require.Eventually(t, func() bool { return link.Stats().Up }, 5*time.Second, time.Millisecond)
 	return n
+}
+
+var smallOutbox = redisbus.WithOutbox(3, 1<<20)
+
+// lines is a log that is looked at.
+type lines struct {
+	mu   sync.Mutex // protects text
+	text []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	return len(p), nil
+}
+
+func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(string(l.text), text)
 }
 
 func (n *node) subscribe(t testing.TB, namespace string) {
