@@ -45,6 +45,11 @@ func (l *link) Ask(ctx context.Context, e *thinkws.Envelope, answer func(*thinkw
 	if err := l.state.err(); err != nil {
 		return &thinkws.NodesError{Err: err}
 	}
+	// The answers come on channels of the namespace, which may have nobody in it here.
+	defer l.Unsubscribe(e.Namespace)
+	if err := l.Subscribe(ctx, e.Namespace); err != nil {
+		return &thinkws.NodesError{Err: err}
+	}
 	c := l.cfg.channels(e.Namespace)
 	q := &question{kind: e.Kind, space: e.Namespace, answer: answer, heard: map[string]struct{}{}, done: make(chan struct{}), last: time.Now()}
 	if err := l.look(ctx, c, q); err != nil {

@@ -152,6 +152,19 @@ func TestAskAlone(t *testing.T) {
 	require.NoError(t, a.Ask(t.Context(), &thinkws.Envelope{Kind: thinkws.BusSockets, Namespace: "/nowhere"}, nil))
 }
 
+// A node may ask in a namespace that it has nobody in.
+func TestAskElsewhere(t *testing.T) {
+	client := clientOf(t, shared)
+	a := open(t, client, &hub{}, prefix(t))
+	b := open(t, client, &hub{answer: func(_ *thinkws.Envelope, reply func(*thinkws.Envelope)) {
+		reply(&thinkws.Envelope{Kind: thinkws.BusAnswer, Names: []string{"r"}})
+	}}, prefix(t))
+	b.subscribe(t, "/there")
+	var got []*thinkws.Envelope
+	require.NoError(t, a.Ask(t.Context(), &thinkws.Envelope{Kind: thinkws.BusRooms, Namespace: "/there"}, func(e *thinkws.Envelope) { got = append(got, e) }))
+	assert.Len(t, got, 1)
+}
+
 func TestAskNamesWhoIsMissing(t *testing.T) {
 	client := clientOf(t, shared)
 	a := open(t, client, &hub{}, prefix(t))
