@@ -33,7 +33,9 @@ func startCluster(t *testing.T) *redis.ClusterClient {
 	require.NoError(t, err, string(out))
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	t.Cleanup(func() { client.Close() })
-	require.Eventually(t, func() bool { return client.ClusterInfo(t.Context()).Err() == nil && client.Set(t.Context(), "a", 1, 0).Err() == nil }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return client.ClusterInfo(t.Context()).Err() == nil && client.Set(t.Context(), "a", 1, 0).Err() == nil
+	}, 20*time.Second, 50*time.Millisecond)
 	return client
 }
 
