@@ -17,6 +17,9 @@ var (
 	// ErrSlow is returned by an Emit that found the client's send queue full. The
 	// client is being disconnected; see [WithSendQueue].
 	ErrSlow = session.ErrSlow
+	// ErrDropped is returned by an Emit that found the client's send queue full, where
+	// [WithSlowPolicy] says so.
+	ErrDropped = session.ErrDropped
 	// ErrReserved refuses an event name that the protocols keep for themselves:
 	// connect, connect_error, disconnect, disconnecting, newListener and
 	// removeListener; and the empty name.

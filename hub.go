@@ -2,7 +2,6 @@ package thinkws
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -241,7 +240,7 @@ type Stats struct {
 	Received   uint64 // events and answers from clients
 	Ignored    uint64 // of these: nobody was registered or waiting for them
 	Failed     uint64 // actions that returned an error or panicked
-	Dropped    uint64 // volatile messages that could not go out at once
+	Dropped    uint64 // volatile messages that could not go out at once, and others as WithSlowPolicy says
 	Slow       uint64 // messages refused because a client read too slowly
 	Flooded    uint64 // clients disconnected because they sent too much, see WithReceiveRate
 	Bus        BusStats
@@ -269,19 +268,4 @@ func (h *Hub) Stats() Stats {
 // counters are the counters behind Stats.
 type counters struct {
 	received, ignored, failed, dropped, slow, flooded atomic.Uint64
-}
-
-// undelivered counts a message that one client did not get; it is false if err is
-// none of the ordinary reasons.
-func (c *counters) undelivered(err error) bool {
-	switch {
-	case errors.Is(err, session.ErrDropped):
-		c.dropped.Add(1)
-	case errors.Is(err, session.ErrSlow):
-		c.slow.Add(1)
-	case errors.Is(err, session.ErrClosed):
-	default:
-		return false
-	}
-	return true
 }

@@ -82,7 +82,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3, Compress: c.compress > 0,
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
-			MaxMessage: c.maxMessage, SendQueue: c.sendQueue,
+			MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
 			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Detach: detach,
 		},
 	}
@@ -110,7 +110,7 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 func (h *Handler) wsconnConfig() wsconn.Config {
 	c := h.cfg
 	return wsconn.Config{
-		MaxMessage: c.maxMessage, Queue: c.sendQueue, WriteTimeout: c.writeTimeout,
+		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout,
 		CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch,
 		Park: h.park, Compress: c.compress > 0,
 	}

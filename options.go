@@ -52,6 +52,8 @@ type config struct {
 	compress       int // bytes from which messages are compressed; 0 for none
 	maxRooms       int
 	sendQueue      serial.Limit
+	slow           SlowPolicy
+	onSlow         func(*Socket)
 	receiveQueue   serial.Limit
 	receiveRate    rate
 	cookie         *http.Cookie
@@ -215,7 +217,7 @@ func WithCompression(threshold int) Option {
 
 // WithSendQueue bounds what waits to be sent to one client, in messages and in
 // bytes; default 1,000 and 1 MiB. A client whose queue is full is disconnected
-// with [ReasonSlow].
+// with [ReasonSlow], or what else [WithSlowPolicy] says.
 func WithSendQueue(messages, bytes int) Option {
 	return limitOption("WithSendQueue", messages, bytes, func(c *config) *serial.Limit { return &c.sendQueue })
 }

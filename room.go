@@ -232,7 +232,7 @@ func (sp *space) broadcast(m *session.Message, sockets []*Socket) {
 	}
 	var failed error
 	for _, s := range sockets {
-		if err := s.deliver(m); err != nil && !sp.hub.stats.undelivered(err) {
+		if err := s.send(m); !ordinary(err) {
 			failed = err
 		}
 	}

@@ -100,8 +100,8 @@ func (s *Socket) Transport() string { return s.conn.Transport() }
 // particular order. After it has left: the rooms it was in.
 func (s *Socket) Rooms() []string { return append([]string{s.id}, s.space.roomsOf(s)...) }
 
-// Emit sends an event to this client. It returns ErrReserved, ErrClosed or
-// ErrSlow, or the error of an argument that JSON cannot hold; in each case nothing is
+// Emit sends an event to this client. It returns ErrReserved, ErrClosed, ErrSlow or
+// ErrDropped, or the error of an argument that JSON cannot hold; in each case nothing is
 // sent. A nil error means that the event is on its way in order, not that it arrived.
 //
 // Arguments may be anything that encoding/json takes; a []byte, also inside of other
@@ -121,11 +121,10 @@ func (s *Socket) Emit(event string, args ...any) error {
 
 // send is deliver, counted.
 func (s *Socket) send(m *session.Message) error {
-	err := s.deliver(m)
-	if err != nil {
-		s.space.hub.stats.undelivered(err)
+	if err := s.deliver(m); err != nil {
+		return s.undelivered(m, err)
 	}
-	return err
+	return nil
 }
 
 // deliver hands m to the client's protocol. What comes while the client is being let

@@ -28,6 +28,7 @@ type Config struct {
 
 	MaxMessage int64        // bytes of a POST or a WebSocket message, announced as maxPayload; 1,000,000
 	SendQueue  serial.Limit // of what waits for one client; 1,000 packets, 1 MiB
+	Slow       session.SlowPolicy
 
 	Cookie *http.Cookie // template of the cookie with the session id; nil for none
 	Logger *slog.Logger // nil discards
@@ -73,6 +74,7 @@ func (c *Config) wsconn() wsconn.Config {
 	return wsconn.Config{
 		MaxMessage:   c.MaxMessage,
 		Queue:        c.SendQueue,
+		Slow:         c.Slow,
 		WriteTimeout: c.WriteTimeout,
 		CloseTimeout: closeTimeout,
 		Group:        c.Group,

@@ -37,7 +37,7 @@ func (w *sleeper) Ring() {
 	}
 	if s.state == stateClosing { // nobody came to fetch what waits
 		s.state = stateClosed
-		s.discard()
+		s.queue.Take()
 		s.server.remove(s)
 		s.mu.Unlock()
 		return

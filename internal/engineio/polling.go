@@ -22,7 +22,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q query) {
 		upgrades = `"websocket"`
 	}
 	one.poll = newPoll(one) // the handshake is the first poll
-	one.push(one.openFrame(upgrades))
+	one.queue.Push(one.openFrame(upgrades))
 	one.start()
 	if c := s.cfg.Cookie; c != nil {
 		cookie := *c
@@ -159,15 +159,15 @@ func (s *Session) take() []session.Frame {
 	if s.state == stateClosing {
 		return s.takeLast()
 	}
-	return s.discard()
+	return s.queue.Take()
 }
 
 // takeLast empties a session that is closing: first what waits, then, for the next
 // GET, the end. It takes s.mu as held.
 func (s *Session) takeLast() []session.Frame {
-	if len(s.queue) > 0 {
+	if len(s.queue.Frames) > 0 {
 		s.arm(lingerTimeout)
-		return s.discard()
+		return s.queue.Take()
 	}
 	s.state = stateClosed
 	s.server.cfg.Clock.Stop(&s.alarm)

@@ -40,7 +40,7 @@ func (s *Session) force(f session.Frame) {
 	s.mu.Lock()
 	conn, open := s.conn, s.state == stateOpen
 	if open && conn == nil {
-		s.push(f)
+		s.queue.Push(f)
 		s.wake()
 	}
 	s.mu.Unlock()
@@ -51,34 +51,16 @@ func (s *Session) force(f session.Frame) {
 
 // enqueue adds frames to what waits to be polled. It takes s.mu as held.
 func (s *Session) enqueue(frames []session.Frame, volatile bool) error {
-	if volatile && (s.poll == nil || s.responding || len(s.queue) > 0 || s.onWebSocket) {
+	if volatile && (s.poll == nil || s.responding || len(s.queue.Frames) > 0 || s.onWebSocket) {
 		return session.ErrDropped
 	}
-	limit, size := s.server.cfg.SendQueue, 0
-	for _, f := range frames {
-		size += f.Len()
+	limit := s.server.cfg.SendQueue
+	err := s.queue.Room(frames, limit.Items, limit.Bytes, s.server.cfg.Slow)
+	if err == nil || session.Displaced(err) {
+		s.queue.Push(frames...)
+		s.wake()
 	}
-	if len(s.queue)+len(frames) > limit.Items || len(s.queue) > 0 && s.queued+size > limit.Bytes {
-		return session.ErrSlow
-	}
-	s.push(frames...)
-	s.wake()
-	return nil
-}
-
-// push takes s.mu as held.
-func (s *Session) push(frames ...session.Frame) {
-	for _, f := range frames {
-		s.queue = append(s.queue, f.Keep())
-		s.queued += f.Len()
-	}
-}
-
-// discard drops what waits and returns it. It takes s.mu as held.
-func (s *Session) discard() []session.Frame {
-	frames := s.queue
-	s.queue, s.queued = nil, 0
-	return frames
+	return err
 }
 
 // wake lets the GET that waits, if there is one, be answered as soon as there is
@@ -92,5 +74,5 @@ func (s *Session) wake() {
 // idles says whether there is nothing that a GET could be answered with. It takes s.mu as
 // held.
 func (s *Session) idles() bool {
-	return s.state == stateOpen && !s.onWebSocket && (s.responding || len(s.queue) == 0 && !s.isProbed())
+	return s.state == stateOpen && !s.onWebSocket && (s.responding || len(s.queue.Frames) == 0 && !s.isProbed())
 }

@@ -45,8 +45,7 @@ type Session struct {
 	conn        *wsconn.Conn
 	probe       *link // the WebSocket that may take over, if there is one
 
-	queue  []session.Frame // what waits to be polled
-	queued int             // bytes in queue
+	queue session.Waiting // what waits to be polled
 
 	poll       *poll  // the GET that waits; nil if none does
 	responding bool   // another GET is being answered
@@ -222,7 +221,7 @@ func (s *Session) end(e ending) {
 	s.state, s.code, s.due = stateClosed, int16(e.code), e.graceful
 	s.server.cfg.Clock.Stop(&s.alarm)
 	if !e.graceful {
-		s.discard()
+		s.queue.Take()
 		s.interruptPost()
 	}
 	if !s.onWebSocket {
@@ -248,8 +247,8 @@ func (s *Session) end(e ending) {
 // share one. It takes s.mu as held.
 func (s *Session) lastPoll(e ending) {
 	switch {
-	case s.poll != nil && len(s.queue) == 0:
-		s.push(e.last)
+	case s.poll != nil && len(s.queue.Frames) == 0:
+		s.queue.Push(e.last)
 		s.wake()
 	case e.graceful:
 		s.state = stateClosing

@@ -25,7 +25,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q query) 
 		}
 	}()
 	one.onWebSocket = true
-	one.push(one.openFrame("")) // waits until the session is known by its id
+	one.queue.Push(one.openFrame("")) // waits until the session is known by its id
 	one.start()
 	one.adopt(conn)
 	conn.Serve(&link{session: one, conn: conn})
@@ -48,8 +48,8 @@ func (s *Session) adopt(conn *wsconn.Conn) {
 // flush hands what waits to conn. It takes s.mu as held, and releases it in between:
 // what is sent meanwhile waits behind the rest and is handed over in its turn.
 func (s *Session) flush(conn *wsconn.Conn) {
-	for len(s.queue) > 0 {
-		frames := s.discard()
+	for len(s.queue.Frames) > 0 {
+		frames := s.queue.Take()
 		s.mu.Unlock()
 		err := conn.Force(frames...)
 		s.mu.Lock()

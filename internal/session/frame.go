@@ -15,6 +15,7 @@ type Frame struct {
 	buf      []byte    // maxHeader-head bytes that are not the frame's, header, payload
 	deflated *deflated // shared by all copies; nil if it is not to be compressed
 	round    *Round    // of its message
+	part     FramePart // what it is of its message
 	head     uint8     // length of the header
 	lent     bool      // the memory is used again
 	Binary   bool
@@ -129,6 +130,9 @@ func putHeader(b []byte, bin bool, n int) uint8 {
 
 // Lent says whether the frame is for the moment only: who keeps it keeps a copy.
 func (f Frame) Lent() bool { return f.lent }
+
+// Part says what the frame is of its message.
+func (f Frame) Part() FramePart { return f.part }
 
 // Round returns the round whose end the frame may wait for; nil if it is to be written
 // at once.

@@ -110,7 +110,10 @@ func (m *Message) Frames(c Codec) ([]Frame, error) {
 	frames, err := c.Encode(dst, m)
 	m.Deflate.mark(frames)
 	for i := range frames {
-		frames[i].lent, frames[i].round = m.Lent, m.Round
+		frames[i].lent, frames[i].round, frames[i].part = m.Lent, m.Round, MessageRest
+	}
+	if len(frames) > 0 {
+		frames[0].part = MessageStart
 	}
 	m.cache = append(m.cache, encoded{c, frames, err})
 	return frames, err

@@ -55,7 +55,8 @@ type Conn interface {
 	// Refuse tells the client why it is not let in. Closed does not follow.
 	Refuse(*Failure)
 	// Send queues m. It returns ErrClosed after the client has left and ErrSlow
-	// if the queue is full, in which case the connection is being closed. A
+	// if the queue is full, in which case the connection is being closed; or what else
+	// the SlowPolicy says. A
 	// volatile message that cannot go out at once is dropped with ErrDropped. The
 	// frames of m may be kept, m itself and its arguments may not.
 	Send(m *Message) error
@@ -107,7 +108,7 @@ type Failure struct {
 var (
 	ErrClosed  = fmt.Errorf("thinkws: the client has left: %w", net.ErrClosed)
 	ErrSlow    = errors.New("thinkws: send queue full, client disconnected")
-	ErrDropped = errors.New("thinkws: volatile message dropped")
+	ErrDropped = errors.New("thinkws: message dropped, the client is busy")
 	ErrOverrun = errors.New("thinkws: receive queue full")
 	ErrPolicy  = errors.New("thinkws: too much of what the protocol forbids")
 )

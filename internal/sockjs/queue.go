@@ -26,38 +26,16 @@ func (s *polled) enqueue(frames []session.Frame, volatile bool) error {
 	switch {
 	case s.state != stateOpen:
 		return session.ErrClosed
-	case volatile && (!s.waiting || len(s.queue) > 0):
+	case volatile && (!s.waiting || len(s.queue.Frames) > 0):
 		return session.ErrDropped
-	case !s.hasRoom(frames):
-		return session.ErrSlow
 	}
-	s.push(frames...)
-	s.wake()
-	return nil
-}
-
-// hasRoom takes s.mu as held.
-func (s *polled) hasRoom(frames []session.Frame) bool {
-	limit, size := s.server.cfg.Queue, 0
-	for _, f := range frames {
-		size += f.Len()
+	limit := s.server.cfg.Queue
+	err := s.queue.Room(frames, limit.Items, limit.Bytes, s.server.cfg.Slow)
+	if err == nil || session.Displaced(err) {
+		s.queue.Push(frames...)
+		s.wake()
 	}
-	return len(s.queue)+len(frames) <= limit.Items && (len(s.queue) == 0 || s.queued+size <= limit.Bytes)
-}
-
-// push takes s.mu as held.
-func (s *polled) push(frames ...session.Frame) {
-	for _, f := range frames {
-		s.queue = append(s.queue, f.Keep())
-		s.queued += f.Len()
-	}
-}
-
-// discard drops what waits and returns it. It takes s.mu as held.
-func (s *polled) discard() []session.Frame {
-	frames := s.queue
-	s.queue, s.queued = nil, 0
-	return frames
+	return err
 }
 
 // wake lets a receiver that waits look what there is. It takes s.mu as held.

@@ -66,11 +66,11 @@ func (s *polled) take() (frame []byte, last bool) {
 	case !s.opened:
 		s.opened = true
 		return []byte(frameOpen), false
-	case len(s.queue) > 0:
+	case len(s.queue.Frames) > 0:
 		if s.state == stateClosing {
 			s.arm(s.server.cfg.DisconnectDelay)
 		}
-		return arrayFrame(s.discard()), false
+		return arrayFrame(s.queue.Take()), false
 	case s.state == stateClosing:
 		return s.closing, true
 	case s.beat:

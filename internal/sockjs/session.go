@@ -34,8 +34,7 @@ type polled struct {
 	state   state
 	origin  string          // that its requests have to come from, once one of them has named it
 	opened  bool            // the open frame has been taken
-	queue   []session.Frame // what waits to be sent, of codec
-	queued  int             // bytes in it
+	queue   session.Waiting // what waits to be sent, of codec
 	closing []byte          // the close frame
 
 	receiver  *receiver // the request that takes frames; nil if there is none
@@ -133,7 +132,7 @@ func (s *polled) rang() (gone bool) {
 // session there.
 func (s *polled) close() {
 	s.state = stateClosed
-	s.discard()
+	s.queue.Take()
 	s.server.cfg.Clock.Stop(&s.alarm)
 	s.server.remove(s)
 	s.wake() // a receiver that came too late
@@ -193,9 +192,9 @@ func (s *polled) shut(frame []byte, graceful bool, last ...session.Frame) {
 		return
 	}
 	if !graceful {
-		s.discard()
+		s.queue.Take()
 	}
-	s.push(last...)
+	s.queue.Push(last...)
 	s.state, s.closing = stateClosing, frame
 	s.arm(s.server.cfg.DisconnectDelay)
 	s.wake()

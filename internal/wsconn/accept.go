@@ -22,6 +22,7 @@ import (
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // Sizes of the buffers that coder/websocket works with, in bytes. They are pinned
@@ -35,16 +36,17 @@ const (
 // Config is shared by many connections and must not change once it is in use. All
 // fields have to be set, but for those that say otherwise.
 type Config struct {
-	MaxMessage   int64         // bytes of one message; more closes with 1009
-	Queue        serial.Limit  // of what waits to be written
-	WriteTimeout time.Duration // of one write to the network
-	CloseTimeout time.Duration // how long the peer may take to answer our close frame
-	CoolAfter    time.Duration // without a message, until a connection counts as idle; 0 for a second
-	Compress     bool          // permessage-deflate is negotiated with peers that offer it
-	Group        *serial.Group // every goroutine of the connection runs in it
-	Clock        *alarm.Clock  // for all that waits for a time
-	Watch        *Watch        // over readers that run tasks; nil if the group runs them all, which may be
-	Park         *Park         // where idle connections wait without a goroutine; nil for none, which may be
+	MaxMessage   int64              // bytes of one message; more closes with 1009
+	Queue        serial.Limit       // of what waits to be written
+	Slow         session.SlowPolicy // what becomes of messages beyond that
+	WriteTimeout time.Duration      // of one write to the network
+	CloseTimeout time.Duration      // how long the peer may take to answer our close frame
+	CoolAfter    time.Duration      // without a message, until a connection counts as idle; 0 for a second
+	Compress     bool               // permessage-deflate is negotiated with peers that offer it
+	Group        *serial.Group      // every goroutine of the connection runs in it
+	Clock        *alarm.Clock       // for all that waits for a time
+	Watch        *Watch             // over readers that run tasks; nil if the group runs them all, which may be
+	Park         *Park              // where idle connections wait without a goroutine; nil for none, which may be
 }
 
 // Why a handshake was answered 501: it is the service, or what stands in front of it,

@@ -91,20 +91,21 @@ type reader Conn
 func (r *reader) Run() { (*Conn)(r).read() }
 
 // Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It returns session.ErrClosed if the connection
-// is closed or closing. If the queue is full it returns session.ErrSlow and closes
-// the connection with 1013.
+// is closed or closing. If the queue is full it does as Config.Slow says: it returns
+// session.ErrSlow and closes the connection with 1013, or session.ErrDropped, or a
+// session.DisplacedError.
 func (c *Conn) Send(frames ...session.Frame) error {
 	if round := frames[0].Round(); round != nil {
 		return c.pushed(c.out.queue(round, frames))
 	}
 	lent := frames[0].Lent()
 	if len(frames) == 1 {
-		return c.pushed(c.out.pushOne(c.wire(frames[0]), lent))
+		return c.pushed(c.out.pushOne(c.wire(frames[0]), session.MessageStart, lent))
 	}
 	if whole := session.Adjoin(frames); whole != nil {
-		return c.pushed(c.out.pushOne(whole, lent))
+		return c.pushed(c.out.pushOne(whole, session.MessageStart, lent))
 	}
-	return c.pushed(c.out.push(c.unwrap(frames), false, false))
+	return c.pushed(c.out.push(c.unwrap(frames)))
 }
 
 // Force is Send without the limit, for what the protocol cannot do without. It

@@ -3,6 +3,7 @@ package wsconn
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -37,38 +38,53 @@ var frameLists = sync.Pool{New: func() any { return new([fewFrames][]byte) }}
 type outbox struct {
 	conn *Conn
 
-	mu      sync.Mutex // protects what follows
-	waiting [][]byte   // whole frames, but for the first, of which a part may be gone
-	items   int        // waiting or being written
-	bytes   int        // of these
-	running bool       // the goroutine
-	flush   bool       // Flush will be called
-	closed  bool       // nothing is let in any more
-	last    bool       // because the close frame was
+	mu      sync.Mutex          // protects what follows
+	waiting [][]byte            // whole frames, but for the first, of which a part may be gone
+	items   int                 // waiting or being written
+	bytes   int                 // of these
+	running bool                // the goroutine
+	flush   bool                // Flush will be called
+	parts   []session.FramePart // what waits, for SlowDropOldest only
+	closed  bool                // nothing is let in any more
+	last    bool                // because the close frame was
 }
 
-// push lets frames in, all or none; past the limit if forced; and nothing behind
-// them if they are the last.
-func (o *outbox) push(frames [][]byte, forced, last bool) error {
+// push lets a message in, all of its frames or none.
+func (o *outbox) push(frames [][]byte) error {
 	o.mu.Lock()
-	if err := o.admit(len(frames), size(frames), forced); err != nil {
+	displaced, err := o.admit(len(frames), size(frames))
+	if err != nil {
 		o.mu.Unlock()
 		return err
 	}
-	o.closed, o.last = last, last
-	o.keep(frames...)
-	return o.settle(o.attempt())
+	o.keep(session.MessageStart, frames...)
+	return o.settle(o.attempt(), displaced)
 }
 
-// pushOne is push for a single frame within the limit, or several in one piece, without
-// any garbage. What is lent is copied if it has to wait.
-func (o *outbox) pushOne(frame []byte, lent bool) error {
+// force lets frames of the protocol in, past the limit; and nothing behind them if they are
+// the last.
+func (o *outbox) force(frames [][]byte, last bool) error {
 	o.mu.Lock()
-	if err := o.admit(1, len(frame), false); err != nil {
+	if o.closed {
+		o.mu.Unlock()
+		return errEnded
+	}
+	o.closed, o.last = last, last
+	o.keep(session.NoMessage, frames...)
+	return o.settle(o.attempt(), 0)
+}
+
+// pushOne is push for a single frame, or several in one piece, without any garbage. What is
+// lent is copied if it has to wait.
+func (o *outbox) pushOne(frame []byte, part session.FramePart, lent bool) error {
+	o.mu.Lock()
+	displaced, err := o.admit(1, len(frame))
+	if err != nil {
 		o.mu.Unlock()
 		return err
 	}
 	var broken error
+	whole := len(frame)
 	if len(o.waiting) == 0 && !o.running && o.conn.in.socket != nil {
 		var n int
 		n, broken = o.conn.in.socket.write(frame)
@@ -78,10 +94,13 @@ func (o *outbox) pushOne(frame []byte, lent bool) error {
 		if lent {
 			frame = bytes.Clone(frame)
 		}
-		o.keep(frame)
+		if n := len(frame); n < whole {
+			part = session.NoMessage // its beginning is gone
+		}
+		o.keep(part, frame)
 		broken = o.attempt()
 	}
-	return o.settle(broken)
+	return o.settle(broken, displaced)
 }
 
 // queue is push for frames of a round.
@@ -94,19 +113,20 @@ func (o *outbox) queue(round *session.Round, frames []session.Frame) error {
 		whole = o.conn.unwrap(frames)
 	}
 	o.mu.Lock()
-	if err := o.admit(len(whole), size(whole), false); err != nil {
+	displaced, err := o.admit(len(whole), size(whole))
+	if err != nil {
 		o.mu.Unlock()
 		return err
 	}
-	o.keep(whole...)
+	o.keep(session.MessageStart, whole...)
 	if len(o.waiting) < manyFrames && o.bytes < manyBytes {
 		o.flush = o.flush || round.Add(o)
 		if o.flush {
 			o.mu.Unlock()
-			return nil
+			return displacedError(displaced)
 		}
 	}
-	return o.settle(o.attempt())
+	return o.settle(o.attempt(), displaced)
 }
 
 // Flush implements session.Flusher, for frames of a round.
@@ -117,11 +137,11 @@ func (o *outbox) Flush() {
 		o.mu.Unlock()
 		return
 	}
-	_ = o.settle(o.attempt()) // what there is to be done about an error, it does
+	_ = o.settle(o.attempt(), 0) // what there is to be done about an error, it does
 }
 
 // settle gives o.mu back and does what an attempt to write has made necessary.
-func (o *outbox) settle(broken error) error {
+func (o *outbox) settle(broken error, displaced int) error {
 	gone := o.last && !o.running
 	o.mu.Unlock()
 	switch {
@@ -131,23 +151,79 @@ func (o *outbox) settle(broken error) error {
 	case gone:
 		o.conn.wroteClose()
 	}
-	return nil
+	return displacedError(displaced)
 }
 
-// admit takes o.mu as held.
-func (o *outbox) admit(frames, bytes int, forced bool) error {
-	limit := o.conn.cfg.Queue
-	switch {
-	case o.closed:
-		return errEnded
-	case !forced && (o.items+frames > limit.Items || o.items > 0 && o.bytes+bytes > limit.Bytes):
-		return errFull
+func displacedError(messages int) error {
+	if messages == 0 {
+		return nil
 	}
-	return nil
+	return &session.DisplacedError{Messages: messages}
 }
 
-// keep lets frames wait. It takes o.mu as held.
-func (o *outbox) keep(frames ...[]byte) {
+// admit makes room for frames, and says how many messages have been dropped for that. It
+// takes o.mu as held.
+func (o *outbox) admit(frames, bytes int) (displaced int, err error) {
+	if o.closed {
+		return 0, errEnded
+	}
+	if o.fits(frames, bytes, 0, 0) {
+		return 0, nil
+	}
+	switch o.conn.cfg.Slow {
+	case session.SlowDropOldest:
+		return o.displace(frames, bytes)
+	case session.SlowDropNewest:
+		return 0, session.ErrDropped
+	default:
+		return 0, errFull
+	}
+}
+
+// fits says whether there is room once so much has gone. It takes o.mu as held.
+func (o *outbox) fits(frames, bytes, goneFrames, goneBytes int) bool {
+	limit, items := o.conn.cfg.Queue, o.items-goneFrames
+	return items+frames <= limit.Items && (items == 0 || o.bytes-goneBytes+bytes <= limit.Bytes)
+}
+
+// displace drops what waits longest, unless that does not help. It takes o.mu as held.
+func (o *outbox) displace(frames, bytes int) (displaced int, err error) {
+	all, size := 0, 0
+	for i := range session.Droppable(len(o.waiting), o.part) {
+		all++
+		size += len(o.waiting[i])
+	}
+	if !o.fits(frames, bytes, all, size) {
+		return 0, session.ErrDropped
+	}
+	for ; !o.fits(frames, bytes, 0, 0); displaced++ {
+		o.dropOldest()
+	}
+	return displaced, nil
+}
+
+func (o *outbox) part(i int) session.FramePart { return o.parts[i] }
+
+// dropOldest drops the message that waits longest. It takes o.mu as held.
+func (o *outbox) dropOldest() {
+	from, to := session.Oldest(len(o.waiting), o.part)
+	o.items -= to - from
+	o.bytes -= size(o.waiting[from:to])
+	o.waiting = slices.Delete(o.waiting, from, to)
+	o.parts = slices.Delete(o.parts, from, to)
+}
+
+// keep lets frames wait, the first of which is what it says of a message. It takes o.mu as
+// held.
+func (o *outbox) keep(first session.FramePart, frames ...[]byte) {
+	if o.conn.cfg.Slow == session.SlowDropOldest {
+		for range frames {
+			o.parts = append(o.parts, first)
+			if first == session.MessageStart {
+				first = session.MessageRest
+			}
+		}
+	}
 	if o.waiting == nil {
 		o.waiting = frameLists.Get().(*[fewFrames][]byte)[:0]
 	}
@@ -162,11 +238,16 @@ func (o *outbox) attempt() (broken error) {
 	if o.running {
 		return nil
 	}
-	all := o.waiting
+	all, parts := o.waiting, o.parts
 	o.empty()
 	rest, broken := o.conn.in.tryWrite(all)
 	if broken == nil && len(rest) > 0 {
-		o.keep(rest...)
+		o.keep(session.NoMessage, rest...)
+		if gone := len(all) - len(rest); len(rest[0]) == len(all[gone]) {
+			copy(o.parts, parts[min(gone, len(parts)):])
+		} else { // the beginning of the first is gone
+			copy(o.parts[min(1, len(o.parts)):], parts[min(gone+1, len(parts)):])
+		}
 		o.running = true
 		o.conn.cfg.Group.Start(o)
 	}
@@ -178,7 +259,7 @@ func (o *outbox) attempt() (broken error) {
 func (o *outbox) empty() {
 	o.items -= len(o.waiting)
 	o.bytes -= size(o.waiting)
-	o.waiting = nil
+	o.waiting, o.parts = nil, nil
 }
 
 // giveBack takes the memory of a list whose frames are elsewhere.
@@ -235,7 +316,7 @@ func (o *outbox) take(frames [][]byte) [][]byte {
 		o.conn.in.clearDeadline()
 	}
 	giveBack(o.waiting)
-	o.waiting = nil
+	o.waiting, o.parts = nil, nil
 	return frames
 }
 
@@ -255,6 +336,8 @@ func outcome(err error) error {
 		return nil
 	case errors.Is(err, errFull):
 		return session.ErrSlow
+	case errors.Is(err, session.ErrDropped), session.Displaced(err):
+		return err
 	default:
 		return session.ErrClosed
 	}

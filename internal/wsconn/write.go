@@ -28,12 +28,12 @@ func (c *Conn) pushed(err error) error {
 }
 
 func (c *Conn) force(frames ...[]byte) error {
-	return outcome(c.out.push(frames, true, false))
+	return outcome(c.out.force(frames, false))
 }
 
 // finish queues a close frame, behind which nothing goes.
 func (c *Conn) finish(frame []byte) {
-	if c.out.push([][]byte{frame}, true, true) == nil {
+	if c.out.force([][]byte{frame}, true) == nil {
 		c.reach(closing)
 	}
 }
@@ -43,7 +43,7 @@ func (c *Conn) finish(frame []byte) {
 func (c *Conn) control(frame []byte) {
 	switch {
 	case !isClose(frame):
-		_ = c.pushed(c.out.pushOne(frame, false)) // refused: the connection is on its way out, and says so itself
+		_ = c.pushed(c.out.pushOne(frame, session.NoMessage, false)) // refused: the connection is on its way out, and says so itself
 	case !validClose(frame):
 		c.Close(session.CloseInvalidText, "reason is not UTF-8")
 	default:
