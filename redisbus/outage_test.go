@@ -76,8 +76,10 @@ func (s *stream) check(t *testing.T) {
 }
 
 func TestRedisIsKilledAndStartedAgain(t *testing.T) {
+	t.Parallel()
 	for _, away := range []time.Duration{0, 300 * time.Millisecond, 2 * time.Second} {
 		t.Run(away.String(), func(t *testing.T) {
+			t.Parallel()
 			server, err := startRedis(0)
 			require.NoError(t, err)
 			defer func() { server.kill() }()
@@ -99,6 +101,7 @@ func TestRedisIsKilledAndStartedAgain(t *testing.T) {
 }
 
 func TestSubscribersAreKilled(t *testing.T) {
+	t.Parallel()
 	server, err := startRedis(0)
 	require.NoError(t, err)
 	defer server.kill()
@@ -182,6 +185,7 @@ func (p *silentProxy) pass(from, to net.Conn) {
 }
 
 func TestSilentConnections(t *testing.T) {
+	t.Parallel()
 	proxy := startProxy(t, addrOf(t))
 	through := clientOf(t, "redis://"+proxy.listener.Addr().String())
 	a, b := open(t, through, &hub{}, prefix(t)), open(t, through, &hub{}, prefix(t))
@@ -198,6 +202,7 @@ func TestSilentConnections(t *testing.T) {
 // Only the connection that subscribes hears nothing any more: what is published goes out
 // to the others, and does not come back.
 func TestDeafSubscriber(t *testing.T) {
+	t.Parallel()
 	proxy := startProxy(t, addrOf(t))
 	through := clientOf(t, "redis://"+proxy.listener.Addr().String())
 	b := open(t, through, &hub{}, prefix(t))
@@ -221,6 +226,7 @@ func addrOf(t *testing.T) string {
 
 // Without Redis a handler starts, says that it is not ready, and is once Redis is there.
 func TestRedisComesLate(t *testing.T) {
+	t.Parallel()
 	server, err := startRedis(0)
 	require.NoError(t, err)
 	server.kill()
@@ -242,6 +248,7 @@ func TestRedisComesLate(t *testing.T) {
 
 // Commands that Redis refuses are errors, too.
 func TestRedisRefuses(t *testing.T) {
+	t.Parallel()
 	server, err := startRedis(0)
 	require.NoError(t, err)
 	defer server.kill()
@@ -255,6 +262,7 @@ func TestRedisRefuses(t *testing.T) {
 }
 
 func TestOutboxIsBounded(t *testing.T) {
+	t.Parallel()
 	server, err := startRedis(0)
 	require.NoError(t, err)
 	client := clientOf(t, "redis://"+server.addr())
