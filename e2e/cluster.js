@@ -1,0 +1,78 @@
+// Nodes of Go and of Node.js as one cluster, on a Redis.
+//
+//   node cluster.js --node PROGRAM [--only TEXT] [--soak 100000]
+//
+// REDIS_URL names a Redis to use; without it, one is started.
+import { parseArgs } from "node:util";
+import { broadcasts } from "./cluster/broadcasts.js";
+import { ClusterNode, Emitter3, Emitter5, GoEmitter, RedisProcess } from "./lib/cluster.js";
+import { runTests } from "./lib/tests.js";
+
+const { values: flags } = parseArgs({
+  options: { node: { type: "string" }, only: { type: "string", default: "" }, soak: { type: "string", default: "100000" } },
+});
+if (!flags.node) throw new Error("--node PROGRAM, please");
+
+const redis = await RedisProcess.start(process.env.REDIS_URL);
+const run = `e2e-${process.pid}`; // begins all names of channels
+const go = (name, prefix, ...args) => (
+  ClusterNode.start(name, flags.node, ["--redis", redis.url, "--prefix", `${run}-${prefix}`, ...args]));
+const node = (name, prefix, version, ...args) => (
+  ClusterNode.start(name, process.execPath, ["cluster-node.js", "--redis", redis.url, "--prefix", `${run}-${prefix}`,
+    "--version", version, ...args], { version: version === "2" ? "v2" : "v4" }));
+
+/** Three clusters: of today's versions, one that answers on channels of nodes, and one with Socket.IO 2. */
+async function start() {
+  const [go1, go2, node4, nodeIO, goS, nodeS, goOld, goOld2, node2] = await Promise.all([
+    go("go 1", "now"), go("go 2", "now"), node("node 4", "now", "4"), node("node 4 with ioredis", "now", "4", "--client", "ioredis"),
+    go("go specific", "specific", "--specific"), node("node 4 specific", "specific", "4", "--specific"),
+    go("go old", "old"), go("go old with -socketio2", "old", "--socketio2"), node("node 2", "old", "2"),
+  ]);
+  for (const one of [go1, go2, goS, goOld, goOld2]) one.can = ["except", "local", "compress"];
+  for (const one of [node4, nodeIO, nodeS]) one.can = ["except", "local", "compress", "javascript"];
+  node2.can = ["local", "compress", "javascript"];
+  const goEmitter = Object.assign(new GoEmitter(go1), { can: ["except", "compress"] });
+  const emitter5 = Object.assign(await Emitter5.create(redis.url, `${run}-now`), { can: ["except", "compress", "javascript"] });
+  const emitter3 = Object.assign(new Emitter3(redis.url, `${run}-now`), { can: ["javascript"] });
+  return { go1, go2, node4, nodeIO, goS, nodeS, goOld, goOld2, node2, goEmitter, emitter5, emitter3 };
+}
+
+const kinds = [{ kind: "sockjs", name: "red" }, { kind: "websocket", name: "red" }, { version: "v2", name: "red" }];
+
+function broadcastTests(c) {
+  return {
+    ...broadcasts(c.node4, c.go1, { kinds }),
+    ...broadcasts(c.go1, c.node4),
+    ...broadcasts(c.nodeIO, c.go1),
+    ...broadcasts(c.go1, c.nodeIO),
+    ...broadcasts(c.go1, c.go2, { kinds }),
+    ...broadcasts(c.node2, c.goOld, { kinds }),
+    ...broadcasts(c.goOld, c.node2, { binary: false }),
+    ...broadcasts(c.goOld2, c.node2),
+    ...broadcasts(c.emitter5, c.go1, { kinds }),
+    ...broadcasts(c.emitter3, c.go1, { kinds }),
+    ...broadcasts(c.goEmitter, c.node4),
+    ...broadcasts(c.goEmitter, c.go2, { kinds }),
+  };
+}
+
+const cluster = await start();
+const nodes = Object.values(cluster).filter((one) => one instanceof ClusterNode);
+try {
+  const tests = { ...broadcastTests(cluster) };
+  const chosen = Object.entries(tests).filter(([name]) => name.includes(flags.only) || /clients (enter|leave)$/.test(name));
+  const failed = await runTests(Object.fromEntries(chosen));
+  if (failed) for (const one of nodes) console.log(`The last words of ${one.name}:\n${one.process.errors.slice(-1500)}`);
+  process.exitCode = failed ? 1 : 0;
+} finally {
+  cluster.emitter3.close();
+  await cluster.emitter5.close();
+  for (const stopped of await Promise.allSettled(nodes.map((one) => one.stop()))) {
+    if (stopped.status === "rejected") {
+      console.log(stopped.reason);
+      process.exitCode = 1;
+    }
+  }
+  await redis.stop();
+}
+process.exit();
