@@ -5,6 +5,10 @@
 // REDIS_URL names a Redis to use; without it, one is started.
 import { parseArgs } from "node:util";
 import { broadcasts } from "./cluster/broadcasts.js";
+import { emissions } from "./cluster/emitters.js";
+import { otherKinds } from "./cluster/kinds.js";
+import { amongOld, oldRequests } from "./cluster/old.js";
+import { requests } from "./cluster/requests.js";
 import { ClusterNode, Emitter3, Emitter5, GoEmitter, RedisProcess } from "./lib/cluster.js";
 import { runTests } from "./lib/tests.js";
 
@@ -31,6 +35,8 @@ async function start() {
   for (const one of [go1, go2, goS, goOld, goOld2]) one.can = ["except", "local", "compress"];
   for (const one of [node4, nodeIO, nodeS]) one.can = ["except", "local", "compress", "javascript"];
   node2.can = ["local", "compress", "javascript"];
+  for (const one of [go1, go2, node4, nodeIO]) Object.assign(one, { others: 3, othersOfNode: one.isGo ? 2 : 1 });
+  for (const one of [goS, nodeS]) Object.assign(one, { others: 1, othersOfNode: one.isGo ? 1 : 0 });
   const goEmitter = Object.assign(new GoEmitter(go1), { can: ["except", "compress"] });
   const emitter5 = Object.assign(await Emitter5.create(redis.url, `${run}-now`), { can: ["except", "compress", "javascript"] });
   const emitter3 = Object.assign(new Emitter3(redis.url, `${run}-now`), { can: ["javascript"] });
@@ -56,10 +62,21 @@ function broadcastTests(c) {
   };
 }
 
+const requestTests = (c) => Object.assign({}, ...[
+  [c.node4, c.go1], [c.go1, c.node4], [c.nodeIO, c.go1], [c.go1, c.nodeIO], [c.go1, c.go2], [c.nodeS, c.goS], [c.goS, c.nodeS],
+].map(([asker, node]) => requests(asker, node)));
+
+const otherTests = (c) => ({
+  ...oldRequests(c.node2, c.goOld),
+  ...amongOld(c.goOld2, c.node2),
+  ...Object.assign({}, ...[c.emitter5, c.goEmitter].flatMap((emitter) => [c.go1, c.node4].map((one) => emissions(emitter, one)))),
+  ...otherKinds(c.node4, c.go1),
+});
+
 const cluster = await start();
 const nodes = Object.values(cluster).filter((one) => one instanceof ClusterNode);
 try {
-  const tests = { ...broadcastTests(cluster) };
+  const tests = { ...broadcastTests(cluster), ...requestTests(cluster), ...otherTests(cluster) };
   const chosen = Object.entries(tests).filter(([name]) => name.includes(flags.only) || /clients (enter|leave)$/.test(name));
   const failed = await runTests(Object.fromEntries(chosen));
   if (failed) for (const one of nodes) console.log(`The last words of ${one.name}:\n${one.process.errors.slice(-1500)}`);

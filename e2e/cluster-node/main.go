@@ -96,7 +96,7 @@ type node struct {
 
 // named are the namespaces that are made by hand, since * has a meaning in names of
 // thinkws.Namespace.
-var named = []string{"/a*b", "/axxb", "/a*[b]", "/a*b*"}
+var named = []string{"/a*b", "/axxb", "/a*b*", "/z*[b]", "/zxb"}
 
 func newNode(c config) (*node, error) {
 	o, err := redis.ParseURL(c.redis)

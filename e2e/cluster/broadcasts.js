@@ -1,7 +1,7 @@
 // Events for clients, from every kind of publisher to every kind of node.
 import assert from "node:assert/strict";
 import WebSocket from "ws";
-import { until } from "../lib/client.js";
+import { plain, until } from "../lib/client.js";
 import { fence, openClient } from "../lib/cluster.js";
 import { bin, date, nothing, received } from "./values.js";
 
@@ -31,7 +31,7 @@ const cases = {
   "local does not arrive": { local: true, gets: [], needs: ["local"] },
   "no arguments": { args: [], gets: everybody },
   "several arguments": { args: ["a", 1, null, { b: true }], gets: everybody },
-  "numbers": { args: [[0, 127, 128, -32, -33, 255, 65536, 2 ** 31, -(2 ** 31), 2 ** 40, -(2 ** 40), 1.5, -0.1, 1e300]], gets: everybody },
+  "numbers": { args: [[0, 127, 128, -32, -33, 255, 65536, 2 ** 31, -(2 ** 31), 2 ** 40, -(2 ** 40), 1.5, -0.1, 1e-300]], gets: everybody },
   "texts": { args: [["", "ä", "😀", "\u0000\u2028</script>\"\\", "x".repeat(31), "x".repeat(32), "x".repeat(256)]], gets: everybody },
   "a long text": { args: [[long.length, long]], gets: everybody },
   "long lists and objects": { args: [[list(15), list(16), list(70_000), object(15), object(16)]], gets: everybody },
@@ -42,25 +42,20 @@ const cases = {
   "binary among arguments": { args: [1, bin("x"), "y", [bin("z")]], gets: everybody, binary: true },
   "dates": {
     args: [{ at: [date("2024-05-06T07:08:09.010Z"), date("1969-12-31T23:59:59.999Z"), date("2600-01-01T00:00:00.000Z"), date("2001-02-03T04:05:06.000Z")] }],
-    gets: everybody, needs: ["javascript"], dates: true,
+    gets: everybody, needs: ["javascript"],
   },
   "null, and what is undefined": { args: [{ a: null, b: nothing, c: [nothing, null, 1] }], gets: everybody, needs: ["javascript"] },
 };
 
-/** What a client gets of arguments. */
+/** What a client gets of arguments, as its events() has them. */
 function asGot(args, client) {
-  const values = received(args);
-  return client.json ? asJSON(values.length > 1 ? values : values[0]) : shorten(values.length > 1 ? values : values[0]);
+  const values = client.json ? base64(received(args)) : plain(received(args));
+  return values.length > 1 ? values : values[0];
 }
 
-const asJSON = (value) => JSON.parse(JSON.stringify(value ?? null), (key, v) => (
+/** What clients that speak JSON get for binary. */
+const base64 = (value) => JSON.parse(JSON.stringify(value), (key, v) => (
   v && typeof v === "object" && "hex" in v ? Buffer.from(v.hex, "hex").toString("base64") : v));
-
-/** As the log of lib/client.js has long texts: it is enough that they are equally long. */
-const shorten = (value) => value;
-
-const comparable = (value) => JSON.parse(JSON.stringify(value ?? null, (key, v) => (
-  v && typeof v === "object" && v.string ? { length: v.length } : typeof v === "string" && v.length > 500 ? { length: v.length } : v)));
 
 async function checkCase(publisher, clients, { gets, args = ["text"], ...target }) {
   for (const client of clients) client.clear();
@@ -71,7 +66,7 @@ async function checkCase(publisher, clients, { gets, args = ["text"], ...target 
   await fence(publisher, clients);
   for (const client of clients) {
     const wanted = gets.includes(client.name) || (target.local && client.node === publisher) ? [asGot(args, client)] : [];
-    assert.deepEqual(comparable(client.events("news")), comparable(wanted), `${client.name} of ${client.node.name}`);
+    assert.deepEqual(client.events("news"), wanted, `${client.name} of ${client.node.name}`);
   }
 }
 
@@ -80,8 +75,8 @@ const named = (publisher, list) => (publisher.isGo ? list?.map(String) : list);
 
 const can = (publisher, needs = []) => needs.every((need) => publisher.can.includes(need));
 
-/** The tests of a publisher and the node that listens. old: the node is one of Socket.IO 2. */
-export function broadcasts(publisher, node, { binary = true, dates = true, kinds = [] } = {}) {
+/** The tests of a publisher and a node that listens, with clients of more kinds if asked for. */
+export function broadcasts(publisher, node, { binary = true, kinds = [] } = {}) {
   const tests = {};
   const title = (name) => `${publisher.name} → ${node.name}: ${name}`;
   let clients;
@@ -93,11 +88,12 @@ export function broadcasts(publisher, node, { binary = true, dates = true, kinds
     ]);
   };
   for (const [name, it] of Object.entries(cases)) {
-    if (!can(publisher, it.needs) || (it.binary && !binary) || (it.dates && !dates)) continue;
+    if (!can(publisher, it.needs) || (it.binary && !binary)) continue;
+    if (it.except && node.version === "v2") continue; // where only clients can be excepted, see old.js
     tests[title(name)] = () => checkCase(publisher, clients, it);
   }
   tests[title("clients leave")] = async () => clients.forEach((client) => client.close?.());
-  for (const namespace of ["/chat", "/a*b", "/a*[b]"]) {
+  for (const namespace of ["/chat", "/a*b", "/z*[b]"]) {
     // Node's adapters do not escape what they subscribe to: those with brackets they do not hear.
     if (namespace.includes("[") && !node.isGo) continue;
     tests[title(`namespace ${namespace}`)] = () => inNamespace(publisher, node, namespace);
@@ -108,8 +104,10 @@ export function broadcasts(publisher, node, { binary = true, dates = true, kinds
 
 async function inNamespace(publisher, node, namespace) {
   const inside = await openClient(node, { name: "inside", namespace, rooms: ["red"] });
-  const others = await Promise.all(["/", "/axxb", "/a*b*", "/chat"].filter((other) => other !== namespace)
-    .map((other) => openClient(node, { name: other, namespace: other, rooms: ["red"] })));
+  // What two patterns of Node's adapters match they hear twice, so there is no /a*b* with them.
+  const more = publisher.isGo && node.isGo ? ["/a*b*"] : [];
+  const names = ["/", "/chat", "/axxb", "/zxb", ...more].filter((name) => name !== namespace);
+  const others = await Promise.all(names.map((name) => openClient(node, { name, namespace: name, rooms: ["red"] })));
   try {
     await publisher.do("emit", { namespace, event: "news", args: ["to all"] });
     await publisher.do("emit", { namespace, rooms: ["red"], event: "news", args: ["to red"] });
@@ -144,7 +142,8 @@ async function compression(publisher, node) {
       heads.length = 0;
       await publisher.do("emit", { compress, event: "news", args: ["x".repeat(5_000)] });
       await until(() => texts.length > before, "the event");
-      assert.equal(heads[0] & 0x40, compress ? 0x40 : 0, compress ? "compressed" : "not compressed");
+      // engine.io 6 has no way to send a single message uncompressed.
+      if (node.isGo) assert.equal(heads[0] & 0x40, compress ? 0x40 : 0, compress ? "compressed" : "not compressed");
     }
   } finally {
     ws.terminate();

@@ -5,7 +5,7 @@ import { createClient } from "redis";
 import { Server } from "socket.io";
 import { revive } from "./values.js";
 
-export const namespaces = ["/", "/chat", "/a*b", "/axxb", "/a*[b]", "/a*b*"];
+export const namespaces = ["/", "/chat", "/a*b", "/axxb", "/z*[b]", "/zxb"];
 
 async function connect(client, url) {
   if (client === "ioredis") return new Redis(url);

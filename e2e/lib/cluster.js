@@ -180,6 +180,8 @@ async function jsonClient(node, { name, namespace = "/", kind, transport = "webs
     ? await sockParty(name, `${node.url}/sockjs?nsp=${encodeURIComponent(namespace)}`, { version: "1.6.1", transport })
     : await webSocketParty(name, `${node.url}/ws?nsp=${encodeURIComponent(namespace)}`);
   party.json = true;
+  if (party.sock) Object.defineProperty(party, "gone", { get: () => party.sock.closed });
+  else party.ws.once("close", () => { party.gone = true; });
   party.clear = () => { party.frames.length = 0; };
   return party;
 }
