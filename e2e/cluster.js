@@ -9,6 +9,7 @@ import { emissions } from "./cluster/emitters.js";
 import { otherKinds } from "./cluster/kinds.js";
 import { amongOld, oldRequests } from "./cluster/old.js";
 import { requests } from "./cluster/requests.js";
+import { soak } from "./cluster/soak.js";
 import { ClusterNode, Emitter3, Emitter5, GoEmitter, RedisProcess } from "./lib/cluster.js";
 import { runTests } from "./lib/tests.js";
 
@@ -73,10 +74,15 @@ const otherTests = (c) => ({
   ...otherKinds(c.node4, c.go1),
 });
 
+const soakTest = (c) => ({
+  [`${flags.soak} messages, none lost, doubled or out of order`]:
+    Object.assign(soak([c.go1, c.go2, c.node4], Number(flags.soak)), { timeout: 120_000 }),
+});
+
 const cluster = await start();
 const nodes = Object.values(cluster).filter((one) => one instanceof ClusterNode);
 try {
-  const tests = { ...broadcastTests(cluster), ...requestTests(cluster), ...otherTests(cluster) };
+  const tests = { ...broadcastTests(cluster), ...requestTests(cluster), ...otherTests(cluster), ...soakTest(cluster) };
   const chosen = Object.entries(tests).filter(([name]) => name.includes(flags.only) || /clients (enter|leave)$/.test(name));
   const failed = await runTests(Object.fromEntries(chosen));
   if (failed) for (const one of nodes) console.log(`The last words of ${one.name}:\n${one.process.errors.slice(-1500)}`);

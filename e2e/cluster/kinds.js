@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../lib/client.js";
 import { fence, openClient } from "../lib/cluster.js";
-import { withClients } from "./requests.js";
+import { sorted, withClients } from "./requests.js";
 
 const kinds = {
   "a plain WebSocket": { kind: "websocket" },
@@ -39,10 +39,10 @@ export function otherKinds(asker, node) {
     add("is listed, asked and moved", [red, none], async (client, other) => {
       const socket = (await asker.do("sockets", { rooms: ["red"] })).find(({ id }) => id === client.id);
       assert.deepEqual(socket.data, { user: "u1" });
-      assert.deepEqual(socket.rooms.toSorted(), [client.id, "red"].toSorted());
+      assert.deepEqual(sorted(socket.rooms), sorted([client.id, "red"]));
       const { answers, error } = await asker.do("emitAck", { event: "question", args: ["?"], timeout: 3_000 });
       assert.equal(error, undefined);
-      assert.deepEqual(answers.toSorted(), ["none", "red"]);
+      assert.deepEqual(sorted(answers), ["none", "red"]);
       await asker.do("join", { rooms: [other.id], names: ["green"] });
       await asker.do("emit", { rooms: ["green"], event: "news", args: ["text"] });
       await fence(asker, [client, other]);
