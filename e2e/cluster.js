@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { broadcasts } from "./cluster/broadcasts.js";
 import { emissions } from "./cluster/emitters.js";
 import { otherKinds } from "./cluster/kinds.js";
+import { comingsAndGoings } from "./cluster/members.js";
 import { amongOld, oldRequests } from "./cluster/old.js";
 import { requests } from "./cluster/requests.js";
 import { soak } from "./cluster/soak.js";
@@ -74,6 +75,9 @@ const otherTests = (c) => ({
   ...otherKinds(c.node4, c.go1),
 });
 
+const memberTests = (c) => comingsAndGoings(c.goS, c.nodeS, (kind) => (
+  kind === "go" ? go("go late", "specific", "--specific") : node("node late", "specific", "4", "--specific")));
+
 const soakTest = (c) => ({
   [`${flags.soak} messages, none lost, doubled or out of order`]:
     Object.assign(soak([c.go1, c.go2, c.node4], Number(flags.soak)), { timeout: 120_000 }),
@@ -82,7 +86,7 @@ const soakTest = (c) => ({
 const cluster = await start();
 const nodes = Object.values(cluster).filter((one) => one instanceof ClusterNode);
 try {
-  const tests = { ...broadcastTests(cluster), ...requestTests(cluster), ...otherTests(cluster), ...soakTest(cluster) };
+  const tests = { ...broadcastTests(cluster), ...requestTests(cluster), ...otherTests(cluster), ...memberTests(cluster), ...soakTest(cluster) };
   const chosen = Object.entries(tests).filter(([name]) => name.includes(flags.only) || /clients (enter|leave)$/.test(name));
   const failed = await runTests(Object.fromEntries(chosen));
   if (failed) for (const one of nodes) console.log(`The last words of ${one.name}:\n${one.process.errors.slice(-1500)}`);

@@ -86,8 +86,7 @@ func (n *node) do(ctx context.Context, c command) (any, error) {
 		}
 		return nil, t.Disconnect()
 	case "sockets":
-		members, err := t.Sockets(ctx)
-		return membersOf(members), err
+		return listed(t.Sockets(ctx))
 	case "rooms":
 		return space.Rooms(ctx)
 	case "serverEmit":

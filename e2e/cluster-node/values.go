@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/seed-ce09063a/thinkws"
@@ -58,6 +59,23 @@ type member struct {
 	Headers map[string]string `json:"headers"`
 	Query   map[string]string `json:"query"`
 	Address string            `json:"address"`
+}
+
+// listing is what is known of clients.
+type listing struct {
+	Sockets []member `json:"sockets"`
+	Nodes   int      `json:"nodes"` // that are missing
+	Error   string   `json:"error,omitempty"`
+}
+
+// listed tells apart what is missing from what has failed.
+func listed(members []thinkws.Member, err error) (*listing, error) {
+	l := &listing{Sockets: membersOf(members)}
+	if missing, ok := errors.AsType[*thinkws.NodesError](err); ok {
+		l.Nodes, l.Error = missing.Count, err.Error()
+		return l, nil
+	}
+	return l, err
 }
 
 func membersOf(members []thinkws.Member) []member {

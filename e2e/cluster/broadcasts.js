@@ -5,8 +5,9 @@ import { plain, until } from "../lib/client.js";
 import { fence, openClient } from "../lib/cluster.js";
 import { bin, date, nothing, received } from "./values.js";
 
-const everybody = ["red", "both", "seven", "none"];
-const rooms = { red: ["red"], both: ["red", "blue"], seven: [7], none: [] };
+const everybody = ["red", "both", "seven", "odd", "none"];
+const longRoom = "long".repeat(100);
+const rooms = { red: ["red"], both: ["red", "blue"], seven: [7], odd: ["a#b", "#", "ü 😀", "007", "0x7", longRoom, -5], none: [] };
 
 const long = "🙂 long ".repeat(15_000);
 const list = (length) => Array.from({ length }, (_, i) => i);
@@ -22,10 +23,18 @@ const cases = {
   "to two rooms, once": { rooms: ["red", "blue"], gets: ["red", "both"] },
   "to a room that is a number": { rooms: [7], gets: ["seven"] },
   "to a number and a name": { rooms: [7, "blue"], gets: ["seven", "both"] },
+  "to a negative number": { rooms: [-5], gets: ["odd"] },
+  "to a room with # in it": { rooms: ["a#b"], gets: ["odd"] },
+  "to a room that is #": { rooms: ["#"], gets: ["odd"] },
+  "to a room not in ASCII": { rooms: ["ü 😀"], gets: ["odd"] },
+  "to a room that looks like a number": { rooms: ["007"], gets: ["odd"] },
+  "to a room that looks like a hexadecimal number": { rooms: ["0x7"], gets: ["odd"] },
+  "to a room with a long name": { rooms: [longRoom], gets: ["odd"] },
+  "to many rooms": { rooms: [...Array.from({ length: 100 }, (_, i) => `room ${i}`), "red"], gets: ["red", "both"] },
   "to a room that nobody is in": { rooms: ["green"], gets: [] },
   "to a room with characters of patterns": { rooms: ["r*d"], gets: [] },
-  "to all except a room": { except: ["blue"], gets: ["red", "seven", "none"], needs: ["except"] },
-  "to all except a number": { except: [7], gets: ["red", "both", "none"], needs: ["except"] },
+  "to all except a room": { except: ["blue"], gets: ["red", "seven", "odd", "none"], needs: ["except"] },
+  "to all except a number": { except: [7], gets: ["red", "both", "odd", "none"], needs: ["except"] },
   "to a room except another": { rooms: ["red"], except: ["blue", "green"], gets: ["red"], needs: ["except"] },
   volatile: { volatile: true, gets: everybody },
   "local does not arrive": { local: true, gets: [], needs: ["local"] },

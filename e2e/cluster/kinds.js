@@ -37,7 +37,7 @@ export function otherKinds(asker, node) {
     });
 
     add("is listed, asked and moved", [red, none], async (client, other) => {
-      const socket = (await asker.do("sockets", { rooms: ["red"] })).find(({ id }) => id === client.id);
+      const socket = (await asker.do("sockets", { rooms: ["red"] })).sockets.find(({ id }) => id === client.id);
       assert.deepEqual(socket.data, { user: "u1" });
       assert.deepEqual(sorted(socket.rooms), sorted([client.id, "red"]));
       const { answers, error } = await asker.do("emitAck", { event: "question", args: ["?"], timeout: 3_000 });

@@ -74,8 +74,10 @@ export class Node4 {
 
   async sockets(command) {
     const sockets = await this.#target(command).fetchSockets();
-    return sockets.map(({ id, rooms, data, handshake: { auth, headers, query, address } }) => (
-      { id, rooms: [...rooms], data, auth, headers, query, address }));
+    return {
+      sockets: sockets.map(({ id, rooms, data, handshake: { auth, headers, query, address } }) => (
+        { id, rooms: [...rooms], data, auth, headers, query, address })),
+    };
   }
 
   async rooms({ namespace = "/" }) { return [...await this.io.of(namespace).adapter.allRooms()]; }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { until } from "../lib/client.js";
 import { fence, openClient } from "../lib/cluster.js";
 import { pause } from "../lib/run.js";
+import { bin } from "./values.js";
 
 const soon = 1_000; // ms in which a complete answer has to come
 
@@ -22,7 +23,7 @@ export const withClients = (node, list, test) => async () => {
 };
 
 /** Runs work, which has to be done soon: a node that waits for nobody answers at once. */
-async function promptly(work) {
+export async function promptly(work) {
   const start = Date.now();
   const result = await work;
   assert.ok(Date.now() - start < soon, `it took ${Date.now() - start} ms`);
@@ -37,6 +38,11 @@ export function requests(asker, node) {
   const tests = {};
   const add = (name, test) => { tests[`${asker.name} ⇒ ${node.name}: ${name}`] = test; };
   const on = (list, test) => withClients(node, list, test);
+  const sockets = async (target) => {
+    const { sockets: list, error } = await promptly(asker.do("sockets", target));
+    assert.equal(error, undefined);
+    return list;
+  };
   const fenced = (clients) => fence(asker, clients);
   const red = { name: "red", rooms: ["red"] };
   const both = { name: "both", rooms: ["red", "blue"] };
@@ -49,7 +55,7 @@ export function requests(asker, node) {
     ...both, data: { user: "u1", list: [1, null] }, query: { colour: "green" }, auth: { token: "t" },
     options: { extraHeaders: { "x-test": "of the client" } },
   }], async (client) => {
-    const socket = byID(await promptly(asker.do("sockets")), client);
+    const socket = byID(await sockets(), client);
     assert.ok(socket, "the client is there");
     assert.deepEqual(sorted(socket.rooms), sorted([client.id, "blue", "red"]));
     assert.deepEqual(socket.data, { user: "u1", list: [1, null] });
@@ -61,14 +67,14 @@ export function requests(asker, node) {
   }));
 
   add("sockets without data", on([none], async (client) => {
-    const socket = byID(await asker.do("sockets"), client);
+    const socket = byID(await sockets(), client);
     assert.deepEqual(socket.data ?? {}, {});
     assert.deepEqual(socket.rooms, [client.id]);
   }));
 
   add("sockets of rooms, with exceptions", on([red, both, blue, seven, none], async (...clients) => {
     const names = async (target) => {
-      const ids = (await asker.do("sockets", target)).map(({ id }) => id);
+      const ids = (await sockets(target)).map(({ id }) => id);
       return clients.filter(({ id }) => ids.includes(id)).map(({ name }) => name).join();
     };
     assert.equal(await names({ rooms: ["red"] }), "red,both");
@@ -81,9 +87,9 @@ export function requests(asker, node) {
   }));
 
   add("sockets where nobody is", async () => {
-    assert.deepEqual(await promptly(asker.do("sockets")), []);
-    assert.deepEqual(await promptly(asker.do("sockets", { rooms: ["red"] })), []);
-    assert.deepEqual(await promptly(asker.do("sockets", { namespace: "/chat" })), []);
+    assert.deepEqual(await sockets(), []);
+    assert.deepEqual(await sockets({ rooms: ["red"] }), []);
+    assert.deepEqual(await sockets({ namespace: "/chat" }), []);
   });
 
   add("all rooms", on([both, seven], async (client, other) => {
@@ -213,6 +219,22 @@ export function requests(asker, node) {
     assert.deepEqual(sorted(answers), ["both", "none"]);
     if (asker.isGo) assert.equal(clients, 1, error);
     else assert.equal(error, "operation has timed out");
+  }));
+
+  add("clients leave when they are asked", on([red, both, none], async (first, second) => {
+    first.socket.io.once("question", () => first.socket.io.disconnect());
+    second.socket.io.once("question", () => second.close());
+    for (const client of [first, second]) client.socket.answer = undefined;
+    const { answers, error, clients } = await asker.do("emitAck", { event: "question", args: ["?"], timeout: 600 });
+    assert.deepEqual(answers, ["none"]);
+    if (asker.isGo) assert.equal(clients, 2, error);
+    else assert.equal(error, "operation has timed out");
+  }));
+
+  add("clients are asked by binary", on([red], async (client) => {
+    client.socket.answer = ([question]) => [Buffer.from(question.a[0]).toString()];
+    const { answers } = await promptly(asker.do("emitAck", { event: "question", args: [{ a: [bin("binary")] }, bin("more")], timeout: 3_000 }));
+    assert.deepEqual(answers, ["binary"]);
   }));
 
   add("what clients say reaches the others", on([red, blue, none], async (...clients) => {

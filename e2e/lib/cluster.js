@@ -82,6 +82,14 @@ export class ClusterNode {
   }
 
   stop() { return this.process.stop(); }
+
+  signal(name) { this.process.child.kill(name); }
+
+  /** Ends it in a way that is not its own. */
+  async kill(name) {
+    this.signal(name);
+    await this.process.ended;
+  }
 }
 
 /** The emitter of a Go node, which does not go by its bus. */
