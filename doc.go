@@ -96,6 +96,15 @@ that the gate refuses those that do unless their origin is listed. Load balancer
 The origin of every request is checked before any protocol sees it, for every method and
 transport; see [WithAllowOrigin] for what is allowed by default and what is not.
 
+# More than one node
+
+With [WithBus] what is sent to a [Target] reaches its clients on all nodes: package redisbus does that
+over Redis, and understands the nodes of Node.js, [MemoryBus] within a process. Without it, and with
+[Target.Local], a target is of this node. What comes of an action is done on this node first;
+an error that is [ErrBus] says that others have not been told. Per namespace, what one node sends arrives
+in its order everywhere. Events for the nodes themselves are sent by [Space.ServerEmit] and
+acted on by [OnServer]. [Handler.Health] and [BusStats] say how the bus is.
+
 # Bounds
 
 What a client can make the server hold is bounded: the size of a message

@@ -3,6 +3,7 @@ package thinkws
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -29,7 +30,7 @@ func (b *MemoryBus) Open(node BusNode) (BusLink, error) {
 	l := &memoryLink{bus: b, node: node}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.links = append(b.links[:len(b.links):len(b.links)], l) // others may hold the list
+	b.links = append(slices.Clip(b.links), l) // others may hold the list
 	return l, nil
 }
 

@@ -45,6 +45,11 @@ func (l *link) Ask(ctx context.Context, e *thinkws.Envelope, answer func(*thinkw
 	if err := l.state.err(); err != nil {
 		return &thinkws.NodesError{Err: err}
 	}
+	// The answers come on channels of the namespace, which may have nobody in it here.
+	defer l.Unsubscribe(e.Namespace)
+	if err := l.Subscribe(ctx, e.Namespace); err != nil {
+		return &thinkws.NodesError{Err: err}
+	}
 	c := l.cfg.channels(e.Namespace)
 	q := &question{kind: e.Kind, space: e.Namespace, answer: answer, heard: map[string]struct{}{}, done: make(chan struct{}), last: time.Now()}
 	if err := l.look(ctx, c, q); err != nil {
@@ -191,11 +196,12 @@ func (q *question) answered(a *response) {
 		return
 	}
 	q.last = time.Now()
-	if q.kind == thinkws.BusEmit && e != nil && e.Kind == thinkws.BusAnswer {
+	switch {
+	case q.kind == thinkws.BusEmit && e != nil && e.Kind == thinkws.BusAnswer:
 		q.clients--
-	} else if a.Type == typeClientsGone {
-		q.clients += a.Clients
-	} else if !q.hear(a) {
+	case a.Type == typeClientsGone:
+		q.clients += min(a.Clients, 0)
+	case !q.hear(a):
 		return
 	}
 	if e != nil {

@@ -26,10 +26,17 @@ type broadcast struct {
 	local bool // flagged as not for others, though it has come
 }
 
-// encodeBroadcast is the wire form of an event for clients.
-func encodeBroadcast(uid string, e *thinkws.Envelope, old bool) []byte {
+// encodeBroadcast is the wire form of an event for clients, with room for a number if it
+// is to have one.
+func encodeBroadcast(uid string, e *thinkws.Envelope, old, numbered bool) []byte {
 	b := make([]byte, 0, 128+len(e.Args.Text)+partsLen(e.Args))
-	b = msgp.AppendArrayHeader(b, 3)
+	if !numbered {
+		return appendBroadcast(msgp.AppendArrayHeader(b, 3), uid, e, old)
+	}
+	return appendNumberRoom(appendBroadcast(msgp.AppendArrayHeader(b, 4), uid, e, old))
+}
+
+func appendBroadcast(b []byte, uid string, e *thinkws.Envelope, old bool) []byte {
 	b = msgp.AppendString(b, uid)
 	b = appendPacket(b, e, old)
 	return appendOpts(b, e)

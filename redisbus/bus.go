@@ -77,6 +77,7 @@ type link struct {
 	goodbyes   string       // that on which nodes say goodbye
 	probed     atomic.Int64 // when the last probe came back, in Unix nanoseconds
 	stats      counters
+	sequences  sequences
 	dropped    dropLog
 	tasks      sync.WaitGroup
 	stopSub    context.CancelFunc
@@ -95,7 +96,7 @@ type route struct {
 }
 
 // counters are those behind thinkws.BusStats.
-type counters struct{ published, received, lost, dropped atomic.Uint64 }
+type counters struct{ published, received, lost, missed, dropped atomic.Uint64 }
 
 func (l *link) start() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -155,7 +156,8 @@ func (l *link) Publish(e *thinkws.Envelope) error {
 	it := item{channel: c.request, counts: true}
 	var err error
 	if e.Kind == thinkws.BusEmit {
-		it.channel, it.payload = c.forRooms(e.Rooms), encodeBroadcast(l.uid, e, l.cfg.old)
+		it.channel, it.payload = c.forRooms(e.Rooms), encodeBroadcast(l.uid, e, l.cfg.old, true)
+		it.numbers = e.Namespace
 	} else if it.payload, err = l.cfg.encodeRequest(l.uid, "", e); err != nil {
 		return err
 	}
@@ -176,7 +178,7 @@ func (l *link) answer(channel string, data []byte) {
 func (l *link) Stats() thinkws.BusStats {
 	err := l.state.err()
 	return thinkws.BusStats{Up: err == nil, Err: err, Nodes: l.receipts.nodes(), Published: l.stats.published.Load(),
-		Received: l.stats.received.Load(), Lost: l.stats.lost.Load(), Dropped: l.stats.dropped.Load()}
+		Received: l.stats.received.Load(), Lost: l.stats.lost.Load(), Missed: l.stats.missed.Load(), Dropped: l.stats.dropped.Load()}
 }
 
 // Close implements thinkws.BusLink. Other nodes of this library are told, so that they do
@@ -187,7 +189,7 @@ func (l *link) Close(ctx context.Context) error {
 	if l.state.err() == nil {
 		short, cancel := context.WithTimeout(ctx, execTimeout)
 		defer cancel()
-		err = errors.Join(err, l.client.Publish(short, l.goodbyes, l.uid).Err())
+		err = errors.Join(err, l.client.Publish(short, l.goodbyes, encodeGoodbye(l.uid)).Err())
 	}
 	l.stop()
 	l.tasks.Wait()
@@ -245,6 +247,9 @@ func (l *link) sendProbe(ctx context.Context) error {
 	}
 	pipe := client.Pipeline()
 	sent := pipe.Publish(ctx, l.probe, "")
+	for _, mark := range l.publisher.marks(l.uid) {
+		pipe.Publish(ctx, l.goodbyes, mark) // failing, the next one says as much
+	}
 	count := pipe.PubSubNumSub(ctx, l.receipts.channel)
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	l.receipts.observe(count)

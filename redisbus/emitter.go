@@ -104,7 +104,7 @@ func (m Emission) Emit(ctx context.Context, event string, args ...any) error {
 	}
 	e.Volatile, e.Plain = m.volatile, m.plain
 	c := m.emitter.cfg.channels(m.namespace)
-	return m.publish(ctx, c.forRooms(m.rooms), encodeBroadcast(emitterUID, e, m.emitter.cfg.old))
+	return m.publish(ctx, c.forRooms(m.rooms), encodeBroadcast(emitterUID, e, m.emitter.cfg.old, false))
 }
 
 // ServerEmit sends an event to the nodes themselves, which have thinkws.OnServer or Node's

@@ -1,6 +1,7 @@
 package redisbus
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"math"
@@ -156,12 +157,10 @@ func isDelimiter(c byte) bool { return c == ',' || c == ']' || c == '}' || isSpa
 // appendText packs a JSON string.
 func appendText(dst, quoted []byte) []byte {
 	inner := quoted[1 : len(quoted)-1]
-	for _, c := range inner {
-		if c == '\\' {
-			var s string
-			_ = json.Unmarshal(quoted, &s) // it is valid
-			return msgp.AppendString(dst, s)
-		}
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		var s string
+		_ = json.Unmarshal(quoted, &s) // it is valid
+		return msgp.AppendString(dst, s)
 	}
 	return msgp.AppendStringFromBytes(dst, inner)
 }

@@ -27,7 +27,8 @@ const execTimeout = 2 * time.Second
 type item struct {
 	channel string
 	payload []byte
-	counts  bool // among what is published, and what is lost
+	counts  bool   // among what is published, and what is lost
+	numbers string // the namespace in which it gets a number; "" for none
 }
 
 // publisher sends what is pushed to Redis, in order. One goroutine takes what has come
@@ -42,10 +43,10 @@ type publisher struct {
 	maxItems int
 	maxBytes int
 	oneByOne bool // for comparison
-	exec     time.Duration
 
 	mu      sync.Mutex // protects what follows
 	waiting []item
+	numbers numbers
 	bytes   int
 	busy    bool
 	closed  bool
@@ -67,6 +68,9 @@ func (p *publisher) push(it item) error {
 		return errClosed
 	case len(p.waiting) >= p.maxItems || len(p.waiting) > 0 && p.bytes+len(it.payload) > p.maxBytes:
 		return errFull
+	}
+	if it.numbers != "" {
+		setNumber(it.payload, p.numbers.next(it.numbers))
 	}
 	p.waiting = append(p.waiting, it)
 	p.bytes += len(it.payload)
@@ -204,4 +208,19 @@ func (p *publisher) send(ctx context.Context, batch []item) {
 // nodes asks how many nodes there are.
 func (p *publisher) nodes(ctx context.Context) *redis.MapStringIntCmd {
 	return p.client.PubSubNumSub(ctx, p.count)
+}
+
+// marks returns what others have to be told of numbers, if nothing waits: a mark for each
+// namespace in which there was something since the last time.
+func (p *publisher) marks(uid string) (marks [][]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) > 0 || p.busy {
+		return nil
+	}
+	for namespace := range p.numbers.silent {
+		marks = append(marks, encodeMark(uid, namespace, p.numbers.last[namespace]))
+	}
+	clear(p.numbers.silent)
+	return marks
 }

@@ -18,8 +18,8 @@ func (l *link) receive(m *redis.Message) {
 		l.probed.Store(time.Now().UnixNano())
 		return
 	case l.goodbyes:
-		if m.Payload != l.uid && isOurs(m.Payload) {
-			l.receipts.left()
+		if err := l.onMark([]byte(m.Payload)); err != nil {
+			l.drop(m.Channel, err)
 		}
 		return
 	}
@@ -69,6 +69,9 @@ func (l *link) drop(channel string, err error) {
 // even decoded.
 func (l *link) onBroadcast(c channels, channel string, data []byte) error {
 	room, ok := c.room(channel)
+	if uid, n := numberOf(data); ok && n > 0 && uid != l.uid {
+		l.missing(sender{uid, c.namespace}, n, true)
+	}
 	if !ok || !l.node.Wants(c.namespace, room) {
 		return nil // the pattern matches more than it is for
 	}
@@ -82,6 +85,36 @@ func (l *link) onBroadcast(c channels, channel string, data []byte) error {
 	l.stats.received.Add(1)
 	l.node.Deliver(m.event, nil)
 	return nil
+}
+
+// onMark takes what another node of this library says of itself.
+func (l *link) onMark(data []byte) error {
+	from, n, err := decodeMark(data)
+	switch {
+	case err != nil || from.uid == l.uid:
+		return err
+	case from.namespace == "":
+		l.receipts.left()
+		l.sequences.forget(from.uid)
+	case l.subscribed(from.namespace):
+		l.missing(from, n, false)
+	}
+	return nil
+}
+
+func (l *link) subscribed(namespace string) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	_, ok := l.routes[topic{l.cfg.channels(namespace).request, false}]
+	return ok
+}
+
+// missing reports what has not arrived before the broadcast with this number.
+func (l *link) missing(from sender, n uint64, arrived bool) {
+	if missing := l.sequences.reached(from, n, arrived); missing > 0 {
+		l.stats.missed.Add(missing)
+		l.node.Logger().Warn("bus: messages of another node have not arrived", "node", from.uid, "namespace", from.namespace, "messages", missing)
+	}
 }
 
 // onRequest takes what another node asks for.

@@ -180,7 +180,8 @@ func decodeRequest(namespace string, data []byte) (*request, error) {
 		return nil, errNoRequest
 	}
 	if !isJSON(data) {
-		return q, q.unpack(namespace, data)
+		err := q.unpack(namespace, data)
+		return q, err
 	}
 	if err := checkJSON(data); err != nil {
 		return nil, err
@@ -188,10 +189,11 @@ func decodeRequest(namespace string, data []byte) (*request, error) {
 	if err := json.Unmarshal(data, q); err != nil {
 		return nil, err
 	}
+	var err error
 	if q.Type == typeEmit {
-		return q, q.readPacket(namespace, data)
+		err = q.readPacket(namespace, data)
 	}
-	return q, nil
+	return q, err
 }
 
 // unpack reads a request as MessagePack. Only those of typeEmit come that way.

@@ -229,11 +229,18 @@ func decodeResponse(data []byte) (*response, error) {
 		if err := checkJSON(data); err != nil {
 			return nil, err
 		}
-		return a, json.Unmarshal(data, a)
+		err := json.Unmarshal(data, a)
+		return a, err
 	}
+	err := a.unpack(data)
+	return a, err
+}
+
+// unpack reads an answer of typeClientAck.
+func (a *response) unpack(data []byte) error {
 	r := reader{data}
 	whole := false
-	return a, r.fields(func(key string) (err error) {
+	return r.fields(func(key string) (err error) {
 		switch key {
 		case "type":
 			var n int64

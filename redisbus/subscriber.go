@@ -150,7 +150,7 @@ func (s *subscriber) run(ctx context.Context) {
 			backoff = minBackoff
 		}
 		select {
-		case <-time.After(backoff/2 + rand.N(backoff)): // not all nodes at the same time
+		case <-time.After(backoff/2 + rand.N(backoff)): //nolint:gosec // no secret: not all nodes at the same time
 		case <-ctx.Done():
 			return
 		}
@@ -165,7 +165,7 @@ func (s *subscriber) connect(parent context.Context) error {
 	c := &connection{pubsub: s.open(), fail: fail}
 	stop := context.AfterFunc(ctx, func() { _ = c.pubsub.Close() }) // which ends the reader
 	defer stop()
-	defer c.pubsub.Close()
+	defer func() { _ = c.pubsub.Close() }()
 	s.begin(c)
 	defer s.end()
 

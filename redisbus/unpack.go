@@ -267,29 +267,22 @@ func (u *unpacker) time(t time.Time) error {
 
 // readExtension reads an extension of any form.
 func readExtension(b []byte) (kind int8, data, rest []byte, err error) {
-	head, n := 0, 0
-	size := func(bytes int) int {
-		if len(b) < 1+bytes {
-			return 0
-		}
-		for _, c := range b[1 : 1+bytes] {
-			n = n<<8 | int(c)
-		}
-		return n
-	}
+	n, head := 0, 1
 	switch b[0] {
 	case fixext1, fixext1 + 1, fixext1 + 2, fixext1 + 3, fixext1 + 4:
-		head, n = 1, 1<<(b[0]-fixext1)
-	case 0xc7:
-		head, n = 2, size(1)
-	case 0xc8:
-		head, n = 3, size(2)
-	case 0xc9:
-		head, n = 5, size(4)
+		n = 1 << (b[0] - fixext1)
+	case 0xc7, 0xc8, 0xc9: // the length follows, in 1, 2 or 4 bytes
+		head += 1 << (b[0] - 0xc7)
+		if len(b) < head {
+			return 0, nil, nil, errShort
+		}
+		for _, c := range b[1:head] {
+			n = n<<8 | int(c)
+		}
 	default:
 		return 0, nil, nil, fmt.Errorf("byte %#x is no value", b[0])
 	}
-	if len(b) < head+1 || len(b)-head-1 < n {
+	if len(b)-head-1 < n {
 		return 0, nil, nil, errShort
 	}
 	return int8(b[head]), b[head+1 : head+1+n], b[head+1+n:], nil

@@ -65,7 +65,7 @@ func actions(log *journal, a asker) []thinkws.Option {
 		}),
 		"kick": thinkws.Bind(kick),
 		"kickRoom": thinkws.Bind(func(c *thinkws.Context, room string) error {
-			everybody(c, room).Disconnect()
+			_ = everybody(c, room).Disconnect()
 			return nil
 		}),
 

@@ -1,0 +1,216 @@
+package redisbus_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/redisbus"
+)
+
+// shared is the Redis of all tests that do not harm it: REDIS_URL, or one that is started
+// here.
+var shared string
+
+func TestMain(m *testing.M) {
+	redis.SetLogger(quiet{})
+	stop := func() {}
+	if shared = os.Getenv("REDIS_URL"); shared == "" {
+		server, err := startRedis(0)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "redisbus tests need a redis-server, or REDIS_URL:", err)
+			os.Exit(1)
+		}
+		shared, stop = "redis://"+server.addr(), server.kill
+	}
+	// go-redis looks for a second whether a server that refused connections is back.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"), goleak.Cleanup(func(code int) {
+		stop()
+		os.Exit(code)
+	}))
+}
+
+// quiet is go-redis's log, which tells each failed attempt to connect.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+// redisServer is a redis-server of our own, without persistence.
+type redisServer struct {
+	port    int
+	command *exec.Cmd
+}
+
+// startRedis starts one on the port, 0 for a free one, and waits until it answers.
+func startRedis(port int, more ...string) (*redisServer, error) {
+	if port == 0 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		port = l.Addr().(*net.TCPAddr).Port
+		l.Close()
+	}
+	args := append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning"}, more...)
+	s := &redisServer{port: port, command: exec.Command("redis-server", args...)}
+	if err := s.command.Start(); err != nil {
+		return nil, err
+	}
+	for range 500 {
+		if conn, err := net.Dial("tcp", s.addr()); err == nil {
+			conn.Close()
+			return s, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.kill()
+	return nil, fmt.Errorf("redis-server does not answer on %s", s.addr())
+}
+
+func (s *redisServer) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+func (s *redisServer) kill() {
+	_ = s.command.Process.Kill()
+	_ = s.command.Wait()
+}
+
+// clientOf is a client for the time of the test.
+func clientOf(t testing.TB, url string) *redis.Client {
+	t.Helper()
+	options, err := redis.ParseURL(url)
+	require.NoError(t, err)
+	client := redis.NewClient(options)
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// prefix keeps tests that share a Redis apart.
+func prefix(t testing.TB) redisbus.Option { return redisbus.WithPrefix("test-" + t.Name()) }
+
+// hub is the hub of a node, played by the test.
+type hub struct {
+	rooms  map[string]bool // that somebody is in; nil for all
+	answer func(e *thinkws.Envelope, reply func(*thinkws.Envelope))
+	log    *slog.Logger
+
+	mu  sync.Mutex // protects got
+	got []*thinkws.Envelope
+}
+
+func (h *hub) Deliver(e *thinkws.Envelope, reply func(*thinkws.Envelope)) {
+	h.mu.Lock()
+	h.got = append(h.got, e)
+	h.mu.Unlock()
+	if h.answer != nil {
+		h.answer(e, reply)
+	}
+}
+
+func (h *hub) Wants(_, room string) bool { return room == "" || h.rooms == nil || h.rooms[room] }
+
+func (h *hub) Logger() *slog.Logger {
+	if h.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return h.log
+}
+
+// take waits for n envelopes.
+func (h *hub) take(t testing.TB, n int) []*thinkws.Envelope {
+	t.Helper()
+	var got []*thinkws.Envelope
+	require.Eventually(t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if len(h.got) < n {
+			return false
+		}
+		got, h.got = h.got[:n], h.got[n:]
+		return true
+	}, 5*time.Second, time.Millisecond)
+	return got
+}
+
+func (h *hub) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.got)
+}
+
+// node is a hub with its link, subscribed to "/" and more.
+type node struct {
+	*hub
+	thinkws.BusLink
+}
+
+func open(t testing.TB, client redis.UniversalClient, h *hub, options ...redisbus.Option) *node {
+	t.Helper()
+	n := openLate(t, client, h, options...)
+	n.subscribe(t, "/")
+	require.Eventually(t, func() bool { return n.Stats().Up }, 5*time.Second, time.Millisecond)
+	return n
+}
+
+// openLate does not wait for Redis.
+func openLate(t testing.TB, client redis.UniversalClient, h *hub, options ...redisbus.Option) *node {
+	t.Helper()
+	link, err := redisbus.New(client, options...).Open(h)
+	require.NoError(t, err)
+	n := &node{h, link}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		link.Close(ctx)
+	})
+	return n
+}
+
+var smallOutbox = redisbus.WithOutbox(3, 1<<20)
+
+// lines is a log that is looked at.
+type lines struct {
+	mu   sync.Mutex // protects text
+	text []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	return len(p), nil
+}
+
+func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(string(l.text), text)
+}
+
+func (n *node) subscribe(t testing.TB, namespace string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	require.NoError(t, n.Subscribe(ctx, namespace))
+}
+
+func payload(t testing.TB, values ...any) thinkws.Payload {
+	t.Helper()
+	args, err := redisbus.EncodeArgs(values...)
+	require.NoError(t, err)
+	return args
+}

@@ -1,0 +1,131 @@
+package redisbus
+
+import (
+	"encoding/binary"
+	"strings"
+	"sync"
+
+	"github.com/tinylib/msgp/msgp"
+)
+
+// Broadcasts of this library are numbered for each namespace of each node, in a fourth
+// element of the list that other adapters do not look at. So a node learns what it has missed:
+// Redis does not know, for it forgets what waits for a connection that ends.
+//
+// The number is a uint64 in its longest form, so that it can be read and written without
+// the rest.
+const (
+	numberHead = 0xcf
+	numberLen  = 9
+)
+
+// appendNumberRoom appends room for a number, the first 1: 0 would not be one.
+func appendNumberRoom(b []byte) []byte { return append(b, numberHead, 0, 0, 0, 0, 0, 0, 0, 1) }
+
+func setNumber(b []byte, n uint64) { binary.BigEndian.PutUint64(b[len(b)-8:], n) }
+
+// numberOf returns who has sent a broadcast and its number; 0 if it has none.
+func numberOf(data []byte) (uid string, n uint64) {
+	if len(data) < numberLen || data[0] != 0x94 || data[len(data)-numberLen] != numberHead {
+		return "", 0
+	}
+	name, _, err := msgp.ReadStringZC(data[1:])
+	if err != nil || !isOurs(string(name)) {
+		return "", 0
+	}
+	return string(name), binary.BigEndian.Uint64(data[len(data)-8:])
+}
+
+// maxSenders bounds how many nodes, each namespace counted, sequences are kept of.
+const maxSenders = 10_000
+
+// sender is a node in a namespace.
+type sender struct{ uid, namespace string }
+
+// sequences are the numbers up to which the broadcasts of others are known.
+type sequences struct {
+	mu   sync.Mutex // protects last
+	last map[sender]uint64
+}
+
+// reached takes the number of a broadcast that has arrived, or that the sender says to be
+// its last, and returns how many are missing before it.
+func (s *sequences) reached(from sender, n uint64, arrived bool) (missing uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, known := s.last[from]
+	if known && n <= last {
+		return 0
+	}
+	if !known {
+		if s.last == nil || len(s.last) >= maxSenders {
+			s.last = map[sender]uint64{}
+		}
+		last = n // what was before we cannot know
+		if arrived {
+			last--
+		}
+	}
+	s.last[from] = n
+	if missing = n - last; arrived {
+		missing--
+	}
+	return missing
+}
+
+// forget drops what is known of a node that has left.
+func (s *sequences) forget(uid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for from := range s.last {
+		if from.uid == uid {
+			delete(s.last, from)
+		}
+	}
+}
+
+// numbers are those of our own broadcasts. The publisher's mu protects them.
+type numbers struct {
+	last   map[string]uint64   // by namespace
+	silent map[string]struct{} // namespaces whose last number has not been told
+}
+
+func (n *numbers) next(namespace string) uint64 {
+	if n.last == nil {
+		n.last, n.silent = map[string]uint64{}, map[string]struct{}{}
+	}
+	n.last[namespace]++
+	n.silent[namespace] = struct{}{}
+	return n.last[namespace]
+}
+
+// A mark tells others what the last number was, once nothing more has come for a while.
+// It goes over the channel of goodbyes, and a goodbye is one without a namespace.
+
+func encodeMark(uid, namespace string, n uint64) []byte {
+	b := msgp.AppendArrayHeader(nil, 3)
+	b = msgp.AppendString(b, uid)
+	b = msgp.AppendString(b, namespace)
+	return msgp.AppendUint64(b, n)
+}
+
+func encodeGoodbye(uid string) []byte { return encodeMark(uid, "", 0) }
+
+func decodeMark(data []byte) (from sender, n uint64, err error) {
+	r := reader{data}
+	length, err := r.list()
+	if err != nil || length < 3 {
+		return from, 0, errNoRequest
+	}
+	if from.uid, err = r.text(); err != nil {
+		return from, 0, err
+	}
+	if from.namespace, err = r.text(); err != nil {
+		return from, 0, err
+	}
+	n, _, err = msgp.ReadUint64Bytes(r.rest)
+	if err == nil && (!isOurs(from.uid) || from.namespace != "" && !strings.HasPrefix(from.namespace, "/")) {
+		err = errNoRequest
+	}
+	return from, n, err
+}
