@@ -96,6 +96,8 @@ func (n *node) do(ctx context.Context, c command) (any, error) {
 		return answersOf(got, err)
 	case "events":
 		return n.events.take(), nil
+	case "count":
+		return n.handler.Hub().Stats().Clients, nil
 	case "stats":
 		return n.handler.Hub().Stats(), nil
 	default:

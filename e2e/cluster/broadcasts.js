@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import WebSocket from "ws";
 import { plain, until } from "../lib/client.js";
-import { fence, openClient } from "../lib/cluster.js";
+import { closeClients, fence, openClient } from "../lib/cluster.js";
 import { bin, date, nothing, received } from "./values.js";
 
 const everybody = ["red", "both", "seven", "odd", "none"];
@@ -101,7 +101,7 @@ export function broadcasts(publisher, node, { binary = true, kinds = [] } = {}) 
     if (it.except && node.version === "v2") continue; // where only clients can be excepted, see old.js
     tests[title(name)] = () => checkCase(publisher, clients, it);
   }
-  tests[title("clients leave")] = async () => clients.forEach((client) => client.close?.());
+  tests[title("clients leave")] = () => closeClients(clients);
   for (const namespace of ["/chat", "/a*b", "/z*[b]"]) {
     // Node's adapters do not escape what they subscribe to: those with brackets they do not hear.
     if (namespace.includes("[") && !node.isGo) continue;
@@ -128,7 +128,7 @@ async function inNamespace(publisher, node, namespace) {
       assert.deepEqual(other.events("news"), [], other.name);
     }
   } finally {
-    for (const client of [inside, ...others]) client.close();
+    await closeClients([inside, ...others]);
   }
 }
 

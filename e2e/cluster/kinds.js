@@ -1,7 +1,7 @@
 // Clients that only a Go node has, SockJS and plain WebSocket, as the nodes of Node.js see them.
 import assert from "node:assert/strict";
 import { until } from "../lib/client.js";
-import { fence, openClient } from "../lib/cluster.js";
+import { closeClients, fence, openClient } from "../lib/cluster.js";
 import { sorted, withClients } from "./requests.js";
 
 const kinds = {
@@ -32,7 +32,7 @@ export function otherKinds(asker, node) {
         assert.deepEqual(client.events("said"), ["back"]);
         assert.deepEqual(other.events("said"), [{ to: ["all"] }]);
       } finally {
-        listener.close();
+        await closeClients([listener]);
       }
     });
 

@@ -1,7 +1,7 @@
 // Nodes that come, go, hang and die while others go on.
 import assert from "node:assert/strict";
 import { until } from "../lib/client.js";
-import { fence, openClient } from "../lib/cluster.js";
+import { closeClients, fence, openClient } from "../lib/cluster.js";
 import { pause } from "../lib/run.js";
 import { promptly, sorted } from "./requests.js";
 
@@ -20,7 +20,7 @@ export function comingsAndGoings(stays, nodeStays, start) {
       try {
         await test(open);
       } finally {
-        for (const client of clients) client.close();
+        await closeClients(clients);
       }
     };
   };

@@ -27,6 +27,8 @@ export class Node2 {
 
   emit(command) { this.#target(command).emit(command.event, ...revive(command.args ?? [])); }
 
+  count() { return namespaces.reduce((sum, name) => sum + Object.keys(this.io.of(name).connected).length, 0); }
+
   /** Calls a method of the adapter that takes a callback. */
   #ask(method, { namespace = "/" }, ...args) {
     return new Promise((resolve, reject) => {

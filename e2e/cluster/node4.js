@@ -92,5 +92,7 @@ export class Node4 {
     });
   }
 
+  count() { return namespaces.reduce((sum, name) => sum + this.io.of(name).sockets.size, 0); }
+
   events() { return this.heard.splice(0); }
 }

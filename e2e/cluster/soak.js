@@ -1,6 +1,6 @@
 // Many messages: none may be lost, doubled, or out of its publisher's order.
 import assert from "node:assert/strict";
-import { openClient } from "../lib/cluster.js";
+import { closeClients, openClient } from "../lib/cluster.js";
 import { pause } from "../lib/run.js";
 
 const roomCount = 100; // each with one client on each of three nodes
@@ -93,7 +93,7 @@ export const soak = (nodes, total) => async () => {
     }
     console.log(`        ${share * nodes.length} messages, ${share * nodes.length * 3} deliveries in ${seconds} s`);
   } finally {
-    for (const client of clients) client.close?.();
+    await closeClients(clients);
   }
 };
 

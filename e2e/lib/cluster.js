@@ -10,6 +10,7 @@ import { revive } from "../cluster/values.js";
 import { Connection, until } from "./client.js";
 import { ServerProcess } from "./control.js";
 import { sockParty, webSocketParty } from "./party.js";
+import { pause } from "./run.js";
 
 const requestTimeout = 15_000; // ms
 const redisTimeout = 5_000; // ms that Redis has to start
@@ -81,12 +82,23 @@ export class ClusterNode {
     return JSON.parse(text);
   }
 
-  stop() { return this.process.stop(); }
+  /** Waits until it has no clients. */
+  async empty() {
+    for (const end = Date.now() + requestTimeout; await this.do("count") > 0; await pause(5)) {
+      if (Date.now() > end) throw new Error(`clients do not leave ${this.name}`);
+    }
+  }
+
+  async stop() {
+    this.process.over = true;
+    await this.process.stop();
+  }
 
   signal(name) { this.process.child.kill(name); }
 
   /** Ends it in a way that is not its own. */
   async kill(name) {
+    this.process.over = true;
     this.signal(name);
     await this.process.ended;
   }
@@ -202,6 +214,13 @@ export async function openClient(node, { rooms = [], data, ...options }) {
   for (const room of rooms) await client.call("join", room);
   if (data) await client.call("data", data);
   return client;
+}
+
+/** Sends clients home, and waits until their nodes know. */
+export async function closeClients(clients) {
+  for (const client of clients) client.close();
+  const nodes = new Set(clients.map(({ node }) => node).filter(({ process }) => !process.over));
+  await Promise.all([...nodes].map((node) => node.empty()));
 }
 
 let fences = 0;
