@@ -2,7 +2,7 @@
 // or socket.io 2 with socket.io-redis 5. It takes the commands of cluster-node/commands.go,
 // where those versions have a counterpart, by POST /do.
 //
-//   node cluster-node.js --version 4 --redis URL --prefix KEY [--client ioredis] [--specific]
+//   node cluster-node.js --version 4 --redis URL --prefix KEY [--adapter 6] [--client ioredis] [--specific]
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Node2 } from "./cluster/node2.js";
@@ -13,6 +13,7 @@ const { values: flags } = parseArgs({
     version: { type: "string", default: "4" },
     redis: { type: "string" },
     prefix: { type: "string", default: "socket.io" },
+    adapter: { type: "string", default: "8" },
     client: { type: "string", default: "redis" },
     specific: { type: "boolean", default: false },
   },

@@ -8,7 +8,7 @@ import { broadcasts } from "./cluster/broadcasts.js";
 import { emissions } from "./cluster/emitters.js";
 import { otherKinds } from "./cluster/kinds.js";
 import { comingsAndGoings } from "./cluster/members.js";
-import { amongOld, oldRequests } from "./cluster/old.js";
+import { amongOld, oldRequests, requestsOf6 } from "./cluster/old.js";
 import { requests } from "./cluster/requests.js";
 import { soak } from "./cluster/soak.js";
 import { ClusterNode, Emitter3, Emitter5, GoEmitter, RedisProcess } from "./lib/cluster.js";
@@ -27,22 +27,23 @@ const node = (name, prefix, version, ...args) => (
   ClusterNode.start(name, process.execPath, ["cluster-node.js", "--redis", redis.url, "--prefix", `${run}-${prefix}`,
     "--version", version, ...args], { version: version === "2" ? "v2" : "v4" }));
 
-/** Three clusters: of today's versions, one that answers on channels of nodes, and one with Socket.IO 2. */
+/** Four clusters: of today's versions, one that answers on channels of nodes, and two with older versions. */
 async function start() {
-  const [go1, go2, node4, nodeIO, goS, nodeS, goOld, goOld2, node2] = await Promise.all([
+  const [go1, go2, node4, nodeIO, goS, nodeS, goOld, goOld2, node2, go6, node6] = await Promise.all([
     go("go 1", "now"), go("go 2", "now"), node("node 4", "now", "4"), node("node 4 with ioredis", "now", "4", "--client", "ioredis"),
     go("go specific", "specific", "--specific"), node("node 4 specific", "specific", "4", "--specific"),
     go("go old", "old"), go("go old with -socketio2", "old", "--socketio2"), node("node 2", "old", "2"),
+    go("go six", "six"), node("node 4 with adapter 6", "six", "4", "--adapter", "6"),
   ]);
-  for (const one of [go1, go2, goS, goOld, goOld2]) one.can = ["except", "local", "compress"];
-  for (const one of [node4, nodeIO, nodeS]) one.can = ["except", "local", "compress", "javascript"];
+  for (const one of [go1, go2, goS, goOld, goOld2, go6]) one.can = ["except", "local", "compress"];
+  for (const one of [node4, nodeIO, nodeS, node6]) one.can = ["except", "local", "compress", "javascript"];
   node2.can = ["local", "compress", "javascript"];
   for (const one of [go1, go2, node4, nodeIO]) Object.assign(one, { others: 3, othersOfNode: one.isGo ? 2 : 1 });
   for (const one of [goS, nodeS]) Object.assign(one, { others: 1, othersOfNode: one.isGo ? 1 : 0 });
   const goEmitter = Object.assign(new GoEmitter(go1), { can: ["except", "compress"] });
   const emitter5 = Object.assign(await Emitter5.create(redis.url, `${run}-now`), { can: ["except", "compress", "javascript"] });
   const emitter3 = Object.assign(new Emitter3(redis.url, `${run}-now`), { can: ["javascript"] });
-  return { go1, go2, node4, nodeIO, goS, nodeS, goOld, goOld2, node2, goEmitter, emitter5, emitter3 };
+  return { go1, go2, node4, nodeIO, goS, nodeS, goOld, goOld2, node2, go6, node6, goEmitter, emitter5, emitter3 };
 }
 
 const kinds = [{ kind: "sockjs", name: "red" }, { kind: "websocket", name: "red" }, { version: "v2", name: "red" }];
@@ -57,6 +58,8 @@ function broadcastTests(c) {
     ...broadcasts(c.node2, c.goOld, { kinds }),
     ...broadcasts(c.goOld, c.node2, { binary: false }),
     ...broadcasts(c.goOld2, c.node2),
+    ...broadcasts(c.node6, c.go6, { kinds }),
+    ...broadcasts(c.go6, c.node6, { numbers: false }),
     ...broadcasts(c.emitter5, c.go1, { kinds }),
     ...broadcasts(c.emitter3, c.go1, { kinds }),
     ...broadcasts(c.goEmitter, c.node4),
@@ -64,12 +67,16 @@ function broadcastTests(c) {
   };
 }
 
+const beyond6 = /asked|server-side|answer/; // what adapter 6 knows nothing of
+
 const requestTests = (c) => Object.assign({}, ...[
   [c.node4, c.go1], [c.go1, c.node4], [c.nodeIO, c.go1], [c.go1, c.nodeIO], [c.go1, c.go2], [c.nodeS, c.goS], [c.goS, c.nodeS],
-].map(([asker, node]) => requests(asker, node)));
+  [c.node6, c.go6, beyond6], [c.go6, c.node6, beyond6],
+].map((pair) => requests(...pair)));
 
 const otherTests = (c) => ({
   ...oldRequests(c.node2, c.goOld),
+  ...requestsOf6(c.node6, c.go6),
   ...amongOld(c.goOld2, c.node2),
   ...Object.assign({}, ...[c.emitter5, c.goEmitter].flatMap((emitter) => [c.go1, c.node4].map((one) => emissions(emitter, one)))),
   ...otherKinds(c.node4, c.go1),

@@ -1,8 +1,9 @@
-// A node with socket.io 4 and @socket.io/redis-adapter 8.
+// A node with socket.io 4 and @socket.io/redis-adapter 8, or its predecessor socket.io-redis 6.
 import { createAdapter } from "@socket.io/redis-adapter";
 import { Redis } from "ioredis";
 import { createClient } from "redis";
 import { Server } from "socket.io";
+import createAdapter6 from "socket.io-redis-v6";
 import { revive } from "./values.js";
 
 export const namespaces = ["/", "/chat", "/a*b", "/axxb", "/z*[b]", "/zxb"];
@@ -14,10 +15,19 @@ async function connect(client, url) {
   return redis.connect();
 }
 
+async function adapter8({ redis, prefix, client, specific }) {
+  const [pub, sub] = await Promise.all([connect(client, redis), connect(client, redis)]);
+  return createAdapter(pub, sub, { key: prefix, publishOnSpecificResponseChannel: specific, requestsTimeout: 2_000 });
+}
+
+function adapter6({ redis, prefix }) {
+  const { hostname: host, port } = new URL(redis);
+  return createAdapter6({ host, port, key: prefix, requestsTimeout: 2_000 });
+}
+
 export class Node4 {
-  static async create(http, { redis, prefix, client, specific }) {
-    const [pub, sub] = await Promise.all([connect(client, redis), connect(client, redis)]);
-    const adapter = createAdapter(pub, sub, { key: prefix, publishOnSpecificResponseChannel: specific, requestsTimeout: 2_000 });
+  static async create(http, flags) {
+    const adapter = flags.adapter === "6" ? adapter6(flags) : await adapter8(flags);
     return new Node4(new Server(http, { adapter, allowEIO3: true, perMessageDeflate: { threshold: 1_000 } }));
   }
 
@@ -81,6 +91,16 @@ export class Node4 {
   }
 
   async rooms({ namespace = "/" }) { return [...await this.io.of(namespace).adapter.allRooms()]; }
+
+  // These are of adapter 6: about one client, and answered by the node that has it.
+
+  async ids({ namespace = "/", rooms = [] }) { return [...await this.io.of(namespace).adapter.sockets(new Set(rooms))]; }
+
+  remoteJoin({ namespace = "/", id, room }) { return this.io.of(namespace).adapter.remoteJoin(id, room); }
+
+  remoteLeave({ namespace = "/", id, room }) { return this.io.of(namespace).adapter.remoteLeave(id, room); }
+
+  remoteDisconnect({ namespace = "/", id, close }) { return this.io.of(namespace).adapter.remoteDisconnect(id, close); }
 
   serverEmit({ namespace = "/", event, args }) { this.io.of(namespace).serverSideEmit(event, ...revive(args)); }
 

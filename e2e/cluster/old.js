@@ -2,7 +2,7 @@
 // than its successors, about one client each.
 import assert from "node:assert/strict";
 import { until } from "../lib/client.js";
-import { fence } from "../lib/cluster.js";
+import { closeClients, fence, openClient } from "../lib/cluster.js";
 import { sorted, withClients } from "./requests.js";
 
 const red = { name: "red", rooms: ["red"] };
@@ -40,7 +40,21 @@ export function oldRequests(asker, node) {
     assert.deepEqual(sorted(await asker.do("clientRooms", { id: other.id })), sorted([other.id, "7"]));
   });
 
-  add("join and leave", [red, blue], async (...clients) => {
+  remote(asker, add);
+
+  add("a custom request", [], async () => {
+    assert.deepEqual((await asker.do("custom", { data: { what: "ever" } })).filter((reply) => reply !== null), []);
+  });
+
+  add("a client nobody has", [], async () => {
+    await assert.rejects(asker.do("clientRooms", { id: "nobody" }), /timeout/);
+  });
+  return tests;
+}
+
+/** Requests about one client, which the node that has it answers. */
+function remote(asker, add) {
+  add("one client is to join and to leave", [red, blue], async (...clients) => {
     for (const client of clients) {
       const tell = async () => {
         client.clear();
@@ -55,20 +69,34 @@ export function oldRequests(asker, node) {
     }
   });
 
-  add("disconnect", [red, seven], async (first, second) => {
+  add("one client is to be disconnected", [red, seven], async (first, second) => {
     await asker.do("remoteDisconnect", { id: first.id, close: false });
     await until(() => first.gone, "the client to be disconnected");
     await asker.do("remoteDisconnect", { id: second.id, close: true });
     await until(() => second.gone && second.connection.manager.engine.readyState === "closed", "the connection to be closed");
   });
 
-  add("a custom request", [], async () => {
-    assert.deepEqual((await asker.do("custom", { data: { what: "ever" } })).filter((reply) => reply !== null), []);
+  add("one client, which nobody has, is to join", [red], async () => {
+    await assert.rejects(asker.do("remoteJoin", { id: "nobody", room: "red" }), /timeout/);
+  });
+}
+
+/** What socket.io-redis 6 asks for, and its successors do not. */
+export function requestsOf6(asker, node) {
+  const tests = {};
+  const add = (name, list, test) => { tests[`${asker.name} ⇒ ${node.name}: ${name}`] = withClients(node, list, test); };
+
+  add("ids of clients", [red, blue, none], async (...clients) => {
+    const names = async (rooms) => {
+      const ids = await asker.do("ids", { rooms });
+      return clients.filter(({ id }) => ids.includes(id)).map(({ name }) => name).join();
+    };
+    assert.equal(await names([]), "red,blue,none");
+    assert.equal(await names(["red", "blue"]), "red,blue");
+    assert.equal(await names(["green"]), "");
   });
 
-  add("a client nobody has", [], async () => {
-    await assert.rejects(asker.do("clientRooms", { id: "nobody" }), /timeout/);
-  });
+  remote(asker, add);
   return tests;
 }
 
@@ -81,6 +109,17 @@ export function amongOld(asker, node) {
     await asker.do("emit", { except: [clients[0].id], event: "news", args: ["text"] });
     await fence(asker, clients);
     assert.deepEqual(clients.map((client) => client.events("news")), [[], ["text"]]);
+  });
+
+  add("clients are asked beside it", [red], async (client) => {
+    const own = await openClient(asker, { name: "own" });
+    try {
+      const { answers, nodes } = await asker.do("emitAck", { event: "question", args: ["?"], timeout: 1_000 });
+      assert.deepEqual([answers, nodes], [["own"], 1]);
+      await fence(asker, [client]);
+    } finally {
+      await closeClients([own]);
+    }
   });
 
   add("requests end without its answer, and do it no harm", [red], async (client) => {

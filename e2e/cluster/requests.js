@@ -33,10 +33,10 @@ export async function promptly(work) {
 const byID = (list, client) => list.find(({ id }) => id === client.id);
 const header = (headers, name) => Object.entries(headers).find(([key]) => key.toLowerCase() === name)?.[1];
 
-/** The tests of a node that asks and one that has the clients, in a cluster of so many nodes. */
-export function requests(asker, node) {
+/** The tests of a node that asks and one that has the clients; without is what they cannot do. */
+export function requests(asker, node, without = /^$/) {
   const tests = {};
-  const add = (name, test) => { tests[`${asker.name} ⇒ ${node.name}: ${name}`] = test; };
+  const add = (name, test) => { if (!without.test(name)) tests[`${asker.name} ⇒ ${node.name}: ${name}`] = test; };
   const on = (list, test) => withClients(node, list, test);
   const sockets = async (target) => {
     const { sockets: list, error } = await promptly(asker.do("sockets", target));
