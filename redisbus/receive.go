@@ -131,19 +131,20 @@ func (l *link) onRequest(c channels, _ string, data []byte) error {
 		l.oldRequest(c, q)
 		return nil
 	}
-	if e := q.envelope(c.namespace); e != nil {
+	switch e := q.envelope(c.namespace); {
+	case e == nil: // what is not known is not for us
+	case q.aboutOne():
+		l.oneClient(c, q, e)
+	default:
 		l.node.Deliver(e, l.replier(c, q))
 	}
-	return nil // what is not known is not for us
+	return nil
 }
 
 // replier returns what sends answers to q; nil if none is wanted.
 func (l *link) replier(c channels, q *request) func(*thinkws.Envelope) {
-	if q.ID == "" {
+	if q.ID == "" || q.Type == typeJoin || q.Type == typeLeave || q.Type == typeDisconnect {
 		return nil
-	}
-	if q.Type == typeJoin || q.Type == typeLeave || q.Type == typeDisconnect {
-		return nil // the old form of these is answered by the node that has the client
 	}
 	channel := c.response
 	if isOurs(q.UID) || l.cfg.specific && q.UID != "" && q.Type != typeServerEmit {
