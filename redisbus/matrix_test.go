@@ -52,3 +52,19 @@ func TestRequestsAboutOneClient(t *testing.T) {
 		assert.Equal(t, []string{"s"}, got[2].Rooms)
 	}
 }
+
+// Answers to what others have asked need not be understood.
+func TestAnswersToOthers(t *testing.T) {
+	b, client, answers := withAnswers(t)
+	for _, answer := range []string{
+		`{"requestId":"theirs","sockets":["id"]}`, `{"requestid":"theirs","clients":["id"]}`, `{"data":null}`,
+		`{"requestId":"theirs","rooms":{"r":true}}`, `{"requestId":"theirs","clientCount":"many"}`,
+	} {
+		require.NoError(t, client.Publish(t.Context(), "test-"+t.Name()+"-response#/#", answer).Err())
+		_, err := answers.ReceiveMessage(t.Context())
+		require.NoError(t, err)
+	}
+	require.NoError(t, client.Publish(t.Context(), "test-"+t.Name()+"-request#/#", `{"requestId":"i","type":0,"rooms":[]}`).Err())
+	b.take(t, 1) // which came behind all of them
+	assert.Zero(t, b.Stats().Dropped)
+}

@@ -2,7 +2,6 @@ package redisbus
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -157,17 +156,21 @@ func (l *link) replier(c channels, q *request) func(*thinkws.Envelope) {
 	}
 }
 
-// onResponse takes an answer.
+// onResponse takes an answer. Most are for others, and some in forms that only those know.
 func (l *link) onResponse(_ channels, _ string, data []byte) error {
-	a, err := decodeResponse(data)
+	id, err := responseID(data)
 	if err != nil {
 		return err
 	}
 	l.mu.RLock()
-	q := l.asked[a.ID]
+	q := l.asked[id]
 	l.mu.RUnlock()
-	if q == nil || strings.TrimSpace(a.ID) == "" {
-		return nil // that of somebody else
+	if q == nil {
+		return nil
+	}
+	a, err := decodeResponse(data)
+	if err != nil {
+		return err
 	}
 	l.stats.received.Add(1)
 	q.answered(a)
