@@ -10,7 +10,7 @@ import { otherKinds } from "./cluster/kinds.js";
 import { comingsAndGoings } from "./cluster/members.js";
 import { amongOld, oldRequests, requestsOf6 } from "./cluster/old.js";
 import { requests } from "./cluster/requests.js";
-import { soak } from "./cluster/soak.js";
+import { checkStats, soak } from "./cluster/soak.js";
 import { ClusterNode, Emitter3, Emitter5, GoEmitter, RedisProcess } from "./lib/cluster.js";
 import { runTests } from "./lib/tests.js";
 
@@ -82,6 +82,10 @@ const otherTests = (c) => ({
   ...otherKinds(c.node4, c.go1),
 });
 
+/** What the nodes themselves say after all that: nothing was lost, and nothing was no message. */
+const statsTests = (c) => Object.fromEntries([c.go1, c.go2, c.goOld, c.goOld2, c.go6].map((one) => (
+  [`${one.name} has lost and dropped nothing`, async () => checkStats(one)])));
+
 const memberTests = (c) => comingsAndGoings(c.goS, c.nodeS, (kind) => (
   kind === "go" ? go("go late", "specific", "--specific") : node("node late", "specific", "4", "--specific")));
 
@@ -93,7 +97,7 @@ const soakTest = (c) => ({
 const cluster = await start();
 const nodes = Object.values(cluster).filter((one) => one instanceof ClusterNode);
 try {
-  const tests = { ...broadcastTests(cluster), ...requestTests(cluster), ...otherTests(cluster), ...memberTests(cluster), ...soakTest(cluster) };
+  const tests = { ...broadcastTests(cluster), ...requestTests(cluster), ...otherTests(cluster), ...soakTest(cluster), ...statsTests(cluster), ...memberTests(cluster) };
   const chosen = Object.entries(tests).filter(([name]) => name.includes(flags.only) || /clients (enter|leave)$/.test(name));
   const failed = await runTests(Object.fromEntries(chosen));
   if (failed) for (const one of nodes) console.log(`The last words of ${one.name}:\n${one.process.errors.slice(-1500)}`);

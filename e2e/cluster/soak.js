@@ -98,7 +98,7 @@ export const soak = (nodes, total) => async () => {
 };
 
 /** What the node itself says: nothing was lost or dropped. */
-async function checkStats(node) {
-  const { Slow: slow, Bus: { Up: up, Lost: lost, Dropped: dropped } } = await node.do("stats");
-  assert.deepEqual({ slow, up, lost, dropped }, { slow: 0, up: true, lost: 0, dropped: 0 }, node.name);
+export async function checkStats(node) {
+  const { Slow: slow, Bus: { Up: up, Lost: lost, Missed: missed, Dropped: dropped } } = await node.do("stats");
+  assert.deepEqual({ slow, up, lost, missed, dropped }, { slow: 0, up: true, lost: 0, missed: 0, dropped: 0 }, node.name);
 }
