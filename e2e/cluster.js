@@ -8,7 +8,7 @@ import { broadcasts } from "./cluster/broadcasts.js";
 import { emissions } from "./cluster/emitters.js";
 import { otherKinds } from "./cluster/kinds.js";
 import { comingsAndGoings } from "./cluster/members.js";
-import { amongOld, oldRequests, requestsOf6 } from "./cluster/old.js";
+import { amongOld, mixed, oldRequests, requestsOf6 } from "./cluster/old.js";
 import { requests } from "./cluster/requests.js";
 import { checkStats, soak } from "./cluster/soak.js";
 import { ClusterNode, Emitter3, Emitter5, GoEmitter, RedisProcess } from "./lib/cluster.js";
@@ -74,11 +74,21 @@ const requestTests = (c) => Object.assign({}, ...[
   [c.node6, c.go6, beyond6], [c.go6, c.node6, beyond6],
 ].map((pair) => requests(...pair)));
 
+async function startMixed() {
+  const nodes = await Promise.all([
+    go("go mixed", "mixed"), go("go mixed too", "mixed"), node("node 2 mixed", "mixed", "2"), node("node 4 mixed", "mixed", "4"),
+    node("node 4 with adapter 6 mixed", "mixed", "4", "--adapter", "6"),
+  ]);
+  const emitters = [await Emitter5.create(redis.url, `${run}-mixed`), new Emitter3(redis.url, `${run}-mixed`), new GoEmitter(nodes[0])];
+  return { nodes, publishers: [...nodes, ...emitters] };
+}
+
 const otherTests = (c) => ({
   ...oldRequests(c.node2, c.goOld),
   ...requestsOf6(c.node6, c.go6),
   ...amongOld(c.goOld2, c.node2),
   ...Object.assign({}, ...[c.emitter5, c.goEmitter].flatMap((emitter) => [c.go1, c.node4].map((one) => emissions(emitter, one)))),
+  "nodes of Go and of all versions of Node's, and emitters: each hears each": mixed(startMixed),
   ...otherKinds(c.node4, c.go1),
 });
 

@@ -135,3 +135,25 @@ export function amongOld(asker, node) {
   });
   return tests;
 }
+
+/** One room with clients on nodes of all versions. start() starts those, and returns who publishes too. */
+export const mixed = (start) => async () => {
+  const { nodes, publishers } = await start();
+  const clients = await Promise.all(nodes.flatMap((node) => [
+    openClient(node, { name: "red", rooms: ["red", "blue"] }), openClient(node, { name: "none" }),
+  ]));
+  for (const publisher of publishers) {
+    await publisher.do("emit", { rooms: ["red"], event: "news", args: [`to red by ${publisher.name}`] });
+    await publisher.do("emit", { rooms: ["red", "blue"], event: "news", args: [`to two by ${publisher.name}`] });
+    await publisher.do("emit", { event: "news", args: [`to all by ${publisher.name}`] });
+    await fence(publisher, clients);
+  }
+  for (const client of clients) {
+    const wanted = publishers.flatMap(({ name }) => (
+      client.name === "red" ? [`to red by ${name}`, `to two by ${name}`, `to all by ${name}`] : [`to all by ${name}`]));
+    assert.deepEqual(client.events("news"), wanted, `${client.name} of ${client.node.name}`);
+  }
+  await closeClients(clients);
+  for (const publisher of publishers) publisher.close?.();
+  await Promise.all(nodes.map((node) => node.stop()));
+};

@@ -207,6 +207,21 @@ export function requests(asker, node, without = /^$/) {
     assert.equal(Buffer.from(data.data ?? data, asker.isGo ? "base64" : undefined).toString(), "binary");
   }));
 
+  add("clients are asked many things at once, and nodes too", on([red, both, none], async (...clients) => {
+    for (const client of clients) client.socket.answer = ([number]) => [`${client.name} ${number}`];
+    const ids = sorted(clients.map(({ id }) => id));
+    await Promise.all(Array.from({ length: 60 }, async (_, number) => {
+      const [asked, list, nodes] = await Promise.all([
+        asker.do("emitAck", { rooms: ["red"], event: "question", args: [number], timeout: 5_000 }),
+        asker.do("sockets", { timeout: 5_000 }),
+        asker.do("serverEmitAck", { event: "ask", args: [number], timeout: 5_000 }),
+      ]);
+      assert.deepEqual(sorted(asked.answers), [`both ${number}`, `red ${number}`]);
+      assert.deepEqual(sorted(list.sockets.map(({ id }) => id)), ids);
+      assert.deepEqual(nodes.answers.map(({ args }) => args), Array(asker.others).fill([number]));
+    }));
+  }));
+
   add("nobody is asked", async () => {
     const { answers, error } = await promptly(asker.do("emitAck", { rooms: ["red"], event: "question", args: [], timeout: 3_000 }));
     assert.deepEqual(answers, []);
