@@ -43,7 +43,13 @@ func (a *admitter) Admit(p session.Peer) session.Receiver {
 // queue for their action.
 func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	s := (*Socket)(r)
-	s.space.hub.stats.received.Add(1)
+	h := s.space.hub
+	h.stats.received.Add(1)
+	if !s.bucket.take(h.cfg.receiveRate, h.clock(), m.Size()) {
+		h.stats.flooded.Add(1)
+		s.log().Warn("client sends too much, disconnected", "event", m.Name, "limit", h.cfg.receiveRate.messages)
+		return nil, session.ErrOverrun
+	}
 	if m.Kind == session.Answer {
 		s.answered(m)
 		return nil, nil

@@ -45,7 +45,8 @@ func (textCodec) Encode(dst []session.Frame, m *session.Message) ([]session.Fram
 
 func benchHandler(b *testing.B, options ...thinkws.Option) *thinkws.Handler {
 	b.Helper()
-	h, err := thinkws.New(append(options, thinkws.WithLogger(slog.New(slog.DiscardHandler)))...)
+	options = append(options, thinkws.WithLogger(slog.New(slog.DiscardHandler)), thinkws.WithReceiveRate(1e9, 1e12))
+	h, err := thinkws.New(options...)
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, h.Shutdown(context.Background())) })
 	return h

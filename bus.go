@@ -2,6 +2,7 @@ package thinkws
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -113,10 +114,13 @@ type BusStats struct {
 // WithBus connects the handler with the other nodes of bus: what is sent to a [Target] reaches
 // its clients on all of them, unless [Target.Local] says otherwise. The default is none.
 func WithBus(bus Bus) Option {
-	return func(b *builder) error {
-		b.cfg.bus = bus
-		return b.server("WithBus")
-	}
+	return serverOption("WithBus", func(c *config) error {
+		if bus == nil {
+			return errors.New("thinkws: WithBus: no bus")
+		}
+		c.bus = bus
+		return nil
+	})
 }
 
 // Health returns nil if the handler can do everything that is asked of it, and otherwise

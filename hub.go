@@ -243,13 +243,14 @@ type Stats struct {
 	Failed     uint64 // actions that returned an error or panicked
 	Dropped    uint64 // volatile messages that could not go out at once
 	Slow       uint64 // messages refused because a client read too slowly
+	Flooded    uint64 // clients disconnected because they sent too much, see WithReceiveRate
 	Bus        BusStats
 }
 
 // Stats returns the counters of this node.
 func (h *Hub) Stats() Stats {
 	st := Stats{Received: h.stats.received.Load(), Ignored: h.stats.ignored.Load(), Failed: h.stats.failed.Load(),
-		Dropped: h.stats.dropped.Load(), Slow: h.stats.slow.Load()}
+		Dropped: h.stats.dropped.Load(), Slow: h.stats.slow.Load(), Flooded: h.stats.flooded.Load()}
 	if h.link != nil {
 		st.Bus = h.link.Stats()
 	}
@@ -267,7 +268,7 @@ func (h *Hub) Stats() Stats {
 
 // counters are the counters behind Stats.
 type counters struct {
-	received, ignored, failed, dropped, slow atomic.Uint64
+	received, ignored, failed, dropped, slow, flooded atomic.Uint64
 }
 
 // undelivered counts a message that one client did not get; it is false if err is

@@ -53,6 +53,7 @@ type config struct {
 	maxRooms       int
 	sendQueue      serial.Limit
 	receiveQueue   serial.Limit
+	receiveRate    rate
 	cookie         *http.Cookie
 	client         fs.FS
 	logger         *slog.Logger
@@ -78,6 +79,7 @@ func defaults() *config {
 		maxRooms:       1_000,
 		sendQueue:      serial.Limit{Items: 1_000, Bytes: 1 << 20},
 		receiveQueue:   serial.Limit{Items: 1_000, Bytes: 4 << 20},
+		receiveRate:    rate{messages: 5_000, bytes: 16 << 20},
 		logger:         slog.Default(),
 	}
 }
