@@ -33,6 +33,9 @@ function answers(port) {
   });
 }
 
+// It ends when its standard input is closed, so also when this process dies.
+const bounded = 'redis-server "$@" & read -r _; kill $!; wait $!';
+
 /** A Redis of our own, unless there is one already. */
 export class RedisProcess {
   static async start(url) {
@@ -41,20 +44,17 @@ export class RedisProcess {
     if (url) return redis;
     const port = await freePort();
     redis.url = `redis://127.0.0.1:${port}`;
-    redis.child = spawn("redis-server", ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"], { stdio: "ignore" });
-    let failure;
-    redis.child.once("error", (error) => { failure = error; });
-    process.once("exit", () => redis.child.kill());
-    for (const end = Date.now() + redisTimeout; !await answers(port);) {
-      if (failure || Date.now() > end) throw failure ?? new Error("redis-server did not start in time");
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    redis.child = spawn("sh", ["-c", bounded, "sh", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+      { stdio: ["pipe", "ignore", "ignore"] });
+    for (const end = Date.now() + redisTimeout; !await answers(port); await pause(20)) {
+      if (Date.now() > end) throw new Error("redis-server did not start in time; is it installed?");
     }
     return redis;
   }
 
   async stop() {
     if (!this.child) return;
-    this.child.kill();
+    this.child.stdin.end();
     if (this.child.exitCode === null) await once(this.child, "exit");
   }
 }
