@@ -25,11 +25,11 @@ test:
 	@scripts/test.sh
 
 unit:
-	@scripts/install.sh go compiler
+	@scripts/install.sh go compiler redis
 	go test -race -shuffle=on ./...
 
 e2e:
-	@scripts/install.sh go compiler node chromium modules
+	@scripts/install.sh go compiler node chromium redis modules
 	@scripts/e2e.sh
 
 lint:

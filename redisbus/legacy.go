@@ -82,6 +82,20 @@ func (l *link) oldClientRequest(c channels, q *request, answer func(any)) {
 	answer(oldAnswer{q.OldID})
 }
 
+// oneClient does what a node of socket.io-redis 6 wants of one client. The node that has it
+// answers.
+func (l *link) oneClient(c channels, q *request, e *thinkws.Envelope) {
+	if !slices.ContainsFunc(l.members(c, e.Rooms), func(m thinkws.Member) bool { return m.ID == q.SID }) {
+		return
+	}
+	l.node.Deliver(e, nil)
+	if q.ID != "" {
+		l.answer(c.response, marshal(struct {
+			ID string `json:"requestId"`
+		}{q.ID}))
+	}
+}
+
 // members asks the hub of this node who is in rooms.
 func (l *link) members(c channels, rooms []string) (members []thinkws.Member) {
 	l.node.Deliver(&thinkws.Envelope{Kind: thinkws.BusSockets, Namespace: c.namespace, Rooms: rooms},

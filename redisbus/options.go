@@ -56,7 +56,8 @@ func WithSpecificResponses() Option { return func(c *config) { c.specific = true
 // WithSocketIO2 is for a cluster with nodes of Socket.IO 2 (socket.io-redis up to 5.4) and
 // none of later versions: those want binary events marked in a way that later ones do not
 // understand. Without binary, and without EmitAck, which breaks them, nodes of all versions
-// may be together and this is not needed. The default is false.
+// may be together and this is not needed. In either case, of what thinkws.Target.Except leaves
+// out they know the ids of clients only, not rooms. The default is false.
 func WithSocketIO2() Option { return func(c *config) { c.old = true } }
 
 // WithRequestTimeout bounds how long other nodes are waited for where they are asked

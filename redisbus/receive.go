@@ -2,7 +2,6 @@ package redisbus
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -131,19 +130,20 @@ func (l *link) onRequest(c channels, _ string, data []byte) error {
 		l.oldRequest(c, q)
 		return nil
 	}
-	if e := q.envelope(c.namespace); e != nil {
+	switch e := q.envelope(c.namespace); {
+	case e == nil: // what is not known is not for us
+	case q.aboutOne():
+		l.oneClient(c, q, e)
+	default:
 		l.node.Deliver(e, l.replier(c, q))
 	}
-	return nil // what is not known is not for us
+	return nil
 }
 
 // replier returns what sends answers to q; nil if none is wanted.
 func (l *link) replier(c channels, q *request) func(*thinkws.Envelope) {
-	if q.ID == "" {
+	if q.ID == "" || q.Type == typeJoin || q.Type == typeLeave || q.Type == typeDisconnect {
 		return nil
-	}
-	if q.Type == typeJoin || q.Type == typeLeave || q.Type == typeDisconnect {
-		return nil // the old form of these is answered by the node that has the client
 	}
 	channel := c.response
 	if isOurs(q.UID) || l.cfg.specific && q.UID != "" && q.Type != typeServerEmit {
@@ -156,17 +156,21 @@ func (l *link) replier(c channels, q *request) func(*thinkws.Envelope) {
 	}
 }
 
-// onResponse takes an answer.
+// onResponse takes an answer. Most are for others, and some in forms that only those know.
 func (l *link) onResponse(_ channels, _ string, data []byte) error {
-	a, err := decodeResponse(data)
+	id, err := responseID(data)
 	if err != nil {
 		return err
 	}
 	l.mu.RLock()
-	q := l.asked[a.ID]
+	q := l.asked[id]
 	l.mu.RUnlock()
-	if q == nil || strings.TrimSpace(a.ID) == "" {
-		return nil // that of somebody else
+	if q == nil {
+		return nil
+	}
+	a, err := decodeResponse(data)
+	if err != nil {
+		return err
 	}
 	l.stats.received.Add(1)
 	q.answered(a)

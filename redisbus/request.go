@@ -305,13 +305,19 @@ func (q *request) envelope(namespace string) *thinkws.Envelope {
 	if q.Type == typeJoin || q.Type == typeLeave {
 		e.Names = names(q.Rooms)
 	}
-	if q.Type >= typeJoin && q.Type <= typeDisconnect && q.Opts == nil {
+	if q.aboutOne() {
 		if q.SID == "" {
 			return nil // without a target it would be everybody
 		}
 		e.Rooms, e.Names = []string{q.SID}, []string{string(q.Room)}
 	}
 	return e
+}
+
+// aboutOne says whether the request has the form of before version 6.1: about one client, and
+// answered.
+func (q *request) aboutOne() bool {
+	return q.Type >= typeJoin && q.Type <= typeDisconnect && q.Opts == nil
 }
 
 // checkJSON bounds what encoding/json would follow into any depth.

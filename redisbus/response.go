@@ -222,6 +222,29 @@ func encodeAck(uid, id string, args thinkws.Payload) []byte {
 	return b
 }
 
+// responseID reads which question an answer is to.
+func responseID(data []byte) (string, error) {
+	var head struct {
+		ID string `json:"requestId"`
+	}
+	if isJSON(data) {
+		if err := checkJSON(data); err != nil {
+			return "", err
+		}
+		err := json.Unmarshal(data, &head)
+		return head.ID, err
+	}
+	r := reader{data}
+	err := r.fields(func(key string) (err error) {
+		if key != "requestId" {
+			return r.skip()
+		}
+		head.ID, err = r.text()
+		return err
+	})
+	return head.ID, err
+}
+
 // decodeResponse reads an answer in either form.
 func decodeResponse(data []byte) (*response, error) {
 	a := &response{Type: -1}

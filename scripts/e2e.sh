@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Real clients and a real browser against programs built with the race detector.
-# scripts/install.sh go compiler node chromium modules goes before.
+# scripts/install.sh go compiler node chromium redis modules goes before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export GORACE=halt_on_error=1 # a data race ends the program, and with it the tests
 mkdir -p build
 go build -race -o build/e2e-server ./e2e/server
+go build -race -o build/cluster-node ./e2e/cluster-node
 go build -race -o build/chat ./examples/chat
 
 cd e2e
@@ -22,6 +23,8 @@ echo "--- the same over WebSocket, with connections parked"
 THINKWS_PARKED=1 timeout 60 node sockjs.js --server ../build/e2e-server --transport websocket
 echo "--- clients of every kind in one room"
 timeout 60 node together.js --server ../build/e2e-server
+echo "--- a cluster of Go's and Node's nodes on one Redis"
+timeout 300 node cluster.js --node ../build/cluster-node
 echo "--- SockJS from pages of other origins, in Chromium"
 timeout 180 node sockjs-browser.js --server ../build/e2e-server
 echo "--- the chat and a page of another origin, in Chromium"

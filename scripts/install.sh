@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is named and missing: go compiler node chromium modules linter.
+# Installs what is named and missing: go compiler node chromium redis modules linter.
 # What only the system can give comes from Debian's packages if that is possible here;
 # if not, it is named and this fails.
 set -euo pipefail
@@ -27,6 +27,7 @@ need_node() {
 	have node || want "Node.js $node_major or newer" nodejs
 	have npm || want npm npm
 }
+need_redis() { have redis-server || want "Redis" redis-server; }
 need_chromium() { [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || want chromium chromium fonts-dejavu-core; }
 
 # system installs all packages at once, or names them.
@@ -42,7 +43,28 @@ system() {
 	say "with apt-get: ${packages[*]}"
 	export DEBIAN_FRONTEND=noninteractive
 	timeout 180 apt-get update -qq
+	keep_services_down
 	timeout 420 apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+	allow_services
+}
+
+# Debian starts the services it installs, such as that of Redis, and at each boot again;
+# the tests start what they need themselves.
+policy=/usr/sbin/policy-rc.d
+own_policy=
+keep_services_down() {
+	[ ! -e "$policy" ] || return 0 # somebody else's
+	own_policy=yes
+	trap allow_services EXIT
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod +x "$policy"
+}
+allow_services() {
+	[ -z "$own_policy" ] || rm -f "$policy"
+	own_policy=
+	case " ${packages[*]} " in
+	*" redis-server "*) ! have systemctl || systemctl disable --now --quiet redis-server 2>/dev/null || true ;;
+	esac
 }
 
 check_node() {
@@ -77,7 +99,7 @@ check() {
 	local name
 	for name in "$@"; do
 		case $name in
-		go | compiler | node | chromium) "need_$name" ;;
+		go | compiler | node | chromium | redis) "need_$name" ;;
 		modules | linter) ;;
 		*)
 			echo "install: what is $name?" >&2

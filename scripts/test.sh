@@ -8,7 +8,7 @@ mkdir -p build
 step() { printf '\n=== %s (after %d s)\n' "$*" "$SECONDS"; }
 
 step "install what is missing"
-scripts/install.sh go compiler node chromium modules
+scripts/install.sh go compiler node chromium redis modules
 
 # The linter takes minutes to build the first time: beside the tests, at low priority.
 linter_pid=

@@ -57,6 +57,7 @@ class JSONParty {
 export async function webSocketParty(name, url) {
   const ws = new WebSocket(url.replace(/^http/, "ws"));
   const party = new JSONParty(name, (text) => ws.send(text));
+  party.ws = ws;
   ws.on("message", (text) => party.receive(text));
   party.close = () => ws.terminate();
   await once(ws, "open", { signal: AbortSignal.timeout(waitTimeout) });

@@ -1,6 +1,6 @@
 // A list of tests by name, one after another, each bounded.
 
-const testTimeout = 60_000; // ms
+const testTimeout = 60_000; // ms, of a test that does not have its own
 
 /** Runs the tests and returns how many failed; onFailure may look at what is left. */
 export async function runTests(tests, argument, onFailure = async () => {}) {
@@ -8,7 +8,7 @@ export async function runTests(tests, argument, onFailure = async () => {}) {
   for (const [name, test] of Object.entries(tests)) {
     let timer;
     const late = new Promise((resolve, reject) => {
-      timer = setTimeout(() => reject(new Error("the test took too long")), testTimeout);
+      timer = setTimeout(() => reject(new Error("the test took too long")), test.timeout ?? testTimeout);
     });
     try {
       await Promise.race([test(argument), late]);
