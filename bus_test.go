@@ -172,7 +172,10 @@ func TestAcksOfAllNodes(t *testing.T) {
 	c.take(1)
 	c.end(session.ReasonTransportClose, true)
 	got = <-done
-	require.NoError(t, got.err, "nobody is left who could answer")
+	gone := &thinkws.NodesError{}
+	require.ErrorAs(t, got.err, &gone)
+	assert.Equal(t, 1, gone.Clients)
+	assert.ErrorIs(t, got.err, thinkws.ErrClosed, "as of a client of this node")
 	assert.Len(t, got.answers, 2)
 
 	done = ask(100 * time.Millisecond)

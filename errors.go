@@ -135,7 +135,7 @@ func (e *NoAckError) Unwrap() []error { return []error{ErrNoAck, e.Err} }
 type NodesError struct {
 	Count   int      // nodes that are missing
 	Missing []string // what they are called, as far as the bus knows; more than Count if it is not known which
-	Clients int      // clients that are missing, of nodes that have answered
+	Clients int      // clients that are missing, or have left, of nodes that have answered
 	Err     error
 }
 

@@ -90,12 +90,28 @@ func (t Target) EmitAck(ctx context.Context, event string, args ...any) (answers
 	far := t.askOthers(ctx, &Envelope{Kind: BusEmit, Event: event, Args: m.Args, Plain: t.plain})
 	t.each(func(sp *space, sockets []*Socket) { answers, err = sp.ask(ctx, m, sockets) })
 	others, failed := far()
+	left := 0
 	for _, e := range others {
-		if e.Kind == BusAnswer {
+		switch {
+		case e.Kind == BusAnswer:
 			answers = append(answers, Answer{args: e.Args})
+		case e.Clients < 0:
+			left -= e.Clients
 		}
 	}
-	return answers, errors.Join(err, failed)
+	return answers, errors.Join(err, withLeft(failed, left))
+}
+
+// withLeft adds clients of other nodes to err that have left without an answer.
+func withLeft(err error, clients int) error {
+	if clients == 0 {
+		return err
+	}
+	if e, ok := errors.AsType[*NodesError](err); ok {
+		e.Clients += clients
+		return err
+	}
+	return errors.Join(err, &NodesError{Clients: clients, Err: ErrClosed})
 }
 
 // event builds the message that all clients of the target get.

@@ -218,11 +218,12 @@ func (l *link) probing(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		began := time.Now()
 		err := l.sendProbe(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		l.state.published(err)
+		l.state.published(began, err)
 		up := l.state.err() == nil
 		switch back := time.Unix(0, l.probed.Load()); {
 		case !up:

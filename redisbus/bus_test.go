@@ -36,7 +36,7 @@ func TestEnvelopesArrive(t *testing.T) {
 		assert.Equal(t, e, got)
 	}
 	assert.Zero(t, a.count(), "a node does not hear itself")
-	assert.EqualValues(t, 11, a.Stats().Published)
+	require.Eventually(t, func() bool { return a.Stats().Published == 11 }, time.Second, time.Millisecond, "which is counted behind the arrival")
 	assert.EqualValues(t, 11, b.Stats().Received)
 	assert.Equal(t, 2, a.Stats().Nodes)
 	assert.Zero(t, a.Stats().Lost)

@@ -173,12 +173,13 @@ func (p *publisher) lose(batch []item) {
 // send publishes a batch. How many nodes were there before and after tells whether all of
 // them have got it.
 func (p *publisher) send(ctx context.Context, batch []item) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, execTimeout)
 	defer cancel()
 	client, err := master(ctx, p.client, p.count)
 	if err != nil {
 		p.lose(batch)
-		p.state.published(err)
+		p.state.published(began, err)
 		return
 	}
 	pipe := client.Pipeline()
@@ -199,7 +200,7 @@ func (p *publisher) send(ctx context.Context, batch []item) {
 			p.stats.published.Add(1)
 		}
 	}
-	p.state.published(failed)
+	p.state.published(began, failed)
 	if failed == nil && !p.receipts.full(before, after) {
 		p.lose(batch)
 	}

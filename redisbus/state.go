@@ -38,8 +38,20 @@ func newState(log *slog.Logger, onUp func()) *state {
 // subscribed says that the subscriber is well, or why not.
 func (s *state) subscribed(err error) { s.set(&s.sub, err) }
 
-// published says that publishing has succeeded, or why not.
-func (s *state) published(err error) { s.set(&s.pub, err) }
+// published says that publishing has succeeded, or why not. An attempt that began before
+// the link was up says nothing about it.
+func (s *state) published(began time.Time, err error) {
+	if err == nil || !s.upSince(began) {
+		s.set(&s.pub, err)
+	}
+}
+
+// upSince says whether the link is up, and has become so after began.
+func (s *state) upSince(began time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.up && began.Before(s.since)
+}
 
 func (s *state) set(part *error, err error) {
 	s.mu.Lock()
