@@ -102,12 +102,12 @@ func (l *link) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	sub, stopSub := context.WithCancel(ctx)
 	l.stop, l.stopSub = cancel, stopSub
-	l.tasks.Go(func() { l.subscriber.run(sub) })
-	l.tasks.Go(func() { l.publisher.run(ctx) })
-	l.tasks.Go(func() { l.probing(sub) })
 	ended, end := context.WithCancel(ctx)
 	end() // nobody waits
 	_ = l.subscriber.add(ended, topic{l.probe, false}, topic{l.goodbyes, false})
+	l.tasks.Go(func() { l.subscriber.run(sub) })
+	l.tasks.Go(func() { l.publisher.run(ctx) })
+	l.tasks.Go(func() { l.probing(sub) })
 }
 
 // Subscribe implements thinkws.BusLink.

@@ -242,7 +242,7 @@ func TestRedisComesLate(t *testing.T) {
 	require.NoError(t, err)
 	defer server.kill()
 	require.Eventually(t, func() bool { return a.Stats().Up }, 3*time.Second, time.Millisecond)
-	assert.Equal(t, 1, log.count("bus is up"))
+	assert.Equal(t, 1, log.count("bus is up"), string(log.text))
 	assert.NoError(t, a.Publish(&thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/", Event: "e"}))
 }
 
