@@ -141,14 +141,17 @@ type NodesError struct {
 
 // Error says how much is missing.
 func (e *NodesError) Error() string {
-	text := fmt.Sprintf("%v from %d other nodes", ErrNoAck, e.Count)
+	var who []string
+	if e.Count > 0 || e.Clients == 0 {
+		who = append(who, fmt.Sprintf("%d other nodes", e.Count))
+	}
 	if len(e.Missing) > 0 {
-		text += " (" + strings.Join(e.Missing, ", ") + ")"
+		who = append(who, "of "+strings.Join(e.Missing, ", "))
 	}
 	if e.Clients > 0 {
-		text += fmt.Sprintf(" and %d clients of other nodes", e.Clients)
+		who = append(who, fmt.Sprintf("%d clients of other nodes", e.Clients))
 	}
-	return fmt.Sprintf("%s: %v", text, e.Err)
+	return fmt.Sprintf("%v from %s: %v", ErrNoAck, strings.Join(who, ", "), e.Err)
 }
 
 // Unwrap returns ErrNoAck and the cause.
