@@ -124,11 +124,18 @@ func WithBus(bus Bus) Option {
 }
 
 // Health returns nil if the handler can do everything that is asked of it, and otherwise
-// says why not: an [ErrBus] if its bus does not reach the other nodes. It is made for
-// readiness probes, costs nothing and never waits. Clients of this node are served in either case.
+// says why not: an [ErrBus] if its bus does not reach the other nodes, with which clients of
+// this node are served all the same, or that [Handler.Shutdown] has begun. It is made for
+// readiness probes, costs nothing and never waits.
 func (h *Handler) Health() error {
-	if h.hub.link == nil {
+	switch {
+	case h.hub.isClosed():
+		return errShuttingDown
+	case h.hub.link == nil:
 		return nil
+	default:
+		return h.hub.link.Stats().Err
 	}
-	return h.hub.link.Stats().Err
 }
+
+var errShuttingDown = errors.New("thinkws: the handler is shutting down")

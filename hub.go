@@ -214,6 +214,12 @@ func (h *Hub) close() {
 	h.stop()
 }
 
+func (h *Hub) isClosed() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.closed
+}
+
 // event builds a message for a namespace.
 func (h *Hub) event(namespace, name string, args []any) (*session.Message, error) {
 	if err := checkEvent(name); err != nil {

@@ -56,6 +56,7 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 // 405, 501, or 503 once the server is closed.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, namespace string) {
 	if s.isClosed() {
+		w.Header().Set("Retry-After", "1")
 		http.Error(w, session.ReasonServerShutdown, http.StatusServiceUnavailable)
 		return
 	}

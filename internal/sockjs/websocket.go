@@ -42,6 +42,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed b
 	s.cfg.Group.Begin() // Shutdown waits for handshakes that are under way
 	defer s.cfg.Group.End()
 	if s.isClosed() {
+		w.Header().Set("Retry-After", "1")
 		writeText(w, http.StatusServiceUnavailable, session.ReasonServerShutdown+"\n")
 		return
 	}
