@@ -29,6 +29,7 @@ type Config struct {
 	MaxMessage int64        // bytes of a POST or a WebSocket message, announced as maxPayload; 1,000,000
 	SendQueue  serial.Limit // of what waits for one client; 1,000 packets, 1 MiB
 
+	Node   string       // that session ids name; "" for wholly random ones
 	Cookie *http.Cookie // template of the cookie with the session id; nil for none
 	Logger *slog.Logger // nil discards
 	Group  *serial.Group

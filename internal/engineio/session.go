@@ -62,7 +62,7 @@ type Session struct {
 func newSession(s *Server, r *http.Request, q query) *Session {
 	return &Session{
 		server:  s,
-		id:      session.NewID(),
+		id:      session.NewIDOf(s.cfg.Node),
 		variant: q.variant(),
 		jsonp:   q.jsonp,
 		came:    s.cfg.Detach(r),

@@ -25,6 +25,35 @@ func TestNewID(t *testing.T) {
 	}
 }
 
+func TestNewIDOf(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		id := session.NewIDOf("n-_9")
+		require.Regexp(t, `^n-_9[A-Za-z0-9_-]{16}$`, id)
+		require.Equal(t, "n-_9", session.NodeOf(id))
+		require.False(t, seen[id])
+		seen[id] = true
+	}
+	assert.Len(t, session.NewIDOf(""), 20)
+	assert.NotEqual(t, session.NewIDOf("")[:4], session.NewIDOf("")[:4], "wholly random")
+}
+
+func TestNodeOf(t *testing.T) {
+	for id, want := range map[string]string{
+		"n1aBAAAAAAAAAAAAAAAA":  "n1aB",
+		"n1aBAAAAAAAAAAAAAAA":   "", // 19
+		"n1aBAAAAAAAAAAAAAAAAA": "", // 21
+		"n1aBAAAAAAAAAAAAAAA.":  "",
+		"n1/BAAAAAAAAAAAAAAAA":  "",
+		"":                      "",
+	} {
+		assert.Equal(t, want, session.NodeOf(id), id)
+	}
+	for node, want := range map[string]bool{"n1aB": true, "-_-_": true, "n1a": false, "n1aBc": false, "n1a.": false, "n1é": false, "": false} {
+		assert.Equal(t, want, session.IsNode(node), node)
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	code, reason := session.Verdict(session.ErrOverrun)
 	assert.Equal(t, session.ClosePolicy, code)
