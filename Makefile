@@ -25,8 +25,8 @@ test:
 	@scripts/test.sh
 
 unit:
-	@scripts/install.sh go compiler
-	go test -race -shuffle=on ./...
+	@scripts/install.sh go compiler nginx haproxy
+	PATH="$$PATH:/usr/sbin" go test -race -shuffle=on ./...
 
 e2e:
 	@scripts/install.sh go compiler node chromium modules

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is named and missing: go compiler node chromium modules linter.
+# Installs what is named and missing: go compiler node chromium nginx haproxy modules linter.
 # What only the system can give comes from Debian's packages if that is possible here;
 # if not, it is named and this fails.
 set -euo pipefail
@@ -27,6 +27,8 @@ need_node() {
 	have node || want "Node.js $node_major or newer" nodejs
 	have npm || want npm npm
 }
+need_nginx() { have nginx || [ -x /usr/sbin/nginx ] || want nginx nginx-light; }
+need_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || want haproxy haproxy; }
 need_chromium() { [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || want chromium chromium fonts-dejavu-core; }
 
 # system installs all packages at once, or names them.
@@ -77,7 +79,7 @@ check() {
 	local name
 	for name in "$@"; do
 		case $name in
-		go | compiler | node | chromium) "need_$name" ;;
+		go | compiler | node | chromium | nginx | haproxy) "need_$name" ;;
 		modules | linter) ;;
 		*)
 			echo "install: what is $name?" >&2

@@ -50,6 +50,11 @@ type Options struct {
 	// nodes, better placed, have come since it began. Default 3.
 	Candidates int
 
+	// StickyFront says that what is in front of the nodes brings all requests of a SockJS
+	// session to the same one, as long as none comes or goes, so sessions begin where they
+	// arrive. One that is not known there is asked for on every node, not only on Candidates.
+	StickyFront bool
+
 	// NoUpgrade refuses WebSockets for sessions of other nodes: their clients stay on
 	// polling, for which no connection is kept. Default: they are forwarded.
 	NoUpgrade bool

@@ -69,7 +69,7 @@ func (f *Forwarder) seek(r *http.Request, session string) *peer {
 		return found
 	}
 	for _, node := range homes {
-		if node.ID == f.cfg.Node {
+		if node.ID == f.cfg.Node || f.cfg.StickyFront && !f.draining.Load() {
 			return nil
 		}
 		if to := f.reach(node); to != nil && !to.breaker.doubtful() {
@@ -92,7 +92,11 @@ func (f *Forwarder) takers() []Node {
 
 // candidates are the nodes that a session may live on, the likeliest first.
 func (f *Forwarder) candidates(session string, nodes, homes []Node) []Node {
-	found := rank(session, nodes, f.cfg.Candidates)
+	n := f.cfg.Candidates
+	if f.cfg.StickyFront {
+		n = len(nodes)
+	}
+	found := rank(session, nodes, n)
 	for _, home := range homes {
 		if !slices.ContainsFunc(found, func(n Node) bool { return n.ID == home.ID }) {
 			found = append(found, home)
@@ -104,7 +108,7 @@ func (f *Forwarder) candidates(session string, nodes, homes []Node) []Node {
 // ask asks candidates in turn. One that is the only one, and the session's home as well,
 // need not be asked.
 func (f *Forwarder) ask(r *http.Request, candidates, homes []Node) *peer {
-	if len(candidates) == 1 && len(homes) > 0 && candidates[0].ID == homes[0].ID {
+	if len(candidates) == 1 && !f.cfg.StickyFront && len(homes) > 0 && candidates[0].ID == homes[0].ID {
 		return nil
 	}
 	for _, node := range candidates {
