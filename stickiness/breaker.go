@@ -32,11 +32,11 @@ func (b *breaker) allow(now time.Time) bool {
 	return true
 }
 
-// doubtful says whether the node has failed last time.
-func (b *breaker) doubtful() bool {
+// doubtful says whether the node has failed of late.
+func (b *breaker) doubtful(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failures > 0
+	return b.failures > 0 && now.Before(b.until)
 }
 
 func (b *breaker) succeed() {

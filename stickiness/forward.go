@@ -207,8 +207,9 @@ func (f *Forwarder) forward(to *peer, w http.ResponseWriter, r *http.Request, wh
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(f.ctx, cancel)()
-	f.peers.proxy(to, w, r.WithContext(ctx), f.rewrite(to.node.ID, hopServe), func(why trouble, err error) {
-		f.failed(w, r, what, next, why, err)
+	f.peers.proxy(to, w, r.WithContext(ctx), exchange{
+		rewrite: f.rewrite(to.node.ID, hopServe),
+		failed:  func(why trouble, _ bool, err error) { f.failed(w, r, what, next, why, err) },
 	})
 }
 

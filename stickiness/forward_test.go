@@ -57,7 +57,7 @@ func TestForwardPolling(t *testing.T) {
 func TestForwardSockJS(t *testing.T) {
 	g := newGroup(t, 3)
 	client := freshClient(t, "")
-	survivors(t, 200, func(i int) error { return newSock(client, g.any, fmt.Sprintf("session%d", i)).live(10) })
+	survivors(t, 100, func(i int) error { return newSock(client, g.any, fmt.Sprintf("session%d", i)).live(10) })
 	stats := g.stats()
 	assert.Zero(t, stats.Gone)
 	t.Logf("%d forwarded, %d questions", stats.Forwarded, stats.Asked)

@@ -158,8 +158,17 @@ const (
 	troubleGone                  // the node cannot be reached, or has died
 )
 
-// proxy sends r to a node. If there is no answer, fail is called to give another one.
-func (p *peers) proxy(to *peer, w http.ResponseWriter, r *http.Request, rewrite func(*httputil.ProxyRequest), fail func(trouble, error)) {
+// exchange says what becomes of a request that is sent to a node.
+type exchange struct {
+	rewrite  func(*httputil.ProxyRequest)
+	answered func(*http.Response) // nil if that changes nothing
+	// failed gives an answer where the node has given none. It may send the request
+	// elsewhere, unless its body has been touched.
+	failed func(why trouble, touched bool, err error)
+}
+
+// proxy sends r to a node.
+func (p *peers) proxy(to *peer, w http.ResponseWriter, r *http.Request, x exchange) {
 	body := &watchedBody{ReadCloser: r.Body}
 	out := r.WithContext(r.Context()) // the caller's r stays as it is
 	out.Body = body
@@ -171,13 +180,18 @@ func (p *peers) proxy(to *peer, w http.ResponseWriter, r *http.Request, rewrite 
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.Out.URL.Scheme, pr.Out.URL.Host = to.scheme, "node"
 			pr.Out.URL.RawQuery = pr.In.URL.RawQuery // also what Go does not like: the owner judges
-			rewrite(pr)
+			x.rewrite(pr)
 		},
-		ModifyResponse: func(*http.Response) error {
+		ModifyResponse: func(res *http.Response) error {
 			to.breaker.succeed()
+			if x.answered != nil {
+				x.answered(res)
+			}
 			return nil
 		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { fail(p.judge(to, r, body, err), err) },
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
+			x.failed(p.judge(to, r, body, err), body.touched.Load(), err)
+		},
 	}
 	to.active.Add(1)
 	defer to.active.Add(-1)
@@ -212,10 +226,15 @@ func (p *peers) fail(to *peer, err error) {
 // watchedBody tells whether it was the client's sending that has failed.
 type watchedBody struct {
 	io.ReadCloser
-	failed atomic.Bool
+	touched atomic.Bool
+	failed  atomic.Bool
 }
 
+// Close leaves the body to net/http, for there may be another one who reads it.
+func (b *watchedBody) Close() error { return nil }
+
 func (b *watchedBody) Read(dst []byte) (int, error) {
+	b.touched.Store(true)
 	n, err := b.ReadCloser.Read(dst)
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.failed.Store(true)

@@ -72,7 +72,7 @@ func (f *Forwarder) seek(r *http.Request, session string) *peer {
 		if node.ID == f.cfg.Node || f.cfg.StickyFront && !f.draining.Load() {
 			return nil
 		}
-		if to := f.reach(node); to != nil && !to.breaker.doubtful() {
+		if to := f.reach(node); to != nil && !to.breaker.doubtful(time.Now()) {
 			f.places.set(session, node.ID)
 			return to
 		}
