@@ -3,6 +3,7 @@ package stickiness
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -19,8 +20,8 @@ func ClientIP(r *http.Request, trusted []netip.Prefix) netip.Addr {
 		return remote
 	}
 	hops := forwardedFor(r)
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop, ok := parseAddr(hops[i])
+	for _, text := range slices.Backward(hops) {
+		hop, ok := parseAddr(text)
 		if !ok {
 			return netip.Addr{}
 		}

@@ -35,7 +35,8 @@ func prepareCookie(cookie http.Cookie) (http.Cookie, error) {
 		cookie.SameSite = http.SameSiteLaxMode
 	}
 	cookie.Value = "x"
-	return cookie, cookie.Valid()
+	err := cookie.Valid()
+	return cookie, err
 }
 
 // setNodeCookie sets the cookie unless the client has it.

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // nodeHeader names the node that has answered, for people who look.
@@ -133,9 +135,29 @@ func (f *Forwarder) arrive(w http.ResponseWriter, r *http.Request, next http.Han
 		w.WriteHeader(status)
 		return
 	}
-	here := r.WithContext(r.Context())
+	ctx := session.Relay(r.Context())
+	if h.purpose == hopLeft {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(r.Context(), leaveAfter)
+		defer cancel()
+	}
+	here := r.WithContext(ctx)
 	here.RemoteAddr = h.remote // sessions, limits and logs are about the client
 	f.serve(w, here, next)
+}
+
+// leaveAfter is how long the request of a client that has left waits before it breaks off
+// as that of the client has, to which it succeeds.
+const leaveAfter = 200 * time.Millisecond
+
+// leave tells the owner that a client has broken off a request that waits. Without a word
+// it would take that for the end of this node.
+func (f *Forwarder) leave(to *peer, r *http.Request) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), askTimeout)
+	defer cancel()
+	if _, err := f.send(ctx, to, r, r.Method, hopLeft); err != nil {
+		f.cfg.Logger.Debug("a node was not told of a client that has left", slog.Any("error", err))
+	}
 }
 
 func (f *Forwarder) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -209,7 +231,13 @@ func (f *Forwarder) forward(to *peer, w http.ResponseWriter, r *http.Request, wh
 	defer context.AfterFunc(f.ctx, cancel)()
 	f.peers.proxy(to, w, r.WithContext(ctx), exchange{
 		rewrite: f.rewrite(to.node.ID, hopServe),
-		failed:  func(why trouble, _ bool, err error) { f.failed(w, r, what, next, why, err) },
+		failed: func(why trouble, _ bool, err error) {
+			if what.waits && r.Context().Err() != nil && f.ctx.Err() == nil {
+				f.leave(to, r)
+				return
+			}
+			f.failed(w, r, what, next, why, err)
+		},
 	})
 }
 

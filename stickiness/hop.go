@@ -27,6 +27,7 @@ type purpose byte
 const (
 	hopServe purpose = 'f' // serve the request, whatever comes of it
 	hopAsk   purpose = 'a' // say whether its session is here
+	hopLeft  purpose = 'l' // the client has broken it off
 )
 
 // hop is a request on its way from one node to another.
@@ -87,7 +88,7 @@ func parseHop(text string) (h hop, sent time.Time, err error) {
 	}
 	h = hop{purpose: purpose(parts[0][0]), from: parts[1], to: parts[2]}
 	seconds, err := strconv.ParseInt(parts[3], 10, 64)
-	if err != nil || h.purpose != hopServe && h.purpose != hopAsk {
+	if err != nil || h.purpose != hopServe && h.purpose != hopAsk && h.purpose != hopLeft {
 		return hop{}, sent, errHopForm
 	}
 	remote, err := base64.RawURLEncoding.DecodeString(parts[4])

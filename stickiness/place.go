@@ -125,13 +125,7 @@ func (f *Forwarder) holds(r *http.Request, to *peer) bool {
 	f.counters.asked.Add(1)
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
-	question, err := http.NewRequestWithContext(ctx, http.MethodGet, to.scheme+"://node", http.NoBody)
-	if err != nil { // the URL is ours: this cannot be
-		return false
-	}
-	question.Host = r.Host
-	f.rewrite(to.node.ID, hopAsk)(&httputil.ProxyRequest{In: r, Out: question})
-	answer, err := to.transport.RoundTrip(question)
+	status, err := f.send(ctx, to, r, http.MethodGet, hopAsk)
 	if err != nil {
 		if r.Context().Err() == nil {
 			f.peers.fail(to, err)
@@ -139,7 +133,27 @@ func (f *Forwarder) holds(r *http.Request, to *peer) bool {
 		return false
 	}
 	to.breaker.succeed()
+	return status == http.StatusNoContent
+}
+
+// send sends a word about a request to a node, and returns the status of the answer.
+func (f *Forwarder) send(ctx context.Context, to *peer, about *http.Request, method string, why purpose) (status int, err error) {
+	word, err := http.NewRequestWithContext(ctx, method, to.scheme+"://node", http.NoBody) //nolint:gosec // the node is within Options.Networks, whatever the client sends
+	if err != nil { // the URL is ours: this cannot be
+		return 0, err
+	}
+	word.Host = about.Host
+	for _, name := range []string{"Origin", "Authorization", "Referer", "Sec-Fetch-Site", "Cookie"} { // what tells whose session it is
+		if values, ok := about.Header[name]; ok {
+			word.Header[name] = values
+		}
+	}
+	f.rewrite(to.node.ID, why)(&httputil.ProxyRequest{In: about, Out: word})
+	answer, err := to.transport.RoundTrip(word)
+	if err != nil {
+		return 0, err
+	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<10)) // so that the connection can be used again
 	_ = answer.Body.Close()
-	return answer.StatusCode == http.StatusNoContent
+	return answer.StatusCode, nil
 }

@@ -24,6 +24,7 @@ type route struct {
 	kind    kind
 	session string // the id that Socket.IO's server or SockJS's client has chosen
 	upgrade bool   // it asks for a WebSocket
+	waits   bool   // its answer may take its time, so the client may break it off
 	stream  bool   // the answer may last
 }
 
@@ -52,6 +53,7 @@ func readSocketIO(r *http.Request) route {
 	switch sids := query["sid"]; {
 	case len(sids) == 1 && sids[0] != "":
 		found.kind, found.session = kindSocketIO, sids[0]
+		found.waits = r.Method == http.MethodGet && !found.upgrade
 	case len(sids) == 0 && r.Method == http.MethodGet:
 		found.kind = kindHandshake
 	}
@@ -70,8 +72,10 @@ func readSockJS(path string) route {
 		return route{}
 	}
 	switch segments[2] {
-	case "xhr", "xhr_send", "jsonp", "jsonp_send":
+	case "xhr_send", "jsonp_send":
 		return route{kind: kindSockJS, session: id}
+	case "xhr", "jsonp":
+		return route{kind: kindSockJS, session: id, waits: true}
 	case "xhr_streaming", "eventsource", "htmlfile":
 		return route{kind: kindSockJS, session: id, stream: true}
 	default:

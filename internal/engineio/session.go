@@ -49,6 +49,7 @@ type Session struct {
 	queued int             // bytes in queue
 
 	poll       *poll  // the GET that waits; nil if none does
+	answered   uint64 // the mark of the last GET that was relayed and has been answered
 	responding bool   // another GET is being answered
 	posting    bool   // a POST is being served
 	cutPost    func() // interrupts the reading of its body; nil if that is done
