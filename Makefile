@@ -29,7 +29,7 @@ unit:
 	PATH="$$PATH:/usr/sbin" go test -race -shuffle=on ./...
 
 e2e:
-	@scripts/install.sh go compiler node chromium modules
+	@scripts/install.sh go compiler node chromium nginx haproxy modules
 	@scripts/e2e.sh
 
 lint:
