@@ -112,7 +112,7 @@ func (p *poller) live(times int) error {
 }
 
 // upgrade changes to WebSocket and asks there.
-func (p *poller) upgrade(t *testing.T) (*websocket.Conn, error) {
+func (p *poller) upgrade(t testing.TB) (*websocket.Conn, error) {
 	conn, res, err := websocket.Dial(t.Context(), p.pick()+"/socket.io/?EIO=4&transport=websocket&sid="+p.sid, nil)
 	if err != nil {
 		return nil, err

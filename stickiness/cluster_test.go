@@ -35,14 +35,14 @@ func (m *member) url() string { return m.server.URL }
 
 // group is a cluster and the registry that its nodes share.
 type group struct {
-	t        *testing.T
+	t        testing.TB
 	registry *stickiness.Static
 	members  []*member
 	next     atomic.Int64
 }
 
 // newGroup starts n nodes named n0aB, n1aB and so on.
-func newGroup(t *testing.T, n int, change ...func(*stickiness.Options)) *group {
+func newGroup(t testing.TB, n int, change ...func(*stickiness.Options)) *group {
 	t.Helper()
 	g := &group{t: t, registry: new(stickiness.Static)}
 	for i := range n {
@@ -54,7 +54,7 @@ func newGroup(t *testing.T, n int, change ...func(*stickiness.Options)) *group {
 	return g
 }
 
-func newMember(t *testing.T, id string, registry stickiness.Registry, change ...func(*stickiness.Options)) *member {
+func newMember(t testing.TB, id string, registry stickiness.Registry, change ...func(*stickiness.Options)) *member {
 	t.Helper()
 	m := &member{id: id, log: new(logs), remotes: new(sync.Map)}
 	logger := slog.New(slog.NewTextHandler(m.log, &slog.HandlerOptions{Level: slog.LevelDebug}))

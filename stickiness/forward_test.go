@@ -3,6 +3,7 @@ package stickiness_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -301,4 +302,23 @@ func TestForwardClose(t *testing.T) {
 	answer, err := p.request(http.MethodGet, p.target(), "")
 	require.NoError(t, err)
 	assert.Equal(t, "503 Service Unavailable\n", answer)
+}
+
+// TestForwardLarge sends messages of all sizes through a WebSocket that is forwarded.
+func TestForwardLarge(t *testing.T) {
+	g := newGroup(t, 2)
+	p := &poller{http: freshClient(t, ""), pick: fixed(g.members[0].url())}
+	require.NoError(t, p.open())
+	p.pick = fixed(g.members[1].url())
+	conn, err := p.upgrade(t)
+	require.NoError(t, err)
+	conn.SetReadLimit(1 << 20)
+	for _, size := range []int{1, 1000, 1023, 1024, 1025, 16_384, 100_000, 900_000} {
+		text := strings.Repeat("x", size)
+		require.NoError(t, conn.Write(t.Context(), websocket.MessageText, fmt.Appendf(nil, `421["echo",%q]`, text)))
+		_, got, err := conn.Read(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf(`431["n0aB",%q]`, text), string(got), size)
+	}
+	require.NoError(t, conn.Close(websocket.StatusNormalClosure, ""))
 }

@@ -184,6 +184,7 @@ func (p *peers) proxy(to *peer, w http.ResponseWriter, r *http.Request, x exchan
 		},
 		ModifyResponse: func(res *http.Response) error {
 			to.breaker.succeed()
+			newTunnel(res, &p.buffers)
 			if x.answered != nil {
 				x.answered(res)
 			}
