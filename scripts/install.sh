@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is named and missing: go compiler node chromium nginx haproxy modules linter.
+# Installs what is named and missing: go compiler node chromium nginx haproxy redis modules linter.
 # What only the system can give comes from Debian's packages if that is possible here;
 # if not, it is named and this fails.
 set -euo pipefail
@@ -29,6 +29,7 @@ need_node() {
 }
 need_nginx() { have nginx || [ -x /usr/sbin/nginx ] || want nginx nginx-light; }
 need_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || want haproxy haproxy; }
+need_redis() { have redis-server || want Redis redis-server; }
 need_chromium() { [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || want chromium chromium fonts-dejavu-core; }
 
 # system installs all packages at once, or names them.
@@ -79,7 +80,7 @@ check() {
 	local name
 	for name in "$@"; do
 		case $name in
-		go | compiler | node | chromium | nginx | haproxy) "need_$name" ;;
+		go | compiler | node | chromium | nginx | haproxy | redis) "need_$name" ;;
 		modules | linter) ;;
 		*)
 			echo "install: what is $name?" >&2

@@ -139,7 +139,7 @@ func (f *Forwarder) holds(r *http.Request, to *peer) bool {
 // send sends a word about a request to a node, and returns the status of the answer.
 func (f *Forwarder) send(ctx context.Context, to *peer, about *http.Request, method string, why purpose) (status int, err error) {
 	word, err := http.NewRequestWithContext(ctx, method, to.scheme+"://node", http.NoBody) //nolint:gosec // the node is within Options.Networks, whatever the client sends
-	if err != nil { // the URL is ours: this cannot be
+	if err != nil {                                                                        // the URL is ours: this cannot be
 		return 0, err
 	}
 	word.Host = about.Host
