@@ -219,7 +219,7 @@ func (f *Forwarder) forward(to *peer, w http.ResponseWriter, r *http.Request, wh
 		f.counters.refused.Add(1)
 		unavailable(w)
 		return
-	case what.upgrade && f.cfg.NoUpgrade:
+	case what.upgrade && f.cfg.NoUpgrade && what.kind == kindSocketIO: // a handshake would have nothing to stay on
 		f.counters.refused.Add(1)
 		http.Error(w, "this session is on another node: stay on polling", http.StatusBadRequest)
 		return
