@@ -19,6 +19,9 @@ import (
 // socket, n1aB.sock, for the others, and an entry, n1aB.node. It goes well with
 // [ListenReusePort]. The directory is read twice a second at most.
 //
+// The entry of a process that has died stays until it is back or somebody calls Unregister;
+// until then the others find that it does not answer.
+//
 // Security: who can write to the directory is trusted; Options.SocketDir has to name it.
 type Dir struct {
 	path string
