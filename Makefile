@@ -4,10 +4,11 @@
 FUZZTIME ?= 30s
 ADDR ?= :8360
 
-.PHONY: help demo test unit e2e lint fuzz bench bench-full clean
+.PHONY: help demo cluster test unit e2e lint fuzz bench bench-full clean
 
 help:
 	@echo "make demo    the chat with all kinds of clients, on http://localhost:8360 (ADDR=:8360)"
+	@echo "make cluster three nodes behind nginx with one Redis, on http://127.0.0.1:8360"
 	@echo "make test    everything that has to pass: format, vet, lint, tests, real clients, a browser"
 	@echo "make unit    of these, the Go tests"
 	@echo "make e2e     of these, the real clients and the browser"
@@ -21,15 +22,19 @@ demo:
 	@scripts/install.sh go node modules
 	go run ./examples/chat -addr "$(ADDR)" -clients e2e/node_modules
 
+cluster:
+	@scripts/install.sh go node nginx redis modules
+	PATH="$$PATH:/usr/sbin" go run ./examples/cluster
+
 test:
 	@scripts/test.sh
 
 unit:
-	@scripts/install.sh go compiler redis
-	go test -race -shuffle=on ./...
+	@scripts/install.sh go compiler redis nginx haproxy
+	PATH="$$PATH:/usr/sbin" go test -race -shuffle=on ./...
 
 e2e:
-	@scripts/install.sh go compiler node chromium redis modules
+	@scripts/install.sh go compiler node chromium redis nginx haproxy modules
 	@scripts/e2e.sh
 
 lint:

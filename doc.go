@@ -113,6 +113,11 @@ What a client can make the server hold is bounded: the size of a message
 long anything may take. A client that exceeds a
 bound is refused or disconnected with a reason, and a line in the log says so.
 
+# More than one node
+
+With [WithNode] session ids name their node, and package stickiness brings requests there, whatever
+load balancer is in front. [WithBus] lets a [Target] reach the clients of all nodes.
+
 # Concurrency
 
 Everything exported is safe for concurrent use. The events of one client in one namespace

@@ -83,7 +83,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
 			MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
-			Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Detach: detach,
+			Node: c.node, Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Detach: detach,
 		},
 	}
 }
@@ -187,6 +187,13 @@ func (h *Handler) Middleware(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// Holds says whether r belongs to a session that lives in this handler: one of Socket.IO by
+// its query, or one of SockJS over HTTP by its path, which is read as [Handler.SockJS]
+// does. It is for package stickiness, and asks nothing else of r: not its method, nor its origin.
+func (h *Handler) Holds(r *http.Request) bool {
+	return h.socketio.Holds(r) || h.sockjs.Holds(h.sockjsRoute(r))
 }
 
 // Hub returns the hub.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // Option configures a [Handler] or, inside [Namespace], one namespace of it. An
@@ -62,6 +63,7 @@ type config struct {
 	onError        func(*Context, error)
 	parkedReads    bool
 	bus            Bus
+	node           string
 }
 
 func defaults() *config {
@@ -278,6 +280,20 @@ func WithCookie(cookie http.Cookie) Option {
 			return fmt.Errorf("thinkws: WithCookie: %w", err)
 		}
 		c.cookie = &cookie
+		return nil
+	})
+}
+
+// WithNode names this node of several, by 4 characters of [A-Za-z0-9_-] that no other
+// one has: the session ids of Socket.IO begin with them, so that package stickiness and
+// load balancers find the node a session lives on. The other 16 characters are 96 random bits.
+// Default: none, and ids are wholly random.
+func WithNode(id string) Option {
+	return serverOption("WithNode", func(c *config) error {
+		if !session.IsNode(id) {
+			return fmt.Errorf("thinkws: WithNode: %q is not 4 characters of [A-Za-z0-9_-]", id)
+		}
+		c.node = id
 		return nil
 	})
 }

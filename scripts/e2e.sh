@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real clients and a real browser against programs built with the race detector.
-# scripts/install.sh go compiler node chromium redis modules goes before.
+# scripts/install.sh go compiler node chromium redis nginx haproxy modules goes before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,6 +9,7 @@ mkdir -p build
 go build -race -o build/e2e-server ./e2e/server
 go build -race -o build/cluster-node ./e2e/cluster-node
 go build -race -o build/chat ./examples/chat
+go build -race -o build/e2e-node ./e2e/node
 
 cd e2e
 echo "--- every scenario with socket.io-client 4 and 2, compared with Node's own server"
@@ -29,3 +30,5 @@ echo "--- SockJS from pages of other origins, in Chromium"
 timeout 180 node sockjs-browser.js --server ../build/e2e-server
 echo "--- the chat and a page of another origin, in Chromium"
 timeout 180 node browser.js --chat ../build/chat --out ../build
+echo "--- three nodes behind nginx, HAProxy and the dispatcher; kill -9"
+PATH="$PATH:/usr/sbin" timeout 240 node sticky.js --node ../build/e2e-node

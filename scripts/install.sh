@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is named and missing: go compiler node chromium redis modules linter.
+# Installs what is named and missing: go compiler node chromium nginx haproxy redis modules linter.
 # What only the system can give comes from Debian's packages if that is possible here;
 # if not, it is named and this fails.
 set -euo pipefail
@@ -27,7 +27,9 @@ need_node() {
 	have node || want "Node.js $node_major or newer" nodejs
 	have npm || want npm npm
 }
-need_redis() { have redis-server || want "Redis" redis-server; }
+need_nginx() { have nginx || [ -x /usr/sbin/nginx ] || want nginx nginx-light; }
+need_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || want haproxy haproxy; }
+need_redis() { have redis-server || want Redis redis-server; }
 need_chromium() { [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || want chromium chromium fonts-dejavu-core; }
 
 # system installs all packages at once, or names them.
@@ -48,7 +50,7 @@ system() {
 	allow_services
 }
 
-# Debian starts the services it installs, such as that of Redis, and at each boot again;
+# Debian starts the services it installs, such as those of Redis and nginx, and at each boot again;
 # the tests start what they need themselves.
 policy=/usr/sbin/policy-rc.d
 own_policy=
@@ -62,9 +64,10 @@ keep_services_down() {
 allow_services() {
 	[ -z "$own_policy" ] || rm -f "$policy"
 	own_policy=
-	case " ${packages[*]} " in
-	*" redis-server "*) ! have systemctl || systemctl disable --now --quiet redis-server 2>/dev/null || true ;;
-	esac
+	local service
+	for service in redis-server nginx haproxy; do
+		[[ " ${packages[*]} " != *" $service"* ]] || ! have systemctl || systemctl disable --now --quiet "$service" 2>/dev/null || true
+	done
 }
 
 check_node() {
@@ -99,7 +102,7 @@ check() {
 	local name
 	for name in "$@"; do
 		case $name in
-		go | compiler | node | chromium | redis) "need_$name" ;;
+		go | compiler | node | chromium | nginx | haproxy | redis) "need_$name" ;;
 		modules | linter) ;;
 		*)
 			echo "install: what is $name?" >&2

@@ -8,7 +8,7 @@ mkdir -p build
 step() { printf '\n=== %s (after %d s)\n' "$*" "$SECONDS"; }
 
 step "install what is missing"
-scripts/install.sh go compiler node chromium redis modules
+scripts/install.sh go compiler node chromium redis nginx haproxy modules
 
 # The linter takes minutes to build the first time: beside the tests, at low priority.
 linter_pid=
@@ -18,6 +18,7 @@ cleanup() { [ -z "$linter_pid" ] || kill "$linter_pid" 2>/dev/null || true; }
 trap cleanup EXIT
 
 step "go test"
+export PATH="$PATH:/usr/sbin" THINKWS_FRONTS=1 # nginx and HAProxy are there, and have to be
 go test -race -shuffle=on -timeout 8m ./...
 go test -race -shuffle=on -timeout 8m -skip Stress . -parked # the same with connections parked
 

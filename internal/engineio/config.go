@@ -30,6 +30,7 @@ type Config struct {
 	SendQueue  serial.Limit // of what waits for one client; 1,000 packets, 1 MiB
 	Slow       session.SlowPolicy
 
+	Node   string       // that session ids name; "" for wholly random ones
 	Cookie *http.Cookie // template of the cookie with the session id; nil for none
 	Logger *slog.Logger // nil discards
 	Group  *serial.Group

@@ -22,9 +22,11 @@ type poll struct {
 	ready   chan struct{} // its handler is woken through it, as long as it has one
 
 	// What follows is protected by session.mu.
-	alarm alarm.Alarm
-	long  bool  // it has waited for holdAfter
-	held  *held // set once it does not need its handler any more
+	alarm   alarm.Alarm
+	long    bool   // it has waited for holdAfter
+	relayed bool   // another node has brought it: its end need not be the client's
+	mark    uint64 // of a relayed one, as in session.Mark
+	held    *held  // set once it does not need its handler any more
 }
 
 func newPoll(s *Session) *poll { return &poll{session: s, ready: make(chan struct{}, 1)} }
@@ -39,6 +41,21 @@ func (p *poll) wake() {
 	case p.ready <- struct{}{}:
 	default: // it is awake already
 	}
+}
+
+// giveWay lets go of a GET whose node seems to be lost. It is false if p was brought by
+// its client, or an answer is under way. It takes session.mu as held.
+func (p *poll) giveWay() bool {
+	switch {
+	case !p.relayed || p.held != nil && p.held.answering:
+		return false
+	case p.held != nil:
+		_ = p.held.conn.SetReadDeadline(time.Unix(1, 0)) // ends the watch, which closes it
+	default:
+		p.wake()
+	}
+	p.session.poll = nil
+	return true
 }
 
 // Ring implements alarm.Sleeper: the GET has waited for holdAfter.
@@ -124,13 +141,18 @@ func (h *held) read() error {
 func (h *held) abort() {
 	s := h.poll.session
 	s.mu.Lock()
-	left := !h.answering
+	left, waited := !h.answering, s.poll == h.poll
 	if left {
-		h.answering, s.poll = true, nil
+		h.answering = true
+		if waited {
+			s.poll = nil
+		}
 	}
 	s.mu.Unlock()
 	if left {
 		_ = h.conn.Close() // it is useless anyway
+	}
+	if left && waited && !h.poll.relayed {
 		s.aborted(h.remote)
 	}
 }
@@ -150,7 +172,7 @@ func (h *held) Run() {
 	h.watched.Wait()
 	_ = h.conn.SetReadDeadline(time.Time{})
 	back := !h.talks && s.server.takesBack()
-	frames := s.take()
+	frames, _ := s.take(h.poll) // once it is to be answered it does not give way
 	header := http.Header{}
 	body := s.compose(header, frames, h.isIE)
 	_ = h.conn.SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))

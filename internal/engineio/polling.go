@@ -21,7 +21,8 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q query) {
 	if s.cfg.WebSocket {
 		upgrades = `"websocket"`
 	}
-	one.poll = newPoll(one) // the handshake is the first poll
+	p := newPoll(one) // the handshake is the first poll
+	one.poll = p
 	one.queue.Push(one.openFrame(upgrades))
 	one.start()
 	if c := s.cfg.Cookie; c != nil {
@@ -29,7 +30,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q query) {
 		cookie.Value = one.id
 		http.SetCookie(w, &cookie)
 	}
-	one.respond(w, r)
+	one.respond(w, r, p)
 }
 
 // serveGet waits until there is something to send.
@@ -41,7 +42,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	p, refused := s.enterPoll()
+	p, refused := s.enterPoll(r)
 	if refused != nil {
 		refused(w, r)
 		return
@@ -55,15 +56,16 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-p.ready:
 			if !s.mayHold(p) {
-				s.respond(w, r)
+				s.respond(w, r, p)
 				return
 			}
 			if s.hold(w, r, p) {
 				return
 			}
 		case <-r.Context().Done():
-			s.leavePoll()
-			s.aborted(r.RemoteAddr)
+			if s.leavePoll(p) && !p.relayed {
+				s.aborted(r.RemoteAddr)
+			}
 			return
 		}
 	}
@@ -85,26 +87,36 @@ func (s *Session) aborted(remote string) {
 // refusal answers a request that the state of the session does not allow.
 type refusal func(http.ResponseWriter, *http.Request)
 
-// enterPoll makes a GET the one that waits.
-func (s *Session) enterPoll() (p *poll, refused refusal) {
+// enterPoll makes a GET the one that waits. One that another node has brought, and may have
+// lost, makes way for it.
+func (s *Session) enterPoll(r *http.Request) (p *poll, refused refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if refused := s.refuseHTTP(); refused != nil {
 		return nil, refused
 	}
-	if s.poll != nil {
-		return nil, s.refuseOverlap
+	mark := session.Mark(r)
+	if s.poll != nil && !s.poll.giveWay() || mark != 0 && mark == s.answered {
+		return nil, s.refuseOverlap // or its answer is lost
 	}
 	s.poll = newPoll(s)
+	if session.IsRelayed(r) {
+		s.poll.relayed, s.poll.mark = true, mark
+	}
 	s.server.cfg.Clock.Set(&s.poll.alarm, holdAfter, s.poll)
 	s.wake()
 	return s.poll, nil
 }
 
-func (s *Session) leavePoll() {
+// leavePoll returns false if p waits no more.
+func (s *Session) leavePoll(p *poll) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.poll != p {
+		return false
+	}
 	s.poll = nil
-	s.mu.Unlock()
+	return true
 }
 
 // refuseHTTP refuses requests by polling on sessions that have left it. It takes
@@ -127,9 +139,13 @@ func (s *Session) refuseOverlap(w http.ResponseWriter, r *http.Request) {
 	refuseBody(w, http.StatusBadRequest)
 }
 
-// respond answers the GET that waits.
-func (s *Session) respond(w http.ResponseWriter, r *http.Request) {
-	frames := s.take()
+// respond answers a GET: with nothing if it has made way for another.
+func (s *Session) respond(w http.ResponseWriter, r *http.Request, p *poll) {
+	frames, ok := s.take(p)
+	if !ok {
+		_ = s.write(w, r, nil) // to nobody, most likely
+		return
+	}
 	s.responded(r.RemoteAddr, frames, s.write(w, r, frames))
 }
 
@@ -148,18 +164,23 @@ func (s *Session) responded(remote string, frames []session.Frame, err error) {
 }
 
 // take returns what the GET that waits is answered with, and makes room for the
-// next. Nothing, once the session has gone to a WebSocket or is about to.
-func (s *Session) take() []session.Frame {
+// next. Nothing, once the session has gone to a WebSocket or is about to. It is false
+// if p is not the one that waits.
+func (s *Session) take(p *poll) (frames []session.Frame, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.poll, s.responding = nil, true
-	if s.onWebSocket {
-		return nil
+	if s.poll != p {
+		return nil, false
 	}
-	if s.state == stateClosing {
-		return s.takeLast()
+	s.poll, s.responding, s.answered = nil, true, p.mark
+	switch {
+	case s.onWebSocket:
+		return nil, true
+	case s.state == stateClosing:
+		return s.takeLast(), true
+	default:
+		return s.queue.Take(), true
 	}
-	return s.queue.Take()
 }
 
 // takeLast empties a session that is closing: first what waits, then, for the next

@@ -67,6 +67,12 @@ func (s *Server) Len() int {
 	return len(s.sessions)
 }
 
+// Holds says whether r names a session of s.
+func (s *Server) Holds(r *http.Request) bool {
+	sid := newQuery(r.URL.RawQuery).sid
+	return sid != "" && s.lookup(sid) != nil
+}
+
 // Close closes all sessions for reason, after what waits in them has gone out, and
 // refuses new ones with status 503. It returns at once.
 func (s *Server) Close(reason string) {
@@ -128,6 +134,8 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q query) {
 func (s *Server) resume(w http.ResponseWriter, r *http.Request, q query) {
 	one := s.lookup(q.sid)
 	switch {
+	case one == nil && s.isForeign(q.sid):
+		s.refuse(w, r, UnknownSID, "")
 	case one == nil:
 		s.refuseUnknown(w, r)
 	case one.Revision() != q.revision:
@@ -162,6 +170,13 @@ func (s *Server) explain(r *http.Request, q query) string {
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, code Code, message string) {
 	s.logRefusal(r, code.String())
 	WriteError(w, r, code, message)
+}
+
+// isForeign says whether a session id is of another node. It cannot be one of ours, so
+// whoever sends it does not guess, but has lost a node.
+func (s *Server) isForeign(sid string) bool {
+	node := session.NodeOf(sid)
+	return s.cfg.Node != "" && node != "" && node != s.cfg.Node
 }
 
 // refuseUnknown refuses a session id, and more firmly if the client seems to guess.

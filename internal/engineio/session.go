@@ -48,6 +48,7 @@ type Session struct {
 	queue session.Waiting // what waits to be polled
 
 	poll       *poll  // the GET that waits; nil if none does
+	answered   uint64 // the mark of the last GET that was relayed and has been answered
 	responding bool   // another GET is being answered
 	posting    bool   // a POST is being served
 	cutPost    func() // interrupts the reading of its body; nil if that is done
@@ -61,7 +62,7 @@ type Session struct {
 func newSession(s *Server, r *http.Request, q query) *Session {
 	return &Session{
 		server:  s,
-		id:      session.NewID(),
+		id:      session.NewIDOf(s.cfg.Node),
 		variant: q.variant(),
 		jsonp:   q.jsonp,
 		came:    s.cfg.Detach(r),

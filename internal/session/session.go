@@ -10,8 +10,6 @@
 package session
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,14 +149,6 @@ const (
 	ReasonSlow             = "slow client"                 // its send queue was full
 	ReasonOverrun          = "too many events"             // its receive queue was full
 )
-
-// NewID returns 15 random bytes as 20 characters of [A-Za-z0-9_-]: the length and
-// the alphabet that Node's cluster tools expect of a session id.
-func NewID() string {
-	var b [15]byte
-	rand.Read(b[:]) // never fails: crypto/rand
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
 
 // ReservedEvent says whether clients give an event of this name a meaning of their own.
 func ReservedEvent(name string) bool {

@@ -3,6 +3,8 @@ package session_test
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -23,6 +25,51 @@ func TestNewID(t *testing.T) {
 		require.False(t, seen[id])
 		seen[id] = true
 	}
+}
+
+func TestNewIDOf(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		id := session.NewIDOf("n-_9")
+		require.Regexp(t, `^n-_9[A-Za-z0-9_-]{16}$`, id)
+		require.Equal(t, "n-_9", session.NodeOf(id))
+		require.False(t, seen[id])
+		seen[id] = true
+	}
+	assert.Len(t, session.NewIDOf(""), 20)
+}
+
+func TestNodeOf(t *testing.T) {
+	for id, want := range map[string]string{
+		"n1aBAAAAAAAAAAAAAAAA":  "n1aB",
+		"n1aBAAAAAAAAAAAAAAA":   "", // 19
+		"n1aBAAAAAAAAAAAAAAAAA": "", // 21
+		"n1aBAAAAAAAAAAAAAAA.":  "",
+		"n1/BAAAAAAAAAAAAAAAA":  "",
+		"":                      "",
+	} {
+		assert.Equal(t, want, session.NodeOf(id), id)
+	}
+	for node, want := range map[string]bool{"n1aB": true, "-_-_": true, "n1a": false, "n1aBc": false, "n1a.": false, "n1é": false, "": false} {
+		assert.Equal(t, want, session.IsNode(node), node)
+	}
+}
+
+func TestMark(t *testing.T) {
+	mark := func(query, id string) uint64 {
+		return session.Mark(&http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{"X-Request-Id": {id}}})
+	}
+	assert.Zero(t, mark("EIO=4&transport=polling&sid=a", ""), "nothing to know it by")
+	assert.NotZero(t, mark("", "a"))
+	assert.NotZero(t, mark("t=1", ""))
+	one, again := mark("transport=polling&t=1", "a"), mark("transport=polling&t=1", "a")
+	assert.Equal(t, one, again)
+	assert.NotEqual(t, mark("transport=polling&t=1", ""), mark("transport=polling&t=2", ""))
+	assert.NotEqual(t, mark("transport=polling", "a"), mark("transport=polling", "b"))
+
+	r := new(http.Request)
+	assert.False(t, session.IsRelayed(r))
+	assert.True(t, session.IsRelayed(r.WithContext(session.Relay(r.Context()))))
 }
 
 func TestVerdict(t *testing.T) {

@@ -90,6 +90,9 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 // ServeHTTP serves handshakes, polls and WebSocket upgrades at any path.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
 
+// Holds says whether r names a session of s.
+func (s *Server) Holds(r *http.Request) bool { return s.engine.Holds(r) }
+
 // Close ends every connection for reason, one of the session.Reason constants, and
 // refuses new ones. It returns at once; what waits to be sent goes out first.
 func (s *Server) Close(reason string) { s.engine.Close(reason) }

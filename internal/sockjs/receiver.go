@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // patience is how long a request waits for the one before it to leave: net/http may
@@ -21,6 +23,8 @@ type receiver struct {
 	callback  string        // for transports that have one
 	timeout   time.Duration // of one write
 	sent      int           // bytes of frames
+	relayed   bool          // another node has brought it: its end need not be the client's
+	mark      uint64        // of a relayed one, as in session.Mark
 
 	wake chan struct{} // there may be something to write; room for one
 	left chan struct{} // closed when the session has let go of it
@@ -31,6 +35,9 @@ func (s *Server) serveReceive(w http.ResponseWriter, r *http.Request, route Rout
 	rcv := &receiver{
 		w: w, r: r, rc: http.NewResponseController(w), transport: transport(route.endpoint), timeout: s.cfg.WriteTimeout,
 		wake: make(chan struct{}, 1), left: make(chan struct{}),
+	}
+	if session.IsRelayed(r) {
+		rcv.relayed, rcv.mark = true, session.Mark(r)
 	}
 	if rcv.transport.hasCallback() {
 		var wrong string
@@ -67,6 +74,10 @@ func (s *Server) seat(r *receiver, k key) {
 			return
 		case got == seatGone:
 			continue
+		case got == seatLost:
+			one.broke()
+			r.only(closeFrame(1002, "Connection interrupted"))
+			return
 		}
 		if impatient == nil {
 			impatient = time.After(patience)
@@ -144,7 +155,7 @@ func (s *Server) carry(one *polled, r *receiver) {
 			}
 		}
 	}
-	one.abort()
+	one.lost(r)
 }
 
 // logNoStreaming logs an answer that could not begin. That none can is for the service

@@ -9,6 +9,7 @@ const (
 	seatTaken seat = iota // by another one
 	seatHad               // it has it
 	seatGone              // the session is closed: a new one may begin
+	seatLost              // it has been answered before, and asks again: the answer is lost
 )
 
 // attach makes r the receiver. If another one is, it returns what is closed when that leaves.
@@ -18,12 +19,27 @@ func (s *polled) attach(r *receiver) (seat, <-chan struct{}) {
 	switch {
 	case s.state == stateClosed:
 		return seatGone, nil
+	case s.receiver == nil && s.repeats(r):
+		return seatLost, nil
 	case s.receiver == nil:
 		s.receiver, s.transport = r, r.transport.name()
 		return seatHad, nil
 	default:
 		return seatTaken, s.receiver.left
 	}
+}
+
+// repeats takes s.mu as held.
+func (s *polled) repeats(r *receiver) bool { return r.mark != 0 && r.mark == s.answered }
+
+// lost lets go of a receiver whose connection has ended: with the session, unless a node
+// stands in between that may have ended instead. Then the client has its time to come again.
+func (s *polled) lost(r *receiver) {
+	if r.relayed && !r.transport.streams() {
+		s.leave()
+		return
+	}
+	s.abort()
 }
 
 // lastFrame is for a receiver that has waited for its seat in vain. Once a session is
@@ -51,6 +67,7 @@ func (s *polled) next(r *receiver) (frame []byte, last bool) {
 	}
 	s.waiting = false
 	if last = last || !r.transport.streams(); last {
+		s.answered = r.mark
 		s.detach()
 		s.writing++
 	}

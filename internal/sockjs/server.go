@@ -192,6 +192,11 @@ func (s *Server) lookup(k key) *polled {
 	return s.sessions[k]
 }
 
+// Holds says whether route leads to a session of s.
+func (s *Server) Holds(route Route) bool {
+	return route.endpoint.isHTTP() && s.lookup(route.key) != nil
+}
+
 // add returns false if s has been closed.
 func (s *Server) add(one *socket) bool {
 	s.mu.Lock()

@@ -41,6 +41,7 @@ type polled struct {
 	waiting   bool      // it has nothing to send
 	writing   int       // last frames that are being written, whose receivers have been let go
 	transport string    // of the last receiver
+	answered  uint64    // the mark of the last one that was relayed and has been answered
 
 	// The one alarm: for the next heartbeat while a receiver waits, otherwise for the end.
 	alarm alarm.Alarm

@@ -1,0 +1,297 @@
+package redisbus
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-ce09063a/thinkws/stickiness"
+)
+
+const (
+	lease      = 10 * time.Second // after which a node that does not renew its entry is gone
+	renewEvery = 3 * time.Second
+	readEvery  = time.Second
+)
+
+// Scripts, because the clock that leases end by is Redis's: those of nodes may differ.
+var (
+	registerScript = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+if old then
+	local till, entry = string.match(old, '^(%d+) (.*)$')
+	if till and tonumber(till) > now and ARGV[4] ~= '' and not string.find(entry, ARGV[4], 1, true) then
+		return entry
+	end
+end
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%d', now + ARGV[3]) .. ' ' .. ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3] * 6)
+return false`)
+	readScript = redis.NewScript(`
+local t = redis.call('TIME')
+local all = redis.call('HGETALL', KEYS[1])
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local live = {}
+for i = 1, #all, 2 do
+	local till = tonumber(string.match(all[i + 1], '^(%d+) ') or '0')
+	if till > now then
+		live[#live + 1] = all[i]
+		live[#live + 1] = string.match(all[i + 1], '^%d+ (.*)$')
+	elseif till + ARGV[1] < now then
+		redis.call('HDEL', KEYS[1], all[i])
+	end
+end
+return live`)
+)
+
+// Registry is a [stickiness.Registry] on Redis: a node that is registered holds a lease of ten
+// seconds, which is renewed until it is unregistered or the process ends. What others
+// change is known within milliseconds, a node that has died after its lease. While Redis is
+// away the nodes stay that were known last. It is safe for concurrent use.
+type Registry struct {
+	client  redis.UniversalClient
+	owned   bool
+	key     string // of the hash: id to when its lease ends, in milliseconds, and the entry
+	changes string // the channel on which changes are told
+	log     *slog.Logger
+	stop    context.CancelFunc
+	tasks   sync.WaitGroup
+	hurry   chan struct{}
+
+	mu    sync.Mutex // protects what follows
+	own   map[string]stickiness.Node
+	seen  map[string]time.Time // when each of nodes had a lease last
+	nodes []stickiness.Node    // by id; replaced, never changed
+	away  bool                 // Redis, and it has been said
+}
+
+var _ stickiness.Registry = (*Registry)(nil)
+
+// NewRegistry returns the registry of all nodes that use the same Redis and [WithPrefix]. It
+// fails if an option is wrong, or Redis does not answer until ctx is done. Close ends it.
+func NewRegistry(ctx context.Context, client redis.UniversalClient, log *slog.Logger, options ...Option) (*Registry, error) {
+	cfg := configOf(options)
+	if err := cfg.check(client); err != nil {
+		return nil, err
+	}
+	r := &Registry{key: cfg.prefix + "-thinkws-nodes", changes: cfg.prefix + "-thinkws-changes", log: cmp.Or(log, slog.Default()),
+		own: map[string]stickiness.Node{}, seen: map[string]time.Time{}, hurry: make(chan struct{}, 1)}
+	r.client, r.owned = own(client)
+	if err := r.read(ctx); err != nil {
+		return nil, errors.Join(err, r.closeClient())
+	}
+	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s := newSubscriber(func() *redis.PubSub { return r.client.Subscribe(ctx) }, r.changed, func(error) { r.look() })
+	ended, end := context.WithCancel(ctx)
+	end()
+	_ = s.add(ended, topic{r.changes, false})
+	r.tasks.Go(func() { s.run(ctx) })
+	r.tasks.Go(func() { r.run(ctx) })
+	return r, nil
+}
+
+// Register implements [stickiness.Registry]. It fails if a node of that id, and another URL,
+// is there.
+func (r *Registry) Register(ctx context.Context, node stickiness.Node) error {
+	if err := node.Check(); err != nil {
+		return err
+	}
+	if err := r.enter(ctx, node); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.own[node.ID] = node
+	r.mu.Unlock()
+	return errors.Join(r.tell(ctx, "+"+node.ID), r.read(ctx))
+}
+
+// enter gives the node a lease.
+func (r *Registry) enter(ctx context.Context, node stickiness.Node) error {
+	entry, url := marshal(node), marshal(node.URL)
+	err := registerScript.Run(ctx, r.client, []string{r.key}, node.ID, entry, lease.Milliseconds(), url).Err()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return nil
+	case err == nil:
+		return fmt.Errorf("%w: ID %q is in use", stickiness.ErrNode, node.ID)
+	default:
+		return fmt.Errorf("redisbus: registry: %w", err)
+	}
+}
+
+// Unregister implements [stickiness.Registry].
+func (r *Registry) Unregister(ctx context.Context, id string) error {
+	r.mu.Lock()
+	delete(r.own, id)
+	r.mu.Unlock()
+	if err := r.client.HDel(ctx, r.key, id).Err(); err != nil {
+		return fmt.Errorf("redisbus: registry: %w", err)
+	}
+	r.forget(id)
+	return errors.Join(r.tell(ctx, "-"+id), r.read(ctx))
+}
+
+// Lookup implements [stickiness.Registry].
+func (r *Registry) Lookup(id string) (stickiness.Node, bool) {
+	nodes := r.Nodes()
+	i, ok := slices.BinarySearchFunc(nodes, id, func(n stickiness.Node, id string) int { return strings.Compare(n.ID, id) })
+	if !ok {
+		return stickiness.Node{}, false
+	}
+	return nodes[i], true
+}
+
+// Nodes implements [stickiness.Registry].
+func (r *Registry) Nodes() []stickiness.Node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.nodes
+}
+
+// Close stops to renew the leases of this process and to look at others. It takes no node
+// out: see Unregister.
+func (r *Registry) Close() error {
+	r.stop()
+	r.tasks.Wait()
+	return r.closeClient()
+}
+
+func (r *Registry) closeClient() error {
+	if !r.owned {
+		return nil
+	}
+	return r.client.Close()
+}
+
+// run renews and reads.
+func (r *Registry) run(ctx context.Context) {
+	read, renew := time.NewTicker(readEvery), time.NewTicker(renewEvery)
+	defer read.Stop()
+	defer renew.Stop()
+	for {
+		select {
+		case <-renew.C:
+			r.said(ctx, r.renew(ctx))
+		case <-read.C:
+			r.said(ctx, r.read(ctx))
+		case <-r.hurry:
+			r.said(ctx, errors.Join(r.renew(ctx), r.read(ctx)))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look lets run do its work now: something has changed, or Redis is back, perhaps empty.
+func (r *Registry) look() {
+	select {
+	case r.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// said logs one line when Redis goes, and one when it comes.
+func (r *Registry) said(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case err != nil && !r.away:
+		r.log.Warn("registry of nodes is not reached, the last known are used", "error", err)
+	case err == nil && r.away:
+		r.log.Info("registry of nodes is reached again")
+	}
+	r.away = err != nil
+}
+
+func (r *Registry) renew(ctx context.Context) (failed error) {
+	ctx, cancel := context.WithTimeout(ctx, execTimeout)
+	defer cancel()
+	r.mu.Lock()
+	own := make([]stickiness.Node, 0, len(r.own))
+	for _, node := range r.own {
+		own = append(own, node)
+	}
+	r.mu.Unlock()
+	for _, node := range own {
+		if err := r.enter(ctx, node); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// tell lets the others look.
+func (r *Registry) tell(ctx context.Context, change string) error {
+	if err := r.client.Publish(ctx, r.changes, change).Err(); err != nil {
+		return fmt.Errorf("redisbus: registry: %w", err)
+	}
+	return nil
+}
+
+// changed takes what another has told.
+func (r *Registry) changed(m *redis.Message) {
+	if id, gone := strings.CutPrefix(m.Payload, "-"); gone {
+		r.forget(id)
+	}
+	r.look()
+}
+
+func (r *Registry) forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.seen, id)
+	r.nodes = slices.DeleteFunc(slices.Clone(r.nodes), func(n stickiness.Node) bool { return n.ID == id })
+}
+
+// read takes over what is registered. A node that is missing, without having said
+// goodbye, stays for as long as its last lease might: Redis may have lost all, and the node
+// be about to renew it.
+func (r *Registry) read(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, execTimeout)
+	defer cancel()
+	live, err := readScript.Run(ctx, r.client, []string{r.key}, lease.Milliseconds()).StringSlice()
+	if err != nil {
+		return fmt.Errorf("redisbus: registry: %w", err)
+	}
+	now := time.Now()
+	known := map[string]stickiness.Node{}
+	for pair := range slices.Chunk(live, 2) {
+		var node stickiness.Node
+		if err := json.Unmarshal([]byte(pair[1]), &node); err == nil && node.ID == pair[0] && node.Check() == nil {
+			known[node.ID] = node
+		} else {
+			r.log.Warn("registry: entry is no node", "id", strconv.Quote(pair[0]))
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id := range known {
+		r.seen[id] = now
+	}
+	for _, node := range r.nodes {
+		if _, ok := known[node.ID]; !ok && now.Sub(r.seen[node.ID]) < lease {
+			known[node.ID] = node
+		}
+	}
+	r.nodes = make([]stickiness.Node, 0, len(known))
+	for _, node := range known {
+		r.nodes = append(r.nodes, node)
+	}
+	slices.SortFunc(r.nodes, func(a, b stickiness.Node) int { return strings.Compare(a.ID, b.ID) })
+	return nil
+}
