@@ -26,6 +26,7 @@ const (
 
 // Scripts, because the clock that leases end by is Redis's: those of nodes may differ.
 var (
+	//nolint:dupword // Lua ends its blocks by that word
 	registerScript = redis.NewScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -39,6 +40,7 @@ end
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%d', now + ARGV[3]) .. ' ' .. ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3] * 6)
 return false`)
+	//nolint:dupword // Lua ends its blocks by that word
 	readScript = redis.NewScript(`
 local t = redis.call('TIME')
 local all = redis.call('HGETALL', KEYS[1])
