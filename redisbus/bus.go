@@ -157,7 +157,7 @@ func (l *link) Publish(e *thinkws.Envelope) error {
 	var err error
 	if e.Kind == thinkws.BusEmit {
 		it.channel, it.payload = c.forRooms(e.Rooms), encodeBroadcast(l.uid, e, l.cfg.old, true)
-		it.numbers = e.Namespace
+		it.series = e.Namespace
 	} else if it.payload, err = l.cfg.encodeRequest(l.uid, "", e); err != nil {
 		return err
 	}

@@ -64,5 +64,20 @@ func Subscribing(ctx context.Context, client redis.UniversalClient, channels int
 	s.run(ctx)
 }
 
+// NumbersOf publishes to so many namespaces, twice to each, and returns the numbers that the
+// last two broadcasts get, as they are read.
+func NumbersOf(namespaces int) (first, second uint64) {
+	var n numbers
+	for range 2 {
+		for i := range namespaces {
+			b := encodeBroadcast(ours+"x", &thinkws.Envelope{Namespace: "/", Event: "e"}, false, true)
+			setNumber(b, n.next(strconv.Itoa(i)))
+			_, read := numberOf(b)
+			first, second = second, read
+		}
+	}
+	return first, second
+}
+
 // OneByOne publishes without pipelines.
 func OneByOne() Option { return func(c *config) { c.oneByOne = true } }

@@ -28,7 +28,7 @@ type item struct {
 	channel string
 	payload []byte
 	counts  bool   // among what is published, and what is lost
-	numbers string // the namespace in which it gets a number; "" for none
+	series  string // the namespace in which it gets a number; "" for none
 }
 
 // publisher sends what is pushed to Redis, in order. One goroutine takes what has come
@@ -69,8 +69,8 @@ func (p *publisher) push(it item) error {
 	case len(p.waiting) >= p.maxItems || len(p.waiting) > 0 && p.bytes+len(it.payload) > p.maxBytes:
 		return errFull
 	}
-	if it.numbers != "" {
-		setNumber(it.payload, p.numbers.next(it.numbers))
+	if it.series != "" {
+		setNumber(it.payload, p.numbers.next(it.series))
 	}
 	p.waiting = append(p.waiting, it)
 	p.bytes += len(it.payload)

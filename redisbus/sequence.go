@@ -2,6 +2,7 @@ package redisbus
 
 import (
 	"encoding/binary"
+	"math"
 	"strings"
 	"sync"
 
@@ -17,6 +18,7 @@ import (
 const (
 	numberHead = 0xcf
 	numberLen  = 9
+	unnumbered = math.MaxUint64 // in place of one; Socket.IO 2 would send on what has 0 there
 )
 
 // appendNumberRoom appends room for a number, the first 1: 0 would not be one.
@@ -33,10 +35,14 @@ func numberOf(data []byte) (uid string, n uint64) {
 	if err != nil || !isOurs(string(name)) {
 		return "", 0
 	}
-	return string(name), binary.BigEndian.Uint64(data[len(data)-8:])
+	if n = binary.BigEndian.Uint64(data[len(data)-8:]); n == unnumbered {
+		n = 0
+	}
+	return string(name), n
 }
 
-// maxSenders bounds how many nodes, each namespace counted, sequences are kept of.
+// maxSenders bounds how many nodes, each namespace counted, sequences are kept of, and for
+// how many namespaces a node numbers what it sends.
 const maxSenders = 10_000
 
 // sender is a node in a namespace.
@@ -93,6 +99,9 @@ type numbers struct {
 func (n *numbers) next(namespace string) uint64 {
 	if n.last == nil {
 		n.last, n.silent = map[string]uint64{}, map[string]struct{}{}
+	}
+	if n.last[namespace] == 0 && len(n.last) >= maxSenders {
+		return unnumbered
 	}
 	n.last[namespace]++
 	n.silent[namespace] = struct{}{}

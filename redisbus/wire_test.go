@@ -245,6 +245,14 @@ func TestEncodedRequests(t *testing.T) {
 	assert.Error(t, err)
 }
 
+func TestNumbersAreBounded(t *testing.T) {
+	_, last := redisbus.NumbersOf(10_000)
+	assert.EqualValues(t, 2, last)
+	before, last := redisbus.NumbersOf(10_001)
+	assert.EqualValues(t, 2, before)
+	assert.Zero(t, last, "it has none")
+}
+
 func FuzzBroadcast(f *testing.F) {
 	f.Add(redisbus.EncodeBroadcast("abcdef", &thinkws.Envelope{Namespace: "/", Event: "e", Rooms: []string{"7"}, Args: payload(f, 1.5, []byte{1}, map[string]any{"a": "x"})}, false))
 	f.Add(unhex(f, "93 a178 82 a474797065 05 a464617461 93 a165 d40000 d7000000016f5e66e800 80"))
