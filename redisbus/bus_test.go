@@ -2,6 +2,8 @@ package redisbus_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,6 +96,35 @@ func TestUnsubscribe(t *testing.T) {
 	b.subscribe(t, "/x")
 	require.NoError(t, a.Publish(e))
 	b.take(t, 1)
+}
+
+// Namespaces that come and go leave nothing behind, in whatever order.
+func TestManyNamespacesComeAndGo(t *testing.T) {
+	t.Parallel()
+	server, err := startRedis(0)
+	require.NoError(t, err)
+	defer server.kill()
+	client := clientOf(t, "redis://"+server.addr())
+	b := open(t, client, &hub{})
+	patterns := client.PubSubNumPat(t.Context()).Val()
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := range 100 {
+				name := fmt.Sprintf("/room-%d", (worker*37+i)%200)
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				assert.NoError(t, b.Subscribe(ctx, name))
+				cancel()
+				b.Unsubscribe(name)
+			}
+		})
+	}
+	wg.Wait()
+	require.Eventually(t, func() bool {
+		channels := client.PubSubChannels(t.Context(), "*room*").Val()
+		return len(channels) == 0 && client.PubSubNumPat(t.Context()).Val() == patterns
+	}, 5*time.Second, 50*time.Millisecond)
+	assert.True(t, b.Stats().Up)
 }
 
 func TestAsk(t *testing.T) {
