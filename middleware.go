@@ -82,7 +82,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3, Compress: c.compress > 0,
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
-			MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
+			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
 			Node: c.node, Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Detach: detach,
 		},
 	}
@@ -101,7 +101,7 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 		Config: h.wsconnConfig(), ReadTimeout: readTimeout,
 		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
 		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, HeartbeatDelay: o.HeartbeatDelay,
-		PingTimeout: sockjsTimeout, MaxSessions: o.MaxSessions, MaxPerAddress: o.MaxPerAddress,
+		PingTimeout: sockjsTimeout, Farewell: farewell, MaxSessions: o.MaxSessions, MaxPerAddress: o.MaxPerAddress,
 		Logger: c.logger, Detach: detach,
 		Namespace: func(r *http.Request) string { return normalize(r.URL.Query().Get("nsp")) },
 	}
@@ -118,6 +118,7 @@ func (h *Handler) wsconnConfig() wsconn.Config {
 
 const (
 	readTimeout   = 10 * time.Second // for the body of a POST
+	farewell      = time.Second      // for polling clients to come and be told of a shutdown: mostly one round trip
 	closeTimeout  = 5 * time.Second  // for the answer to a close frame
 	sockjsTimeout = 10 * time.Second // for the answer to a heartbeat over SockJS's WebSocket, as Node has it
 )
@@ -252,7 +253,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v originVerdict
 
 // Shutdown disconnects all clients with [ReasonServerShutdown], lets no new ones
 // in, and waits until their actions "close" have run and everything that was sent to them
-// is written, or until ctx is done, whose error it returns then.
+// is written, or until ctx is done, whose error it returns then. Polling clients that are
+// between two requests have a second to come and be told.
 //
 // http.Server.Shutdown does not know of WebSockets: call both, this one first.
 func (h *Handler) Shutdown(ctx context.Context) error {

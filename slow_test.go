@@ -37,19 +37,7 @@ func TestSlowPoliciesWhilePolling(t *testing.T) {
 				thinkws.On("open", func(c *thinkws.Context) error { sockets <- c.Websocket(); return nil }))
 			server := httptest.NewServer(h.Middleware(http.NotFoundHandler()))
 			defer server.Close()
-			get := func(path string) string { return exchangeText(t, http.MethodGet, server.URL+path, "") }
-			post := func(path, body string) { exchangeText(t, http.MethodPost, server.URL+path, body) }
-
-			opened := get("/socket.io/?EIO=4&transport=polling")
-			var info struct{ SID string }
-			require.NoError(t, json.Unmarshal([]byte(opened[1:]), &info))
-			session := "/socket.io/?EIO=4&transport=polling&sid=" + info.SID
-			post(session, "40")
-			get(session) // the CONNECT
-			socketio := <-sockets
-			assert.Equal(t, "o\n", exchangeText(t, http.MethodPost, server.URL+"/sockjs/000/one/xhr", ""))
-			sockjs := <-sockets
-
+			session, socketio, sockjs := enterPolling(t, server.URL, sockets)
 			dropped, refused := 0, 0
 			for _, socket := range []*thinkws.Socket{socketio, sockjs} {
 				for n := range 10 {
@@ -78,12 +66,62 @@ func TestSlowPoliciesWhilePolling(t *testing.T) {
 				packets = append(packets, `42["e",`+n+`]`)
 				frames = append(frames, `"{\"event\":\"e\",\"data\":`+n+`}"`)
 			}
-			assert.Equal(t, strings.Join(packets, "\x1e"), get(session))
+			assert.Equal(t, strings.Join(packets, "\x1e"), exchangeText(t, http.MethodGet, session, ""))
 			assert.Equal(t, "a["+strings.Join(frames, ",")+"]\n", exchangeText(t, http.MethodPost, server.URL+"/sockjs/000/one/xhr", ""))
 		})
 	}
 	_, err := thinkws.New(thinkws.WithSlowPolicy(7))
 	assert.ErrorContains(t, err, "WithSlowPolicy")
+}
+
+// enterPolling brings a client of Socket.IO and one of SockJS, that of /sockjs/000/one, into
+// "/". Neither has a poll waiting. It returns the URL of the first one's polls.
+func enterPolling(t *testing.T, url string, opened <-chan *thinkws.Socket) (session string, socketio, sockjs *thinkws.Socket) {
+	t.Helper()
+	session = url + "/socket.io/?EIO=4&transport=polling"
+	var info struct{ SID string }
+	require.NoError(t, json.Unmarshal([]byte(exchangeText(t, http.MethodGet, session, "")[1:]), &info))
+	session += "&sid=" + info.SID
+	exchangeText(t, http.MethodPost, session, "40")
+	exchangeText(t, http.MethodGet, session, "") // the CONNECT
+	socketio = <-opened
+	assert.Equal(t, "o\n", exchangeText(t, http.MethodPost, url+"/sockjs/000/one/xhr", ""))
+	return session, socketio, <-opened
+}
+
+// A client that is between two polls when the handler is shut down has a moment to come and
+// be told, and Shutdown waits for it; not for one that does not come.
+func TestShutdownWhilePolling(t *testing.T) {
+	sockets := make(chan *thinkws.Socket, 2)
+	start := func() (*thinkws.Handler, string, string) {
+		h, _ := newHandler(t, thinkws.On("open", func(c *thinkws.Context) error { sockets <- c.Websocket(); return nil }))
+		server := httptest.NewServer(h.Middleware(http.NotFoundHandler()))
+		t.Cleanup(server.Close)
+		session, socketio, sockjs := enterPolling(t, server.URL, sockets)
+		require.NoError(t, socketio.Emit("last"))
+		require.NoError(t, sockjs.Emit("last"))
+		return h, session, server.URL + "/sockjs/000/one/xhr"
+	}
+	h, session, sockjs := start()
+	ended := make(chan error, 1)
+	began := time.Now()
+	go func() { ended <- h.Shutdown(context.WithoutCancel(t.Context())) }()
+	require.Eventually(t, func() bool { return h.Health() != nil }, time.Second, time.Millisecond)
+	assert.Equal(t, `42["last"]`, exchangeText(t, http.MethodGet, session, ""))
+	assert.Equal(t, "6\x1e1", exchangeText(t, http.MethodGet, session, ""))
+	assert.Equal(t, "a[\"{\\\"event\\\":\\\"last\\\"}\"]\n", exchangeText(t, http.MethodPost, sockjs, ""))
+	select {
+	case <-ended:
+		assert.Greater(t, time.Since(began), 900*time.Millisecond, "one has not been told yet")
+	default:
+	}
+	assert.Equal(t, "c[1001,\"server shutting down\"]\n", exchangeText(t, http.MethodPost, sockjs, ""))
+	require.NoError(t, <-ended)
+
+	h, _, _ = start()
+	began = time.Now()
+	require.NoError(t, h.Shutdown(t.Context()))
+	assert.InDelta(t, 1.0, time.Since(began).Seconds(), 0.9, "nobody came")
 }
 
 func exchangeText(t *testing.T, method, url, body string) string {

@@ -25,6 +25,7 @@ type Config struct {
 	UpgradeTimeout time.Duration // from a WebSocket for a polling session to its use; 10 s
 	WriteTimeout   time.Duration // of one write to the network; 10 s
 	ReadTimeout    time.Duration // of the body of a POST, from its first byte to its last; 10 s
+	Farewell       time.Duration // for which a closed server waits for clients between two polls; 0 s
 
 	MaxMessage int64        // bytes of a POST or a WebSocket message, announced as maxPayload; 1,000,000
 	SendQueue  serial.Limit // of what waits for one client; 1,000 packets, 1 MiB

@@ -43,6 +43,7 @@ type Server struct {
 	returns  map[*http.Server]*returns
 	closed   bool
 	reason   string // why, if closed
+	left     func() // to be called when it is closed and nobody is there any more
 }
 
 // NewServer returns a server that calls open for each new session, before anything
@@ -74,15 +75,27 @@ func (s *Server) Holds(r *http.Request) bool {
 }
 
 // Close closes all sessions for reason, after what waits in them has gone out, and
-// refuses new ones with status 503. It returns at once.
+// refuses new ones with status 503. It returns at once; the group is held until clients that
+// are between two polls have fetched that, or for Config.Farewell.
 func (s *Server) Close(reason string) {
 	s.mu.Lock()
 	s.closed, s.reason = true, reason
+	s.left = s.cfg.Group.Linger(s.cfg.Farewell)
 	s.closeReturns()
 	sessions := slices.Collect(maps.Values(s.sessions))
 	s.mu.Unlock()
 	for _, one := range sessions {
 		one.end(shutdown(reason))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checkLeft()
+}
+
+// checkLeft says if nobody is there any more. It takes s.mu as held.
+func (s *Server) checkLeft() {
+	if s.closed && len(s.sessions)+len(s.leaving) == 0 {
+		s.left()
 	}
 }
 
@@ -251,6 +264,7 @@ func (s *Server) remove(one *Session) {
 	defer s.mu.Unlock()
 	delete(s.sessions, one.id)
 	delete(s.leaving, one.id)
+	s.checkLeft()
 }
 
 func (s *Server) lookup(sid string) *Session {

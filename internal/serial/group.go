@@ -139,6 +139,21 @@ func (g *Group) End() {
 	}
 }
 
+// Linger holds the group until left is called, but not for longer than d. left may be
+// called again, and by any goroutine.
+func (g *Group) Linger(d time.Duration) (left func()) {
+	gone := make(chan struct{})
+	g.Go(func() {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-gone:
+		case <-timer.C:
+		}
+	})
+	return sync.OnceFunc(func() { close(gone) })
+}
+
 // Wait returns when nothing of the group runs, or with ctx's error.
 func (g *Group) Wait(ctx context.Context) error {
 	idle := make(chan struct{}, 1)

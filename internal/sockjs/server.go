@@ -30,6 +30,7 @@ type Config struct {
 	DisconnectDelay time.Duration // how long a session lives without a request that receives
 	HeartbeatDelay  time.Duration // until a client to whom nothing is sent gets a heartbeat
 	PingTimeout     time.Duration // for the answer to one over WebSocket
+	Farewell        time.Duration // for which a closed server waits for clients between two requests; 0 for not at all
 
 	MaxSessions   int // over HTTP, at a time
 	MaxPerAddress int // of these, from one address
@@ -55,6 +56,7 @@ type Server struct {
 	sockets   map[*socket]struct{} // WebSockets that are not closed yet
 	warned    time.Time            // of a limit that was reached
 	closed    bool
+	left      func() // to be called when it is closed and no session is there any more
 }
 
 // NewServer returns a server that brings its clients to hub.
@@ -117,7 +119,8 @@ func (s *Server) has(e endpoint) bool {
 }
 
 // Close ends all clients for reason, once what waits has gone out, and refuses new ones.
-// It returns at once.
+// It returns at once; the group is held until clients that are between two requests have
+// fetched that, or for Config.Farewell.
 func (s *Server) Close(reason string) {
 	sessions, sockets := s.shut()
 	for _, one := range sessions {
@@ -126,12 +129,23 @@ func (s *Server) Close(reason string) {
 	for _, one := range sockets {
 		one.Close(reason)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checkLeft()
+}
+
+// checkLeft says if no session is there any more. It takes s.mu as held.
+func (s *Server) checkLeft() {
+	if s.closed && len(s.sessions) == 0 {
+		s.left()
+	}
 }
 
 func (s *Server) shut() ([]*polled, []*socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	s.left = s.cfg.Group.Linger(s.cfg.Farewell)
 	return slices.Collect(maps.Values(s.sessions)), slices.Collect(maps.Keys(s.sockets))
 }
 
@@ -184,6 +198,7 @@ func (s *Server) remove(one *polled) {
 	if s.addresses[one.address]--; s.addresses[one.address] == 0 {
 		delete(s.addresses, one.address)
 	}
+	s.checkLeft()
 }
 
 func (s *Server) lookup(k key) *polled {
