@@ -31,7 +31,7 @@ test:
 
 unit:
 	@scripts/install.sh go compiler redis nginx haproxy
-	PATH="$$PATH:/usr/sbin" go test -race -shuffle=on ./...
+	go test -race -shuffle=on ./...
 
 e2e:
 	@scripts/install.sh go compiler node chromium redis nginx haproxy modules

@@ -32,9 +32,10 @@ type question struct {
 	live     map[string]struct{} // of these, who is still there
 	unnamed  int                 // nodes without that are there
 	total    int                 // nodes that were asked
-	heard    map[string]struct{} // nodes that have answered, by their names
+	heard    map[string]int      // nodes that have answered, by their names, and how many of their clients have not
 	nameless int                 // and how many have not said theirs
-	clients  int                 // still to answer
+	clients  int                 // still to answer, of all nodes
+	left     int                 // that will not, for their node has gone
 	last     time.Time           // of the last answer
 	over     bool
 	done     chan struct{}
@@ -51,7 +52,7 @@ func (l *link) Ask(ctx context.Context, e *thinkws.Envelope, answer func(*thinkw
 		return &thinkws.NodesError{Err: err}
 	}
 	c := l.cfg.channels(e.Namespace)
-	q := &question{kind: e.Kind, space: e.Namespace, answer: answer, heard: map[string]struct{}{}, done: make(chan struct{}), last: time.Now()}
+	q := &question{kind: e.Kind, space: e.Namespace, answer: answer, heard: map[string]int{}, done: make(chan struct{}), last: time.Now()}
 	if err := l.look(ctx, c, q); err != nil {
 		return &thinkws.NodesError{Err: busError(err)}
 	}
@@ -139,9 +140,30 @@ func (q *question) looked(live map[string]struct{}, unnamed int) {
 		q.live, q.total = maps.Clone(live), len(live)+q.unnamed
 		return
 	}
-	maps.DeleteFunc(q.live, func(uid string, _ struct{}) bool { _, ok := live[uid]; return !ok })
+	for uid := range q.live {
+		if _, ok := live[uid]; !ok {
+			q.gone(uid)
+		}
+	}
 	q.unnamed = min(q.unnamed, max(0, unnamed))
 	q.check()
+}
+
+// gone gives up a node and its clients. It takes q.mu as held.
+func (q *question) gone(uid string) {
+	delete(q.live, uid)
+	if clients := q.heard[uid]; clients > 0 {
+		q.expect(uid, -clients)
+		q.left += clients
+	}
+}
+
+// expect says that so many more clients of a node will answer, or fewer. It takes q.mu as held.
+func (q *question) expect(uid string, clients int) {
+	q.clients += clients
+	if uid != "" {
+		q.heard[uid] += clients
+	}
 }
 
 // missing returns how many nodes have to answer yet, those without a name among them. It
@@ -197,10 +219,12 @@ func (q *question) answered(a *response) {
 	}
 	q.last = time.Now()
 	switch {
-	case q.kind == thinkws.BusEmit && e != nil && e.Kind == thinkws.BusAnswer:
-		q.clients--
-	case a.Type == typeClientsGone:
-		q.clients += min(a.Clients, 0)
+	case q.ofClients(a):
+		n := min(max(1, -a.Clients), q.awaited(a.UID))
+		if n <= 0 {
+			return
+		}
+		q.expect(a.UID, -n)
 	case !q.hear(a):
 		return
 	}
@@ -208,6 +232,20 @@ func (q *question) answered(a *response) {
 		q.answer(e)
 	}
 	q.check()
+}
+
+// ofClients says whether an answer is one of clients, or that they will give none.
+func (q *question) ofClients(a *response) bool {
+	return q.kind == thinkws.BusEmit && (a.Type == typeClientAck || a.Type == typeClientsGone)
+}
+
+// awaited returns how many clients of a node, or of all if it has no name, have to answer
+// yet. It takes q.mu as held.
+func (q *question) awaited(uid string) int {
+	if uid == "" {
+		return q.clients
+	}
+	return q.heard[uid]
 }
 
 // hear counts the node of an answer; false if it has answered before.
@@ -221,10 +259,10 @@ func (q *question) hear(a *response) bool {
 		if _, twice := q.heard[a.UID]; twice {
 			return false
 		}
-		q.heard[a.UID] = struct{}{}
+		q.heard[a.UID] = 0
 	}
 	if q.kind == thinkws.BusEmit && !a.None {
-		q.clients += max(0, a.Clients)
+		q.expect(a.UID, max(0, a.Clients))
 	}
 	return true
 }
@@ -258,7 +296,7 @@ func (q *question) end(cause error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.over = true
-	e := &thinkws.NodesError{Clients: max(0, q.clients), Err: cause}
+	e := &thinkws.NodesError{Clients: q.left + max(0, q.clients), Err: cause}
 	e.Count = max(0, q.total-len(q.heard)-q.nameless)
 	if e.Count == 0 && e.Clients == 0 {
 		return nil

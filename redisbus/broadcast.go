@@ -3,7 +3,6 @@ package redisbus
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
@@ -97,15 +96,15 @@ func appendOpts(b []byte, e *thinkws.Envelope) []byte {
 func appendRooms(b []byte, rooms []string) []byte {
 	n := len(rooms)
 	for _, room := range rooms {
-		if _, ok := number(room); ok {
+		if isNumber(room) {
 			n++
 		}
 	}
 	b = msgp.AppendArrayHeader(b, uint32(n))
 	for _, room := range rooms {
 		b = msgp.AppendString(b, room)
-		if n, ok := number(room); ok {
-			b = appendNumber(b, strconv.AppendInt(nil, n, 10))
+		if isNumber(room) {
+			b = appendNumber(b, []byte(room))
 		}
 	}
 	return b

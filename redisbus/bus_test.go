@@ -228,6 +228,35 @@ func TestAskNamesWhoIsMissing(t *testing.T) {
 	require.Eventually(t, func() bool { return a.Stats().Nodes == 2 }, time.Second, time.Millisecond, "it has said goodbye")
 }
 
+// A node that has said how many clients it asks, and is gone before they have answered.
+func TestAskIsNotHeldUpByClientsOfANodeThatHasGone(t *testing.T) {
+	client := clientOf(t, shared)
+	a := open(t, client, &hub{}, prefix(t))
+	asked := make(chan struct{})
+	b := open(t, client, &hub{answer: func(_ *thinkws.Envelope, reply func(*thinkws.Envelope)) {
+		reply(&thinkws.Envelope{Kind: thinkws.BusClients, Clients: 3})
+		reply(&thinkws.Envelope{Kind: thinkws.BusAnswer, Args: payload(t, "one of them")})
+		close(asked)
+	}}, prefix(t))
+	go func() {
+		<-asked
+		b.Close(context.Background())
+	}()
+	answers := 0
+	began := time.Now()
+	err := a.Ask(t.Context(), &thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/", Event: "e"}, func(e *thinkws.Envelope) {
+		if e.Kind == thinkws.BusAnswer {
+			answers++
+		}
+	})
+	missing := &thinkws.NodesError{}
+	require.ErrorAs(t, err, &missing)
+	assert.Equal(t, 2, missing.Clients)
+	assert.Zero(t, missing.Count)
+	assert.Equal(t, 1, answers)
+	assert.Less(t, time.Since(began), 3*time.Second)
+}
+
 func TestOptionsAreChecked(t *testing.T) {
 	client := clientOf(t, shared)
 	for name, option := range map[string]redisbus.Option{

@@ -73,13 +73,10 @@ func escape(s string) string { return globs.Replace(s) }
 
 var globs = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
 
-// number returns the number that a room's name is, if it is one as JavaScript writes it.
-// Rooms of Node.js may be numbers, which are not the same as their names there.
-func number(room string) (int64, bool) {
+// isNumber says whether a room's name is a whole number as JavaScript writes it. Rooms of
+// Node.js may be numbers, which are not the same as their names there.
+func isNumber(room string) bool {
 	const most = 1 << 53
 	n, err := strconv.ParseInt(room, 10, 64)
-	if err != nil || n > most || n < -most || strconv.FormatInt(n, 10) != room {
-		return 0, false
-	}
-	return n, true
+	return err == nil && n <= most && n >= -most && strconv.FormatInt(n, 10) == room
 }

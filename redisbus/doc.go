@@ -7,7 +7,7 @@ of them, and makes them members of a Socket.IO cluster of Node.js:
 
 A Redis for a try, without persistence, which nothing here needs:
 
-	docker run --rm -p 6379:6379 redis:7 redis-server --save ""
+	redis-server --save ""
 
 An [Emitter] sends into the cluster from a process that is no node of it.
 

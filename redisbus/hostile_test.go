@@ -110,6 +110,26 @@ func TestHostile80Answers(t *testing.T) {
 	assert.Equal(t, 1, missing.Count, "one node's second answer is not that of another")
 	assert.Len(t, got, 1)
 
+	clients := 0
+	b.hub.answer = func(_ *thinkws.Envelope, reply func(*thinkws.Envelope)) {
+		reply(&thinkws.Envelope{Kind: thinkws.BusAnswer}) // before it has said of how many
+		reply(&thinkws.Envelope{Kind: thinkws.BusClients, Clients: 1})
+		for range 3 {
+			reply(&thinkws.Envelope{Kind: thinkws.BusAnswer})
+		}
+		reply(&thinkws.Envelope{Kind: thinkws.BusClients, Clients: -5})
+	}
+	short, cancelShort := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancelShort()
+	err = a.Ask(short, &thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/", Event: "e"}, func(e *thinkws.Envelope) {
+		if e.Kind == thinkws.BusAnswer {
+			clients++
+		}
+	})
+	require.ErrorAs(t, err, &missing)
+	assert.Equal(t, 1, missing.Count, "the third node has not said how many clients it asks")
+	assert.Equal(t, 1, clients)
+
 	response := "test-" + t.Name() + "-response#/#"
 	for _, text := range []string{`{"requestId":"guessed","rooms":["x"]}`, `{"rooms":["x"]}`, `{"requestId":"","type":8,"clientCount":-5}`} {
 		require.NoError(t, client.Publish(t.Context(), response, text).Err())

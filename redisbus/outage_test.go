@@ -63,6 +63,13 @@ func (s *stream) flows(t *testing.T) time.Duration {
 	return time.Since(began)
 }
 
+// advance waits until so many more have arrived.
+func (s *stream) advance(t *testing.T, n int64) {
+	t.Helper()
+	last := s.last.Load()
+	require.Eventually(t, func() bool { return s.last.Load() >= last+n }, 10*time.Second, time.Millisecond)
+}
+
 // check ends the stream. Whatever has not arrived has to have been reported.
 func (s *stream) check(t *testing.T) {
 	t.Helper()
@@ -87,7 +94,7 @@ func TestRedisIsKilledAndStartedAgain(t *testing.T) {
 			a, b := open(t, client, &hub{}), open(t, client, &hub{})
 			s := startStream(t, a, b)
 			for range 2 {
-				time.Sleep(200 * time.Millisecond)
+				s.advance(t, 100)
 				server.kill()
 				time.Sleep(away)
 				server, err = startRedis(server.port)
@@ -109,7 +116,7 @@ func TestSubscribersAreKilled(t *testing.T) {
 	a, b := open(t, client, &hub{}), open(t, client, &hub{})
 	s := startStream(t, a, b)
 	for range 5 {
-		time.Sleep(100 * time.Millisecond)
+		s.advance(t, 50)
 		require.NoError(t, client.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err())
 		assert.Less(t, s.flows(t), 3*time.Second)
 	}
@@ -122,6 +129,7 @@ type silentProxy struct {
 	listener net.Listener
 	to       string
 	silent   atomic.Bool
+	deaf     atomic.Int64 // directions that have become so
 	conns    sync.WaitGroup
 	mu       sync.Mutex // protects open
 	open     []net.Conn
@@ -175,7 +183,11 @@ func (p *silentProxy) pass(from, to net.Conn) {
 		if err != nil {
 			return
 		}
-		if deaf = deaf || p.silent.Load(); deaf {
+		if !deaf && p.silent.Load() {
+			deaf = true
+			p.deaf.Add(1)
+		}
+		if deaf {
 			continue
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
@@ -209,7 +221,7 @@ func TestDeafSubscriber(t *testing.T) {
 	a := open(t, clientOf(t, shared), &hub{}, prefix(t))
 	s := startStream(t, a, b)
 	proxy.silent.Store(true)
-	time.Sleep(200 * time.Millisecond)
+	require.Eventually(t, func() bool { return proxy.deaf.Load() > 0 }, 5*time.Second, time.Millisecond, "what the subscriber would hear")
 	proxy.silent.Store(false) // for new connections
 	assert.Less(t, s.flows(t), 2*silenceOfRedis)
 	s.check(t)

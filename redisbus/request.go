@@ -145,7 +145,7 @@ func appendNames(b []byte, rooms []string, numbers bool) []byte {
 			b = append(b, ',')
 		}
 		b = appendQuoted(b, name)
-		if _, ok := number(name); ok && numbers {
+		if numbers && isNumber(name) {
 			b = append(append(b, ','), name...)
 		}
 	}

@@ -18,7 +18,6 @@ cleanup() { [ -z "$linter_pid" ] || kill "$linter_pid" 2>/dev/null || true; }
 trap cleanup EXIT
 
 step "go test"
-export PATH="$PATH:/usr/sbin" THINKWS_FRONTS=1 # nginx and HAProxy are there, and have to be
 go test -race -shuffle=on -timeout 8m ./...
 go test -race -shuffle=on -timeout 8m -skip Stress . -parked # the same with connections parked
 

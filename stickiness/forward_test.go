@@ -170,19 +170,25 @@ func TestForwardDead(t *testing.T) {
 	assert.Contains(t, g.members[0].log.String()+g.members[1].log.String(), "a node does not answer")
 }
 
-// TestForwardDeadSockJS: new sessions do not wait for a node that is dead, others go on.
-func TestForwardDeadSockJS(t *testing.T) {
-	g := newGroup(t, 3)
-	client := freshClient(t, "")
-	var socks []*sock
-	at := map[*sock]string{}
-	for i := range 30 {
-		s := newSock(client, g.any, fmt.Sprint("before", i))
+// openSocks opens sessions of SockJS on nodes of a group, and returns on which.
+func openSocks(t *testing.T, g *group, client *http.Client, n int) (socks []*sock, at map[*sock]string) {
+	t.Helper()
+	at = make(map[*sock]string)
+	for i := range n {
+		s := newSock(client, g.any, fmt.Sprint("early", i))
 		require.NoError(t, s.open())
 		node, err := s.echo()
 		require.NoError(t, err)
 		socks, at[s] = append(socks, s), node
 	}
+	return socks, at
+}
+
+// TestForwardDeadSockJS: new sessions do not wait for a node that is dead, others go on.
+func TestForwardDeadSockJS(t *testing.T) {
+	g := newGroup(t, 3)
+	client := freshClient(t, "")
+	socks, at := openSocks(t, g, client, 30)
 	dead := g.members[2]
 	dead.kill()
 	g.members = g.members[:2]
@@ -210,15 +216,7 @@ func TestForwardDeadSockJS(t *testing.T) {
 func TestForwardJoin(t *testing.T) {
 	g := newGroup(t, 2)
 	client := freshClient(t, "")
-	var socks []*sock
-	at := map[*sock]string{}
-	for i := range 40 {
-		s := newSock(client, g.any, fmt.Sprint("early", i))
-		require.NoError(t, s.open())
-		node, err := s.echo()
-		require.NoError(t, err)
-		socks, at[s] = append(socks, s), node
-	}
+	socks, at := openSocks(t, g, client, 40)
 	for _, id := range []string{"n7aB", "n8aB"} {
 		m := newMember(t, id, g.registry)
 		g.members = append(g.members, m)
