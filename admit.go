@@ -45,7 +45,7 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	s := (*Socket)(r)
 	h := s.space.hub
 	h.stats.received.Add(1)
-	if !s.bucket.take(h.cfg.receiveRate, h.clock(), m.Size()) {
+	if !s.allowance.take(h.cfg.receiveRate, h.clock(), m.Size()) {
 		h.stats.flooded.Add(1)
 		s.log().Warn("client sends too much, disconnected", "event", m.Name, "limit", h.cfg.receiveRate.messages)
 		return nil, session.ErrOverrun

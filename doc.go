@@ -109,7 +109,7 @@ acted on by [OnServer]. [Handler.Health] and [BusStats] say how the bus is.
 
 What a client can make the server hold is bounded: the size of a message
 ([WithMaxMessage]), what waits to be sent ([WithSendQueue]) or to be acted on
-([WithReceiveQueue]), how much it sends in a second ([WithReceiveRate]), rooms ([WithMaxRooms]), SockJS sessions ([SockJSOptions.MaxSessions]), and how
+([WithReceiveQueue]), how much it sends in a second ([WithReceiveRate]), rooms ([WithMaxRooms]), how many come in ([WithLimits]), and how
 long anything may take. A client that exceeds a
 bound is refused or disconnected with a reason, and a line in the log says so.
 

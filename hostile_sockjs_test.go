@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -144,41 +143,6 @@ func TestHostileSockJSForms(t *testing.T) {
 	}
 	assert.Equal(t, "204 ", p.send(`{"event":"kick"}`))
 	s.verify(thinkws.ReasonServerDisconnect)
-}
-
-// Row 26: sessions are bounded, from one address and in all; who is in does not notice.
-func TestHostileSockJSSessions(t *testing.T) {
-	for name, tt := range map[string]struct {
-		options thinkws.SockJSOptions
-		want    string
-	}{
-		"from one address": {thinkws.SockJSOptions{MaxPerAddress: 101}, "429 Too Many Requests\n"},
-		"in all":           {thinkws.SockJSOptions{MaxSessions: 101}, "503 Service Unavailable\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			tt.options.DisconnectDelay = time.Second
-			s := newSite(t, thinkws.WithSockJS(tt.options))
-			refused := 0
-			for i := range 1000 {
-				w := httptest.NewRecorder()
-				r := httptest.NewRequest(http.MethodPost, fmt.Sprintf("/sockjs/0/flood%d/xhr?hasty", i), nil)
-				r.RemoteAddr = "127.0.0.1:1"
-				s.router.ServeHTTP(w, r)
-				if w.Code == http.StatusOK {
-					continue
-				}
-				refused++
-				assert.Equal(t, tt.want, fmt.Sprint(w.Code, " ", w.Body.String()))
-				assert.Equal(t, "1", w.Header().Get("Retry-After"))
-			}
-			assert.Equal(t, 900, refused, "the honest client has a session, too")
-			assert.Equal(t, 1, strings.Count(s.log.String(), `level=WARN msg="client refused"`), "the log is not flooded")
-			for _, h := range s.honest {
-				h.echo(t)
-			}
-			s.verify() // in the end they are gone
-		})
-	}
 }
 
 // Rows 33 and 34: what SockJS's protocol has beside the gate. A page that may connect is

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/arguments"
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -30,6 +31,8 @@ type Hub struct {
 	sweeper sweeper
 	began   time.Time
 	stats   counters
+	tally   session.Tally
+	door    *door.Door
 	found   sync.Pool    // of *found, for targets
 	asking  atomic.Int64 // questions of other nodes that wait for clients
 	stopped context.Context
@@ -52,6 +55,7 @@ type pattern struct {
 func newHub(b *builder, tasks *serial.Group) *Hub {
 	h := &Hub{cfg: b.cfg, encoder: arguments.NewEncoder(), tasks: tasks, sweeper: sweeper{tasks: tasks}, began: time.Now(),
 		static: map[string]*table{}, spaces: map[string]*space{}}
+	h.door = newDoor(b.cfg, &h.tally)
 	h.stopped, h.stop = context.WithCancel(context.Background())
 	if b.cfg.compress > 0 {
 		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))
@@ -237,24 +241,26 @@ func (h *Hub) clock() int64 { return int64(time.Since(h.began)) + 1 }
 
 func (h *Hub) log() *slog.Logger { return h.cfg.logger }
 
-// Stats counts what has happened since the handler was made. Clients, Rooms and
+// Stats counts what has happened since the handler was made. Sessions, Clients, Rooms and
 // Namespaces are of this moment.
 type Stats struct {
-	Clients    int    // sockets, each namespace of a client counted
-	Rooms      int    // rooms with somebody in them
-	Namespaces int    // namespaces that exist
-	Received   uint64 // events and answers from clients
-	Ignored    uint64 // of these: nobody was registered or waiting for them
-	Failed     uint64 // actions that returned an error or panicked
-	Dropped    uint64 // volatile messages that could not go out at once, and others as WithSlowPolicy says
-	Slow       uint64 // messages refused because a client read too slowly
-	Flooded    uint64 // clients disconnected because they sent too much, see WithReceiveRate
+	Sessions   int               // connections of clients, over all protocols
+	Clients    int               // sockets, each namespace of a client counted
+	Rooms      int               // rooms with somebody in them
+	Namespaces int               // namespaces that exist
+	Received   uint64            // events and answers from clients
+	Ignored    uint64            // of these: nobody was registered or waiting for them
+	Failed     uint64            // actions that returned an error or panicked
+	Dropped    uint64            // volatile messages that could not go out at once, and others as WithSlowPolicy says
+	Slow       uint64            // messages refused because a client read too slowly
+	Flooded    uint64            // clients disconnected because they sent too much, see WithReceiveRate
+	Limits     map[string]uint64 // how often clients have run into each limit, by its name; each is there
 	Bus        BusStats
 }
 
 // Stats returns the counters of this node.
 func (h *Hub) Stats() Stats {
-	st := Stats{Received: h.stats.received.Load(), Ignored: h.stats.ignored.Load(), Failed: h.stats.failed.Load(),
+	st := Stats{Sessions: h.door.Len(), Limits: h.tally.Counts(), Received: h.stats.received.Load(), Ignored: h.stats.ignored.Load(), Failed: h.stats.failed.Load(),
 		Dropped: h.stats.dropped.Load(), Slow: h.stats.slow.Load(), Flooded: h.stats.flooded.Load()}
 	if h.link != nil {
 		st.Bus = h.link.Stats()

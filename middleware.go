@@ -1,7 +1,6 @@
 package thinkws
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,8 +9,8 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/plain"
+	"github.com/seed-ce09063a/thinkws/internal/quiet"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
-	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/socketio"
 	"github.com/seed-ce09063a/thinkws/internal/sockjs"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -47,6 +46,7 @@ func New(options ...Option) (*Handler, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	b.cfg.logger = quiet.New(b.cfg.logger)
 	h := &Handler{cfg: b.cfg, use: main.use}
 	var err error
 	if h.origins, err = newOriginPolicy(b.cfg.origins, b.cfg.originFunc, b.cfg.requireOrigin); err != nil {
@@ -83,7 +83,8 @@ func (h *Handler) socketioConfig() socketio.Config {
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
 			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
-			Node: c.node, Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Detach: detach,
+			Node: c.node, Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park,
+			Door: h.hub.door, Tally: &h.hub.tally, Detach: detach,
 		},
 	}
 }
@@ -91,7 +92,8 @@ func (h *Handler) socketioConfig() socketio.Config {
 func (h *Handler) plainConfig() plain.Config {
 	c := h.cfg
 	return plain.Config{
-		Config: h.wsconnConfig(), PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, Logger: c.logger, Detach: detach,
+		Config: h.wsconnConfig(), PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
+		Door: h.hub.door, Logger: c.logger, Detach: detach,
 	}
 }
 
@@ -101,8 +103,8 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 		Config: h.wsconnConfig(), ReadTimeout: readTimeout,
 		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
 		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, HeartbeatDelay: o.HeartbeatDelay,
-		PingTimeout: sockjsTimeout, Farewell: farewell, MaxSessions: o.MaxSessions, MaxPerAddress: o.MaxPerAddress,
-		Logger: c.logger, Detach: detach,
+		PingTimeout: sockjsTimeout, Farewell: farewell,
+		Door: h.hub.door, Logger: c.logger, Detach: detach,
 		Namespace: func(r *http.Request) string { return normalize(r.URL.Query().Get("nsp")) },
 	}
 }
@@ -249,27 +251,4 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v originVerdict
 		code, message = engineio.BadRequest, "Bad request"
 	}
 	engineio.WriteError(w, r, code, message)
-}
-
-// Shutdown disconnects all clients with [ReasonServerShutdown], lets no new ones
-// in, and waits until their actions "close" have run and everything that was sent to them
-// is written, or until ctx is done, whose error it returns then. Polling clients that are
-// between two requests have a second to come and be told.
-//
-// http.Server.Shutdown does not know of WebSockets: call both, this one first.
-func (h *Handler) Shutdown(ctx context.Context) error {
-	h.hub.close()
-	h.socketio.Close(session.ReasonServerShutdown)
-	h.plain.Close(session.ReasonServerShutdown)
-	h.sockjs.Close(session.ReasonServerShutdown)
-	if err := h.tasks.Wait(ctx); err != nil {
-		return err
-	}
-	if h.park != nil {
-		h.park.Close()
-	}
-	if h.hub.link != nil {
-		return h.hub.link.Close(ctx)
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -52,6 +53,8 @@ type config struct {
 	maxMessage     int64
 	compress       int // bytes from which messages are compressed; 0 for none
 	maxRooms       int
+	limits         Limits
+	trusted        []netip.Prefix
 	sendQueue      serial.Limit
 	slow           SlowPolicy
 	onSlow         func(*Socket)
@@ -81,6 +84,7 @@ func defaults() *config {
 		writeTimeout:   10 * time.Second,
 		maxMessage:     1_000_000,
 		maxRooms:       1_000,
+		limits:         Limits{}.withDefaults(),
 		sendQueue:      serial.Limit{Items: 1_000, Bytes: 1 << 20},
 		receiveQueue:   serial.Limit{Items: 1_000, Bytes: 4 << 20},
 		receiveRate:    rate{messages: 5_000, bytes: 16 << 20},

@@ -2,6 +2,7 @@ package thinkws_test
 
 import (
 	"net/http"
+	"net/netip"
 	"testing"
 	"testing/fstest"
 
@@ -27,8 +28,10 @@ func TestBadOptions(t *testing.T) {
 		{"SockJS path", thinkws.WithSockJS(thinkws.SockJSOptions{Path: "sockjs"}), []string{"WithSockJS", `"sockjs"`}},
 		{"SockJS root path", thinkws.WithSockJS(thinkws.SockJSOptions{Path: "/"}), []string{"WithSockJS", `"/"`}},
 		{"SockJS limit", thinkws.WithSockJS(thinkws.SockJSOptions{ResponseLimit: -1}), []string{"WithSockJS", "ResponseLimit", "-1"}},
-		{"SockJS sessions", thinkws.WithSockJS(thinkws.SockJSOptions{MaxSessions: -2}), []string{"MaxSessions", "-2"}},
-		{"SockJS address", thinkws.WithSockJS(thinkws.SockJSOptions{MaxPerAddress: -3}), []string{"MaxPerAddress", "-3"}},
+		{"sessions", thinkws.WithLimits(thinkws.Limits{Sessions: -2}), []string{"WithLimits", "Sessions", "-2"}},
+		{"handshakes", thinkws.WithLimits(thinkws.Limits{HandshakesPerAddress: -3}), []string{"HandshakesPerAddress", "-3"}},
+		{"limits inside", thinkws.Namespace("/a", thinkws.WithLimits(thinkws.Limits{})), []string{"WithLimits", "Namespace"}},
+		{"proxies", thinkws.WithTrustedProxies(netip.Prefix{}), []string{"WithTrustedProxies", "invalid"}},
 		{"SockJS delay", thinkws.WithSockJS(thinkws.SockJSOptions{DisconnectDelay: 5}), []string{"DisconnectDelay", "5ns"}},
 		{"SockJS heartbeat", thinkws.WithSockJS(thinkws.SockJSOptions{HeartbeatDelay: -1}), []string{"HeartbeatDelay", "-1ns"}},
 		{"SockJS client", thinkws.WithSockJS(thinkws.SockJSOptions{ClientURL: "sockjs.js"}), []string{"ClientURL", `"sockjs.js"`}},

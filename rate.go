@@ -2,37 +2,21 @@ package thinkws
 
 import (
 	"fmt"
-	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/bucket"
 )
 
 // rate is how much a client may send, per second. A client that has been silent may send
 // twice as much at once.
 type rate struct{ messages, bytes int }
 
-// bucket is what a client may still send: a token bucket for each measure. It belongs to
-// the goroutine that receives from the client.
-type bucket struct {
-	at       int64 // when it was filled last, on the hub's clock; 0 if never
-	messages float64
-	bytes    float64
-}
+// allowance is what a client may still send. It belongs to the goroutine that receives from
+// the client.
+type allowance struct{ messages, bytes bucket.Bucket }
 
 // take is false if a message of so many bytes is beyond the rate.
-func (b *bucket) take(r rate, now int64, bytes int) bool {
-	if b.at == 0 {
-		b.messages, b.bytes = float64(2*r.messages), float64(2*r.bytes)
-	} else {
-		seconds := float64(now-b.at) / float64(time.Second)
-		b.messages = min(b.messages+seconds*float64(r.messages), float64(2*r.messages))
-		b.bytes = min(b.bytes+seconds*float64(r.bytes), float64(2*r.bytes))
-	}
-	b.at = now
-	if b.messages < 1 || b.bytes <= 0 { // a large message may take more than there is, once
-		return false
-	}
-	b.messages--
-	b.bytes -= float64(bytes)
-	return true
+func (a *allowance) take(r rate, now int64, bytes int) bool {
+	return a.messages.Take(now, r.messages, 1) && a.bytes.Take(now, r.bytes, bytes)
 }
 
 // WithReceiveRate bounds what one client may send into one namespace, in messages and in

@@ -48,12 +48,6 @@ type SockJSOptions struct {
 	// service. Where origins are listed, that of the service has to be among them
 	// for these transports, for the requests come from there.
 	ClientURL string
-
-	// MaxSessions bounds how many clients may be connected over HTTP transports at a
-	// time, and MaxPerAddress how many of these from one remote address, which may be that
-	// of a proxy. Who comes beyond is answered 503 or 429; defaults 100,000 and 10,000.
-	MaxSessions   int
-	MaxPerAddress int
 }
 
 // WithSockJS sets the options of SockJS. What was set before is replaced.
@@ -73,12 +67,8 @@ func (o SockJSOptions) check() error {
 			return fmt.Errorf("path: %w", err)
 		}
 	}
-	for name, n := range map[string]int64{
-		"ResponseLimit": int64(o.ResponseLimit), "MaxSessions": int64(o.MaxSessions), "MaxPerAddress": int64(o.MaxPerAddress),
-	} {
-		if n < 0 {
-			return fmt.Errorf("%s: %d is negative", name, n)
-		}
+	if o.ResponseLimit < 0 {
+		return fmt.Errorf("ResponseLimit: %d is negative", o.ResponseLimit)
 	}
 	for name, d := range map[string]time.Duration{"DisconnectDelay": o.DisconnectDelay, "HeartbeatDelay": o.HeartbeatDelay} {
 		if d != 0 && d < time.Millisecond {
@@ -97,7 +87,5 @@ func (o SockJSOptions) withDefaults() SockJSOptions {
 	o.ResponseLimit = cmp.Or(o.ResponseLimit, 128<<10)
 	o.DisconnectDelay = cmp.Or(o.DisconnectDelay, 5*time.Second)
 	o.HeartbeatDelay = cmp.Or(o.HeartbeatDelay, 25*time.Second)
-	o.MaxSessions = cmp.Or(o.MaxSessions, 100_000)
-	o.MaxPerAddress = cmp.Or(o.MaxPerAddress, 10_000)
 	return o
 }

@@ -78,7 +78,6 @@ type link struct {
 	probed     atomic.Int64 // when the last probe came back, in Unix nanoseconds
 	stats      counters
 	sequences  sequences
-	dropped    dropLog
 	tasks      sync.WaitGroup
 	stopSub    context.CancelFunc
 	stop       context.CancelFunc

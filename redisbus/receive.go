@@ -2,7 +2,6 @@ package redisbus
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -43,25 +42,10 @@ func (l *link) receive(m *redis.Message) {
 	}
 }
 
-// dropLog keeps hostile nodes from filling the log: one line a second is enough.
-type dropLog struct {
-	mu   sync.Mutex // protects what follows
-	last time.Time
-	more int
-}
-
 // drop gives up what is no message.
 func (l *link) drop(channel string, err error) {
 	l.stats.dropped.Add(1)
-	d := &l.dropped
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if time.Since(d.last) < time.Second {
-		d.more++
-		return
-	}
-	l.node.Logger().Warn("bus: message dropped", "channel", channel, "error", err, "more_before", d.more)
-	d.last, d.more = time.Now(), 0
+	l.node.Logger().Warn("bus: message dropped", "channel", channel, "error", err)
 }
 
 // onBroadcast takes a message to clients. What is for a room that nobody here is in is not

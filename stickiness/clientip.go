@@ -3,8 +3,8 @@ package stickiness
 import (
 	"net/http"
 	"net/netip"
-	"slices"
-	"strings"
+
+	"github.com/seed-ce09063a/thinkws/internal/clientip"
 )
 
 // ClientIP returns the address that a request comes from: the remote address or, as far
@@ -14,58 +14,4 @@ import (
 //
 // Security: a client writes into X-Forwarded-For whatever it likes, in front of what proxies
 // add. Trust only networks from which nobody but proxies of yours can connect.
-func ClientIP(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	remote, ok := parseAddr(r.RemoteAddr)
-	if !ok || !contains(trusted, remote) {
-		return remote
-	}
-	hops := forwardedFor(r)
-	for _, text := range slices.Backward(hops) {
-		hop, ok := parseAddr(text)
-		if !ok {
-			return netip.Addr{}
-		}
-		remote = hop
-		if !contains(trusted, hop) {
-			break
-		}
-	}
-	return remote
-}
-
-// maxHops bounds how many addresses of the header are looked at, from the right.
-const maxHops = 32
-
-// forwardedFor returns the last addresses of all X-Forwarded-For headers, in their order.
-func forwardedFor(r *http.Request) (hops []string) {
-	text := strings.Join(r.Header["X-Forwarded-For"], ",")
-	for range maxHops {
-		comma := strings.LastIndexByte(text, ',')
-		if hop := strings.TrimSpace(text[comma+1:]); hop != "" {
-			hops = append([]string{hop}, hops...)
-		}
-		if comma < 0 {
-			break
-		}
-		text = text[:comma]
-	}
-	return hops
-}
-
-// parseAddr reads an address with or without a port.
-func parseAddr(text string) (netip.Addr, bool) {
-	if port, err := netip.ParseAddrPort(text); err == nil {
-		return port.Addr().Unmap().WithZone(""), true
-	}
-	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
-	return addr.Unmap().WithZone(""), err == nil
-}
-
-func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
-	for _, prefix := range prefixes {
-		if prefix.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
+func ClientIP(r *http.Request, trusted []netip.Prefix) netip.Addr { return clientip.Of(r, trusted) }

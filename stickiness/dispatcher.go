@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/clientip"
 )
 
 // DispatcherOptions are the options of [NewDispatcher]. The zero value of each field stands
@@ -47,7 +49,6 @@ type Dispatcher struct {
 	cfg      DispatcherOptions
 	cookie   *http.Cookie
 	peers    peers
-	refused  limited // warnings
 }
 
 // NewDispatcher returns a dispatcher. It fails if an option cannot be.
@@ -169,9 +170,7 @@ func (d *Dispatcher) loads(tried []string) []Load {
 func (d *Dispatcher) reach(node Node) *peer {
 	to, err := d.peers.get(node)
 	if err != nil {
-		if d.refused.ripe(time.Now()) {
-			d.peers.log.Warn("a node of the registry is ignored", slog.String("node", node.ID), slog.Any("error", err))
-		}
+		d.peers.log.Warn("a node of the registry is ignored", slog.String("node", node.ID), slog.Any("error", err))
 		return nil
 	}
 	if !to.breaker.allow(time.Now()) {
@@ -181,7 +180,7 @@ func (d *Dispatcher) reach(node Node) *peer {
 }
 
 func (d *Dispatcher) rewrite(pr *httputil.ProxyRequest) {
-	if remote, ok := parseAddr(pr.In.RemoteAddr); ok && contains(d.cfg.Trusted, remote) {
+	if remote, ok := clientip.Parse(pr.In.RemoteAddr); ok && clientip.Contains(d.cfg.Trusted, remote) {
 		pr.Out.Header["X-Forwarded-For"] = pr.In.Header["X-Forwarded-For"]
 	}
 	pr.SetXForwarded()

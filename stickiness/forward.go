@@ -36,7 +36,6 @@ type Forwarder struct {
 	peers    peers
 	places   places
 	draining atomic.Bool
-	forged   limited // warnings
 	counters counters
 
 	ctx    context.Context // ends what is on its way when the forwarder is closed
@@ -111,9 +110,7 @@ func (f *Forwarder) accept(header []string, r *http.Request) (hop, bool) {
 		return h, true
 	}
 	f.counters.forged.Add(1)
-	if f.forged.ripe(time.Now()) {
-		f.cfg.Logger.Warn("a header that only nodes may send was ignored", slog.Any("error", err), slog.String("remote", r.RemoteAddr))
-	}
+	f.cfg.Logger.Warn("a header that only nodes may send was ignored", slog.Any("error", err), slog.String("remote", r.RemoteAddr))
 	return h, errors.Is(err, errHopTarget)
 }
 
@@ -193,9 +190,7 @@ func (f *Forwarder) reach(node Node) *peer {
 	to, err := f.peers.get(node)
 	if err != nil {
 		f.counters.gone.Add(1)
-		if f.forged.ripe(time.Now()) {
-			f.cfg.Logger.Warn("a node of the registry is ignored", slog.String("node", node.ID), slog.Any("error", err))
-		}
+		f.cfg.Logger.Warn("a node of the registry is ignored", slog.String("node", node.ID), slog.Any("error", err))
 		return nil
 	}
 	if !to.breaker.allow(time.Now()) {
@@ -367,13 +362,4 @@ func (f *Forwarder) begin() bool {
 func unavailable(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", "1")
 	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
-}
-
-// limited is the time of the last of some log lines. It is safe for concurrent use.
-type limited struct{ last atomic.Int64 }
-
-// ripe says whether another line may be written: one in ten seconds.
-func (l *limited) ripe(now time.Time) bool {
-	last := l.last.Load()
-	return now.Unix()-last >= 10 && l.last.CompareAndSwap(last, now.Unix())
 }

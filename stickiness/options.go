@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/quiet"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -106,6 +107,7 @@ func (o *Options) setDefaults() {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	o.Logger = quiet.New(o.Logger)
 }
 
 func (o *Options) peers() peers {

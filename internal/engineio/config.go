@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -35,9 +36,11 @@ type Config struct {
 	Cookie *http.Cookie // template of the cookie with the session id; nil for none
 	Logger *slog.Logger // nil discards
 	Group  *serial.Group
-	Clock  *alarm.Clock  // for all that waits for a time
-	Watch  *wsconn.Watch // over readers that run tasks; nil if the group runs them all
-	Park   *wsconn.Park  // where idle WebSockets wait; nil for a goroutine each
+	Clock  *alarm.Clock   // for all that waits for a time
+	Watch  *wsconn.Watch  // over readers that run tasks; nil if the group runs them all
+	Park   *wsconn.Park   // where idle WebSockets wait; nil for a goroutine each
+	Door   *door.Door     // lets new sessions in; nil for all of them
+	Tally  *session.Tally // of limits that clients run into; nil for none
 
 	// Detach keeps a handshake request beyond its handler. The default keeps the values
 	// of its context.

@@ -101,3 +101,11 @@ func (s *Session) Probing() bool {
 	defer s.mu.Unlock()
 	return s.probe != nil
 }
+
+// Shut is Close to its end.
+func (s *Server) Shut(reason string) {
+	for _, end := range s.Close(reason) {
+		end()
+	}
+	s.WaitForPolls()
+}

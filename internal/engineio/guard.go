@@ -1,8 +1,7 @@
 package engineio
 
 import (
-	"net"
-	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -18,19 +17,15 @@ const (
 type guard struct {
 	mu     sync.Mutex // protects what follows
 	since  time.Time
-	misses map[string]int // by address
+	misses map[netip.Addr]int
 }
 
 // miss counts a request and returns how many its address has made in this window.
-func (g *guard) miss(r *http.Request) int {
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
+func (g *guard) miss(address netip.Addr) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if now := time.Now(); now.Sub(g.since) >= guardWindow {
-		g.since, g.misses = now, make(map[string]int)
+		g.since, g.misses = now, make(map[netip.Addr]int)
 	}
 	if _, known := g.misses[address]; !known && len(g.misses) >= guardSize {
 		return 0

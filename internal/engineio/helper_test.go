@@ -165,7 +165,7 @@ func newHarness(t *testing.T, options ...option) *harness {
 }
 
 func (h *harness) stop(done chan error) {
-	h.server.Close(session.ReasonServerShutdown)
+	h.server.Shut(session.ReasonServerShutdown)
 	h.client.CloseIdleConnections()
 	h.http.Close()
 	assert.ErrorIs(h.t, <-done, http.ErrServerClosed)

@@ -77,7 +77,7 @@ func TestWhatAnswersALongPoll(t *testing.T) {
 		"several":         {func(t *testing.T, _ *harness, p *peer) { assert.NoError(t, p.send("x", "y")) }, "4x\x1e4y"},
 		"a ping":          {func(*testing.T, *harness, *peer) { advance(25 * time.Second) }, "2"},
 		"the end":         {func(_ *testing.T, _ *harness, p *peer) { p.Close(session.ReasonServerDisconnect) }, "1"},
-		"the server's":    {func(_ *testing.T, h *harness, _ *peer) { h.server.Close(session.ReasonServerShutdown) }, "1"},
+		"the server's":    {func(_ *testing.T, h *harness, _ *peer) { h.server.Shut(session.ReasonServerShutdown) }, "1"},
 		"the client's":    {func(_ *testing.T, h *harness, p *peer) { h.post(p.query, "1") }, "6"},
 		"a probe":         {func(_ *testing.T, h *harness, p *peer) { h.upgrading(p).write("2probe") }, "6"},
 		"a second poll":   {func(_ *testing.T, h *harness, p *peer) { h.get(p.query) }, "1"},
@@ -239,5 +239,5 @@ func TestLongPollsByTLS(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return connections.Load() == 3 }, 10*time.Second, 10*time.Millisecond,
 		"one from the network, two that came back")
-	server.Close("")
+	server.Shut("")
 }

@@ -15,8 +15,7 @@ import (
 
 // openPolling answers the handshake of a polling client: with the open packet, and
 // with whatever the layer above sends at once.
-func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q query) {
-	one := newSession(s, r, q)
+func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, one *Session) {
 	upgrades := ""
 	if s.cfg.WebSocket {
 		upgrades = `"websocket"`

@@ -3,9 +3,7 @@ package engineio
 import (
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -43,7 +41,7 @@ type Server struct {
 	returns  map[*http.Server]*returns
 	closed   bool
 	reason   string // why, if closed
-	left     func() // to be called when it is closed and nobody is there any more
+	left     func() // to be called when nobody is there any more; nil before WaitForPolls
 }
 
 // NewServer returns a server that calls open for each new session, before anything
@@ -74,27 +72,31 @@ func (s *Server) Holds(r *http.Request) bool {
 	return sid != "" && s.lookup(sid) != nil
 }
 
-// Close closes all sessions for reason, after what waits in them has gone out, and
-// refuses new ones with status 503. It returns at once; the group is held until clients that
-// are between two polls have fetched that, or for Config.Farewell.
-func (s *Server) Close(reason string) {
-	s.mu.Lock()
-	s.closed, s.reason = true, reason
-	s.left = s.cfg.Group.Linger(s.cfg.Farewell)
-	s.closeReturns()
-	sessions := slices.Collect(maps.Values(s.sessions))
-	s.mu.Unlock()
-	for _, one := range sessions {
-		one.end(shutdown(reason))
-	}
+// Close refuses new sessions from now on, with status 503, and returns what ends each of those
+// that there are, for reason, after what waits in it has gone out. WaitForPolls has to follow.
+func (s *Server) Close(reason string) (ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed, s.reason = true, reason
+	s.closeReturns()
+	for _, one := range s.sessions {
+		ends = append(ends, func() { one.end(shutdown(reason)) })
+	}
+	return ends
+}
+
+// WaitForPolls holds the group until clients that are between two polls have fetched their
+// end, or for Config.Farewell. It returns at once.
+func (s *Server) WaitForPolls() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = s.cfg.Group.Linger(s.cfg.Farewell)
 	s.checkLeft()
 }
 
 // checkLeft says if nobody is there any more. It takes s.mu as held.
 func (s *Server) checkLeft() {
-	if s.closed && len(s.sessions)+len(s.leaving) == 0 {
+	if s.left != nil && len(s.sessions)+len(s.leaving) == 0 {
 		s.left()
 	}
 }
@@ -136,11 +138,30 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q query) {
 	case s.isClosed():
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "server shutting down", http.StatusServiceUnavailable)
-	case q.transport == transportWebSocket:
-		s.openWebSocket(w, r, q)
 	default:
-		s.openPolling(w, r, q)
+		s.begin(w, r, q)
 	}
+}
+
+// begin begins a session, if there is room for one more.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, q query) {
+	source, ok := s.cfg.Door.Enter(w, r)
+	if !ok {
+		return
+	}
+	one := newSession(s, r, q, source) // before the connection is taken over: Detach may look at it
+	begun := false
+	defer func() {
+		if !begun { // there is no WebSocket, or open has panicked
+			s.remove(one)
+		}
+	}()
+	if q.transport == transportWebSocket {
+		begun = s.openWebSocket(w, r, one)
+		return
+	}
+	s.openPolling(w, r, one)
+	begun = true
 }
 
 // resume answers a request with a session id.
@@ -194,7 +215,7 @@ func (s *Server) isForeign(sid string) bool {
 
 // refuseUnknown refuses a session id, and more firmly if the client seems to guess.
 func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
-	n := s.guard.miss(r)
+	n := s.guard.miss(s.cfg.Door.Address(r))
 	if n <= guardMisses {
 		s.refuse(w, r, UnknownSID, "")
 		return
@@ -202,6 +223,7 @@ func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 	if n == guardMisses+1 {
 		s.log.Warn("many requests with unknown session ids", slog.String("remote", r.RemoteAddr))
 	}
+	s.cfg.Tally.Count(session.LimitGuesses)
 	w.Header().Set("Retry-After", strconv.Itoa(int(guardWindow/time.Second)))
 	writeError(w, r, http.StatusTooManyRequests, UnknownSID, "")
 }
@@ -259,11 +281,16 @@ func (s *Server) retire(one *Session) {
 	s.leaving[one.id] = one
 }
 
+// remove forgets a session. It may be called again.
 func (s *Server) remove(one *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, one.id)
 	delete(s.leaving, one.id)
+	if one.source != nil {
+		s.cfg.Door.Leave(one.source)
+		one.source = nil
+	}
 	s.checkLeft()
 }
 

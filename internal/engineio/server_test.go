@@ -224,8 +224,8 @@ func TestServerClose(t *testing.T) {
 	require.NoError(t, onWS.send("last"))
 	require.NoError(t, idle.send("last"))
 
-	h.server.Close(session.ReasonServerShutdown)
-	h.server.Close("again")
+	h.server.Shut(session.ReasonServerShutdown)
+	h.server.Shut("again")
 	assert.Equal(t, "1", (<-answer).body)
 	assert.Equal(t, "5:4last", h.get(idle.query).body)
 	assert.Equal(t, "1:61:1", h.get(idle.query).body)
@@ -246,7 +246,7 @@ func TestServerClose(t *testing.T) {
 // The server is closed while a session is being opened.
 func TestServerCloseInOpen(t *testing.T) {
 	var h *harness
-	h = newHarness(t, onOpen(func(*client) { h.server.Close(session.ReasonServerShutdown) }))
+	h = newHarness(t, onOpen(func(*client) { h.server.Shut(session.ReasonServerShutdown) }))
 	p := h.polling(4, "")
 	assert.Regexp(t, "^0{.*}$", p.opened.body)
 	assert.Equal(t, "6\x1e1", h.get(p.query).body)

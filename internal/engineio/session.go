@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -28,6 +29,7 @@ type Session struct {
 	variant Variant
 	jsonp   *jsonp // nil if the client does not poll by script elements
 	came    session.Handshake
+	source  *door.Source // protected by server.mu; nil once it has left
 
 	inbox    sync.Mutex // held while recv is called, protects what follows
 	recv     Receiver
@@ -59,13 +61,14 @@ type Session struct {
 	awaiting bool // revision 4: a ping is unanswered
 }
 
-func newSession(s *Server, r *http.Request, q query) *Session {
+func newSession(s *Server, r *http.Request, q query, source *door.Source) *Session {
 	return &Session{
 		server:  s,
 		id:      session.NewIDOf(s.cfg.Node),
 		variant: q.variant(),
 		jsonp:   q.jsonp,
 		came:    s.cfg.Detach(r),
+		source:  source,
 	}
 }
 

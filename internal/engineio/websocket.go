@@ -10,13 +10,13 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
-// openWebSocket does the handshake of a client that starts with a WebSocket.
-func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q query) {
-	one := newSession(s, r, q) // before the connection is taken over: Detach may look at it
+// openWebSocket does the handshake of a client that starts with a WebSocket, and is false if
+// it is none.
+func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, one *Session) bool {
 	conn, err := wsconn.Accept(w, r, &s.wsconn)
 	if err != nil {
 		s.logNoWebSocket(r, err)
-		return
+		return false
 	}
 	served := false
 	defer func() {
@@ -30,6 +30,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q query) 
 	one.adopt(conn)
 	conn.Serve(&link{session: one, conn: conn})
 	served = true
+	return true
 }
 
 // adopt makes conn what carries the session. What waits goes out on it, before

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/heartbeat"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -14,6 +15,7 @@ import (
 // WebSocket: the latter's methods run on the reader goroutine, one at a time.
 type conn struct {
 	server    *Server
+	source    *door.Source
 	client    *jsonevent.Client
 	ws        *wsconn.Conn
 	heartbeat *heartbeat.Heartbeat
@@ -24,19 +26,30 @@ var (
 	_ wsconn.Handler = (*conn)(nil)
 )
 
-func newConn(s *Server, ws *wsconn.Conn, namespace string) *conn {
-	c := &conn{server: s, ws: ws}
+func newConn(s *Server, ws *wsconn.Conn, namespace string, source *door.Source) *conn {
+	c := &conn{server: s, source: source, ws: ws}
 	c.client = jsonevent.NewClient(s.clients, c, namespace)
 	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.PingInterval, s.cfg.PingTimeout, c.ping, c.lost)
 	return c
 }
 
-func (c *conn) admit(r *http.Request) { c.client.Admit(r) }
-
-// serve starts the heartbeat and the reader.
-func (c *conn) serve() {
+// open lets the client ask to enter, and starts the heartbeat and the reader.
+func (c *conn) open(r *http.Request) {
+	served := false
+	defer func() {
+		if !served { // the service's own code has panicked
+			c.server.remove(c)
+			c.ws.CloseNow()
+		}
+	}()
+	if c.server.add(c) {
+		c.client.Admit(r)
+	} else {
+		c.leave(session.ReasonServerShutdown)
+	}
 	c.heartbeat.Start()
 	c.ws.Serve(c)
+	served = true
 }
 
 // Accept implements session.Conn: an open connection says it all.

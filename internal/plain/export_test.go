@@ -18,3 +18,10 @@ func (s *Server) Beating() (n int) {
 	}
 	return n
 }
+
+// Shut is Close to its end.
+func (s *Server) Shut(reason string) {
+	for _, end := range s.Close(reason) {
+		end()
+	}
+}

@@ -8,12 +8,11 @@ package plain
 import (
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -24,6 +23,7 @@ type Config struct {
 	wsconn.Config
 	PingInterval time.Duration // between two pings to a client
 	PingTimeout  time.Duration // how long after a ping nothing may come from the client
+	Door         *door.Door    // lets new connections in; nil for all of them
 	Logger       *slog.Logger
 	Detach       func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
@@ -65,18 +65,17 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, namespace string)
 		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 		return
 	}
+	source, ok := s.cfg.Door.Enter(w, r)
+	if !ok {
+		return
+	}
 	ws, err := wsconn.Accept(w, r, &s.cfg.Config)
 	if err != nil {
+		s.cfg.Door.Leave(source)
 		s.logRefusal(r, err)
 		return
 	}
-	c := newConn(s, ws, namespace)
-	if s.add(c) {
-		c.admit(r)
-	} else {
-		c.leave(session.ReasonServerShutdown)
-	}
-	c.serve()
+	newConn(s, ws, namespace, source).open(r)
 }
 
 // logRefusal logs a handshake that has failed. That no handshake can succeed is for
@@ -95,20 +94,16 @@ func (s *Server) logRefusal(r *http.Request, err error) {
 	s.cfg.Logger.Debug("websocket refused", "remote", r.RemoteAddr, "error", err)
 }
 
-// Close closes all connections with 1001, once what waits has gone out, and refuses
-// new ones. The reason is the one that every Receiver gets. It returns at once.
-func (s *Server) Close(reason string) {
-	for _, c := range s.shut() {
-		c.end(reason, session.CloseGoingAway)
-	}
-}
-
-// shut marks s as closed and returns what is to be closed with it.
-func (s *Server) shut() []*conn {
+// Close refuses new connections from now on, and returns what closes each of those that there
+// are, with 1001, once what waits has gone out. The reason is the one that every Receiver gets.
+func (s *Server) Close(reason string) (ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	return slices.Collect(maps.Keys(s.conns))
+	for c := range s.conns {
+		ends = append(ends, func() { c.end(reason, session.CloseGoingAway) })
+	}
+	return ends
 }
 
 func (s *Server) isClosed() bool {
@@ -128,7 +123,9 @@ func (s *Server) add(c *conn) bool {
 	return true
 }
 
+// remove is called once for each connection, in the end.
 func (s *Server) remove(c *conn) {
+	s.cfg.Door.Leave(c.source)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)

@@ -31,7 +31,7 @@ func runWith(t *testing.T, cfg plain.Config, f func(t *testing.T, s *plain.Serve
 		h := new(hub)
 		s := plain.NewServer(cfg, h)
 		f(t, s, h)
-		s.Close("end of the test")
+		s.Shut("end of the test")
 		wait(t, cfg)
 		assert.Zero(t, s.Len())
 	})
@@ -327,7 +327,7 @@ func TestServerClose(t *testing.T) {
 		clients := []*client{dial(t, s), dial(t, s), dial(t, s)}
 		require.Equal(t, 3, s.Len())
 		require.NoError(t, h.peer(0).Conn.Send(event("last")))
-		s.Close(session.ReasonServerShutdown)
+		s.Shut(session.ReasonServerShutdown)
 		clients[0].expect(t, `{"event":"last"}`)
 		for _, c := range clients {
 			c.expectClose(t, 1001, session.ReasonServerShutdown)
@@ -347,7 +347,7 @@ func TestServerClose(t *testing.T) {
 func TestServerCloseDuringTheHandshake(t *testing.T) {
 	t.Run("in Admit", func(t *testing.T) {
 		run(t, func(t *testing.T, s *plain.Server, h *hub) {
-			h.admit = func(session.Peer) { s.Close(session.ReasonServerShutdown) }
+			h.admit = func(session.Peer) { s.Shut(session.ReasonServerShutdown) }
 			c := dial(t, s)
 			c.expectClose(t, 1001, session.ReasonServerShutdown)
 			synctest.Wait()
@@ -356,7 +356,7 @@ func TestServerCloseDuringTheHandshake(t *testing.T) {
 	})
 	t.Run("in the upgrade", func(t *testing.T) {
 		run(t, func(t *testing.T, s *plain.Server, h *hub) {
-			near, end := newPipeWith(t, s, func() { s.Close(session.ReasonServerShutdown) })
+			near, end := newPipeWith(t, s, func() { s.Shut(session.ReasonServerShutdown) })
 			defer near.Close()
 			c := &client{Conn: near, frames: make(chan frame, 10)}
 			go c.read()
@@ -425,7 +425,7 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	s.Close(session.ReasonServerShutdown)
+	s.Shut(session.ReasonServerShutdown)
 	wait(t, cfg)
 	assert.Len(t, h.reasons(), 8)
 }

@@ -81,3 +81,11 @@ func DecodeOnly(text []byte) error {
 
 // ErrLookalike is what Encode says of data that a client would take for a placeholder.
 var ErrLookalike = errLookalike
+
+// Shut is Close to its end.
+func (s *Server) Shut(reason string) {
+	for _, end := range s.Close(reason) {
+		end()
+	}
+	s.WaitForPolls()
+}

@@ -93,9 +93,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.Se
 // Holds says whether r names a session of s.
 func (s *Server) Holds(r *http.Request) bool { return s.engine.Holds(r) }
 
-// Close ends every connection for reason, one of the session.Reason constants, and
-// refuses new ones. It returns at once; what waits to be sent goes out first.
-func (s *Server) Close(reason string) { s.engine.Close(reason) }
+// Close refuses new connections from now on, and returns what ends each of those that there
+// are, for reason, one of the session.Reason constants. What waits to be sent goes out first.
+// WaitForPolls has to follow.
+func (s *Server) Close(reason string) (ends []func()) { return s.engine.Close(reason) }
+
+// WaitForPolls holds the group until clients between two polls have been told of their end,
+// or for Config.Farewell. It returns at once.
+func (s *Server) WaitForPolls() { s.engine.WaitForPolls() }
 
 // Len returns the number of connections, whatever namespaces they are in.
 func (s *Server) Len() int { return s.engine.Len() }

@@ -27,7 +27,7 @@ func serve(t *testing.T, hub session.Admitter) *socketio.Server {
 		Config: engineio.Config{Polling: true, WebSocket: true, EIO3: true, Group: group},
 	}, hub)
 	t.Cleanup(func() {
-		s.Close(session.ReasonServerShutdown)
+		s.Shut(session.ReasonServerShutdown)
 		assert.NoError(t, group.Wait(context.Background()))
 	})
 	return s
@@ -181,7 +181,7 @@ func TestServerClose(t *testing.T) {
 	s := serve(t, hub)
 	p, _ := poll(t, s, "4")
 	require.Equal(t, http.StatusOK, p.post("40"))
-	s.Close(session.ReasonServerShutdown)
+	s.Shut(session.ReasonServerShutdown)
 	assert.Equal(t, "4"+connected(t, hub, "/"), p.get())
 	assert.Equal(t, "6\x1e1", p.get(), "no DISCONNECT: the client will come back")
 	assert.Zero(t, s.Len())

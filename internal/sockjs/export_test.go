@@ -70,9 +70,6 @@ var CallbackOf = callbackOf
 func (s *Server) Len() (sessions, sockets int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.sessions) == 0 && len(s.addresses) > 0 {
-		panic("addresses without sessions")
-	}
 	return len(s.sessions), len(s.sockets)
 }
 
@@ -92,4 +89,12 @@ func (s *Server) Waiting(id string) bool {
 	found.mu.Lock()
 	defer found.mu.Unlock()
 	return found.waiting
+}
+
+// Shut is Close to its end.
+func (s *Server) Shut(reason string) {
+	for _, end := range s.Close(reason) {
+		end()
+	}
+	s.WaitForPolls()
 }

@@ -191,7 +191,6 @@ func newHarness(t *testing.T, change ...func(*harness)) *harness {
 		ReadTimeout: 10 * time.Second,
 		WebSocket:   true, ClientURL: "/client.js",
 		ResponseLimit: 4096, DisconnectDelay: 5 * time.Second, HeartbeatDelay: 25 * time.Second, PingTimeout: 10 * time.Second,
-		MaxSessions: 100_000, MaxPerAddress: 100_000,
 		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Detach: func(r *http.Request) session.Handshake {
 			return session.Keep(r.Clone(context.WithoutCancel(r.Context())))
@@ -224,7 +223,7 @@ func newHarness(t *testing.T, change ...func(*harness)) *harness {
 }
 
 func (h *harness) stop(done chan error) {
-	h.server.Close(session.ReasonServerShutdown)
+	h.server.Shut(session.ReasonServerShutdown)
 	h.client.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -1,7 +1,6 @@
 package sockjs_test
 
 import (
-	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -9,49 +8,33 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// from lets a request come from an address.
-func from(h *harness) {
-	inner := h.http.Handler
-	h.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if address := r.Header.Get("X-From"); address != "" {
-			r.RemoteAddr = address
-		}
-		inner.ServeHTTP(w, r)
-	})
-}
-
-// Sessions are bounded, in all and from one address; who has one is not affected.
-func TestMaxSessions(t *testing.T) {
+// Who does not get in is answered before there is a session.
+func TestDoor(t *testing.T) {
+	var tally session.Tally
 	bubble(t, func(t *testing.T, h *harness) {
-		open := func(address string) answer { return h.post(h.id()+"/xhr", "", "X-From", address) }
-		for i := range 3 {
-			assert.Equal(t, 200, open(fmt.Sprint("192.0.2.7:", i)).status)
-		}
-		a := open("192.0.2.7:9")
-		assert.Equal(t, 429, a.status)
-		assert.Equal(t, "5", a.header.Get("Retry-After"))
-		assert.Equal(t, "*", a.header.Get("Access-Control-Allow-Origin"))
-		assert.Equal(t, 200, open("[2001:db8::1]:1").status)
-		honest, c := h.id(), (*client)(nil)
-		assert.Equal(t, "o", h.frame(honest))
-		for range 5 {
-			c = <-h.clients
-		}
-		a = open("192.0.2.8:1")
+		one := h.id()
+		assert.Equal(t, "o", h.frame(one))
+		c := <-h.clients
+		a := h.post(h.id()+"/xhr", "")
 		assert.Equal(t, 503, a.status)
-		assert.Equal(t, "5", a.header.Get("Retry-After"))
-		for range 3 { // who is in stays in
-			require.NoError(t, c.send("x"))
-			assert.Equal(t, e("x"), h.frame(honest))
-			time.Sleep(time.Second)
-		}
-		assert.Equal(t, 1, h.log.count("level=WARN"), "once for all of them")
+		assert.Equal(t, "too many clients\n", a.body)
+		assert.NotEmpty(t, a.header.Get("Retry-After"))
+		assert.Equal(t, "*", a.header.Get("Access-Control-Allow-Origin"))
+		require.NoError(t, c.send("x"))
+		assert.Equal(t, e("x"), h.frame(one))
 		time.Sleep(h.cfg.DisconnectDelay)
-		assert.Equal(t, 200, open("192.0.2.7:9").status, "there is room again")
-	}, func(h *harness) { h.cfg.MaxSessions, h.cfg.MaxPerAddress = 5, 3 }, from)
+		assert.Equal(t, "o", h.frame(h.id()), "there is room again")
+		<-h.clients
+		assert.EqualValues(t, 1, tally.Counts()["sessions"])
+	}, func(h *harness) {
+		h.cfg.Door = door.New(door.Config{
+			Sessions: 1, SessionsPerAddress: 9, Handshakes: 9, HandshakesPerAddress: 9, Tally: &tally, Logger: h.cfg.Logger,
+		})
+	})
 }
 
 // A session is that of the origin and the user who began it.

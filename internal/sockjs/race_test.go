@@ -194,6 +194,6 @@ func TestWaitingRequestsOwnNoGoroutineOfOurs(t *testing.T) {
 			assert.Contains(t, goroutine, "net/http.(*conn).serve", "not a goroutine of net/http")
 		}
 	}
-	h.server.Close(session.ReasonServerDisconnect)
+	h.server.Shut(session.ReasonServerDisconnect)
 	assert.Equal(t, `c[1000,"Normal closure"]`, <-waiting)
 }

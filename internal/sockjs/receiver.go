@@ -11,7 +11,7 @@ import (
 
 // patience is how long a request waits for the one before it to leave: net/http may
 // serve it before it has noticed that the client has broken off the other.
-const patience = 100 * time.Millisecond
+const patience = time.Second
 
 // receiver is a request that carries frames to a client. The goroutine of its handler
 // owns it, and alone writes; the session keeps it to wake it.
@@ -93,19 +93,10 @@ func (s *Server) seat(r *receiver, k key) {
 	}
 }
 
-// find looks for the session of a key, and for r's place in it. A new one has r for its
-// receiver.
+// find looks for the session of a key, and for r's place in it.
 func (s *Server) find(r *receiver, k key) (one *polled, got seat, left <-chan struct{}, err error) {
 	if one = s.lookup(k); one == nil {
-		one = newPolled(s, k, r)
-		switch err = s.create(one); {
-		case errors.Is(err, errNotCreated):
-			return nil, seatGone, nil, nil
-		case err != nil:
-			return nil, 0, nil, err
-		}
-		one.admit(r.r)
-		return one, seatHad, nil, nil
+		return s.begin(r, k)
 	}
 	if !one.belongsTo(r.r) {
 		return nil, 0, nil, errStranger
@@ -114,19 +105,37 @@ func (s *Server) find(r *receiver, k key) (one *polled, got seat, left <-chan st
 	return one, got, left, nil
 }
 
+// begin makes a session that has r for its receiver, if there is room for one more, and no
+// other request has been faster.
+func (s *Server) begin(r *receiver, k key) (*polled, seat, <-chan struct{}, error) {
+	source, ok := s.cfg.Door.Enter(r.w, r.r)
+	if !ok {
+		return nil, 0, nil, errNoRoom
+	}
+	one := newPolled(s, k, r, source)
+	if err := s.create(one); err != nil {
+		s.cfg.Door.Leave(source)
+		if errors.Is(err, errNotCreated) {
+			return nil, seatGone, nil, nil
+		}
+		return nil, 0, nil, err
+	}
+	one.admit(r.r)
+	return one, seatHad, nil, nil
+}
+
 // refuse answers a receiver that cannot have its session.
 func (s *Server) refuse(r *receiver, err error) {
 	s.cfg.Logger.Debug("SockJS request refused", "error", err, "remote", r.r.RemoteAddr)
-	status := http.StatusServiceUnavailable
 	switch {
+	case errors.Is(err, errNoRoom): // which has been said
 	case errors.Is(err, errStranger):
 		notFound(r.w)
-		return
-	case errors.Is(err, errAddress):
-		status = http.StatusTooManyRequests
+	default:
+		const status = http.StatusServiceUnavailable
+		r.w.Header().Set("Retry-After", seconds(max(s.cfg.DisconnectDelay, time.Second)))
+		writeText(r.w, status, http.StatusText(status)+"\n")
 	}
-	r.w.Header().Set("Retry-After", seconds(max(s.cfg.DisconnectDelay, time.Second)))
-	writeText(r.w, status, http.StatusText(status)+"\n")
 }
 
 // carry writes the frames of a session until the answer is full or the client is gone.

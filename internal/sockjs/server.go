@@ -3,13 +3,11 @@ package sockjs
 import (
 	"errors"
 	"log/slog"
-	"maps"
-	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -32,9 +30,7 @@ type Config struct {
 	PingTimeout     time.Duration // for the answer to one over WebSocket
 	Farewell        time.Duration // for which a closed server waits for clients between two requests; 0 for not at all
 
-	MaxSessions   int // over HTTP, at a time
-	MaxPerAddress int // of these, from one address
-
+	Door      *door.Door // lets new clients in; nil for all of them
 	Logger    *slog.Logger
 	Detach    func(*http.Request) session.Handshake // keeps a request beyond its handler
 	Namespace func(*http.Request) string            // which a client asks to enter
@@ -50,24 +46,21 @@ type Server struct {
 	warnHijack sync.Once // middleware in the way of WebSocket
 	warnFlush  sync.Once // middleware in the way of streaming
 
-	mu        sync.Mutex // protects what follows
-	sessions  map[key]*polled
-	addresses map[string]int       // sessions of each
-	sockets   map[*socket]struct{} // WebSockets that are not closed yet
-	warned    time.Time            // of a limit that was reached
-	closed    bool
-	left      func() // to be called when it is closed and no session is there any more
+	mu       sync.Mutex // protects what follows
+	sessions map[key]*polled
+	sockets  map[*socket]struct{} // WebSockets that are not closed yet
+	closed   bool
+	left     func() // to be called when no session is there any more; nil before WaitForPolls
 }
 
 // NewServer returns a server that brings its clients to hub.
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
-		cfg:       cfg,
-		clients:   jsonevent.Config{Hub: hub, Group: cfg.Group, Logger: cfg.Logger, Detach: cfg.Detach},
-		iframe:    newIframePage(cfg.ClientURL),
-		sessions:  make(map[key]*polled),
-		addresses: make(map[string]int),
-		sockets:   make(map[*socket]struct{}),
+		cfg:      cfg,
+		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Logger: cfg.Logger, Detach: cfg.Detach},
+		iframe:   newIframePage(cfg.ClientURL),
+		sessions: make(map[key]*polled),
+		sockets:  make(map[*socket]struct{}),
 	}
 }
 
@@ -118,42 +111,41 @@ func (s *Server) has(e endpoint) bool {
 	}
 }
 
-// Close ends all clients for reason, once what waits has gone out, and refuses new ones.
-// It returns at once; the group is held until clients that are between two requests have
-// fetched that, or for Config.Farewell.
-func (s *Server) Close(reason string) {
-	sessions, sockets := s.shut()
-	for _, one := range sessions {
-		one.Close(reason)
-	}
-	for _, one := range sockets {
-		one.Close(reason)
-	}
+// Close refuses new clients from now on, and returns what ends each of those that there are,
+// for reason, once what waits has gone out. WaitForPolls has to follow.
+func (s *Server) Close(reason string) (ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
+	for _, one := range s.sessions {
+		ends = append(ends, func() { one.Close(reason) })
+	}
+	for one := range s.sockets {
+		ends = append(ends, func() { one.Close(reason) })
+	}
+	return ends
+}
+
+// WaitForPolls holds the group until clients that are between two requests have fetched their
+// end, or for Config.Farewell. It returns at once.
+func (s *Server) WaitForPolls() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = s.cfg.Group.Linger(s.cfg.Farewell)
 	s.checkLeft()
 }
 
 // checkLeft says if no session is there any more. It takes s.mu as held.
 func (s *Server) checkLeft() {
-	if s.closed && len(s.sessions) == 0 {
+	if s.left != nil && len(s.sessions) == 0 {
 		s.left()
 	}
-}
-
-func (s *Server) shut() ([]*polled, []*socket) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	s.left = s.cfg.Group.Linger(s.cfg.Farewell)
-	return slices.Collect(maps.Values(s.sessions)), slices.Collect(maps.Keys(s.sockets))
 }
 
 // Why a session cannot be had.
 var (
 	errClosed     = errors.New("sockjs: server is closed")
-	errSessions   = errors.New("sockjs: too many sessions")
-	errAddress    = errors.New("sockjs: too many sessions from one address")
+	errNoRoom     = errors.New("sockjs: too many clients") // and the request has been answered
 	errNotCreated = errors.New("sockjs: another request was first")
 	errStranger   = errors.New("sockjs: request of another origin or user than the session's")
 )
@@ -167,25 +159,9 @@ func (s *Server) create(one *polled) error {
 		return errClosed
 	case s.sessions[one.key] != nil:
 		return errNotCreated
-	case len(s.sessions) >= s.cfg.MaxSessions:
-		s.warn(errSessions, one.address)
-		return errSessions
-	case s.addresses[one.address] >= s.cfg.MaxPerAddress:
-		s.warn(errAddress, one.address)
-		return errAddress
 	}
 	s.sessions[one.key] = one
-	s.addresses[one.address]++
 	return nil
-}
-
-// warn tells of a limit that was reached, but not of each client that was refused for it. It
-// takes s.mu as held.
-func (s *Server) warn(err error, address string) {
-	if now := time.Now(); s.warned.IsZero() || now.Sub(s.warned) >= time.Minute {
-		s.warned = now
-		s.cfg.Logger.Warn("client refused", "error", err, "address", address)
-	}
 }
 
 func (s *Server) remove(one *polled) {
@@ -195,9 +171,7 @@ func (s *Server) remove(one *polled) {
 		return
 	}
 	delete(s.sessions, one.key)
-	if s.addresses[one.address]--; s.addresses[one.address] == 0 {
-		delete(s.addresses, one.address)
-	}
+	s.cfg.Door.Leave(one.source)
 	s.checkLeft()
 }
 
@@ -223,17 +197,10 @@ func (s *Server) add(one *socket) bool {
 	return true
 }
 
+// drop is called once for each WebSocket, in the end.
 func (s *Server) drop(one *socket) {
+	s.cfg.Door.Leave(one.source)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sockets, one)
-}
-
-// addressOf is what a session counts against.
-func addressOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -22,11 +23,11 @@ const (
 // polled is a session over HTTP. It is a session.Conn to the hub, and safe for concurrent
 // use.
 type polled struct {
-	server  *Server
-	key     key
-	address string
-	auth    string // the Authorization that its requests have to bring
-	client  *jsonevent.Client
+	server *Server
+	key    key
+	source *door.Source
+	auth   string // the Authorization that its requests have to bring
+	client *jsonevent.Client
 
 	inbox sync.Mutex // held while client receives, and until it has been admitted
 
@@ -52,9 +53,9 @@ var _ session.Conn = (*polled)(nil)
 
 // newPolled returns a session that its first receiver has already, and that nobody else
 // knows of. Its inbox is locked until admit returns.
-func newPolled(s *Server, k key, first *receiver) *polled {
+func newPolled(s *Server, k key, first *receiver, source *door.Source) *polled {
 	one := &polled{
-		server: s, key: k, address: addressOf(first.r),
+		server: s, key: k, source: source,
 		auth: first.r.Header.Get("Authorization"), origin: first.r.Header.Get("Origin"),
 		receiver: first, transport: first.transport.name(),
 	}

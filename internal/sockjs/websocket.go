@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/heartbeat"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -25,6 +26,7 @@ const (
 // WebSocket: the latter's methods run on the reader goroutine, one at a time.
 type socket struct {
 	server    *Server
+	source    *door.Source
 	framed    bool
 	codec     session.Codec
 	client    *jsonevent.Client
@@ -51,12 +53,17 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed b
 		writeText(w, http.StatusBadRequest, "Not a valid websocket request")
 		return
 	}
+	source, ok := s.cfg.Door.Enter(w, r)
+	if !ok {
+		return
+	}
 	ws, err := wsconn.Accept(w, r, &s.cfg.Config)
 	if err != nil {
+		s.cfg.Door.Leave(source)
 		s.logNoWebSocket(r, err)
 		return
 	}
-	c := &socket{server: s, framed: framed, codec: s.codec(framed), ws: ws}
+	c := &socket{server: s, source: source, framed: framed, codec: s.codec(framed), ws: ws}
 	c.client = jsonevent.NewClient(s.clients, c, s.cfg.Namespace(r))
 	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.HeartbeatDelay, s.cfg.PingTimeout, c.ping, c.lost)
 	c.open(r)

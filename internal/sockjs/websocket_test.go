@@ -375,7 +375,7 @@ func TestServerCloseOfWebSockets(t *testing.T) {
 		w, c := h.framed()
 		b, c2 := h.bare()
 		require.NoError(t, c.send("last words"))
-		h.server.Close(session.ReasonServerShutdown)
+		h.server.Shut(session.ReasonServerShutdown)
 		w.expect(e("last words"), `c[1001,"server shutting down"]`)
 		w.closed(1001, "server shutting down")
 		b.closed(1001, "server shutting down")

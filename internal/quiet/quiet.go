@@ -1,0 +1,96 @@
+// Package quiet keeps a log readable while somebody provokes line after line.
+package quiet
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	window   = 10 * time.Second
+	warnings = 10  // of one message in a window
+	errs     = 100 // of one message in a window
+	kinds    = 256 // of messages that are counted apart
+)
+
+// Handler passes lines on to another handler, but of one and the same message no more than 10
+// warnings and 100 errors in ten seconds. The next line says how many were suppressed. It is
+// safe for concurrent use.
+type Handler struct {
+	slog.Handler
+	counts *counts // shared with the handlers made of this one
+}
+
+// counts are of lines by their messages.
+type counts struct {
+	mu    sync.Mutex // protects what follows
+	lines map[string]*count
+}
+
+type count struct {
+	since      time.Time
+	lines      int
+	suppressed int
+}
+
+// New returns a logger that is l, but quiet.
+func New(l *slog.Logger) *slog.Logger {
+	if _, already := l.Handler().(*Handler); already {
+		return l
+	}
+	return slog.New(&Handler{l.Handler(), &counts{lines: make(map[string]*count)}})
+}
+
+// Handle implements slog.Handler.
+func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		most := warnings
+		if r.Level >= slog.LevelError {
+			most = errs
+		}
+		passes, suppressed := h.counts.pass(r.Message, r.Time, most)
+		if !passes {
+			return nil
+		}
+		if suppressed > 0 {
+			r = r.Clone()
+			r.AddAttrs(slog.Int("suppressed", suppressed))
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &Handler{h.Handler.WithAttrs(attrs), h.counts}
+}
+
+// WithGroup implements slog.Handler.
+func (h *Handler) WithGroup(name string) slog.Handler {
+	return &Handler{h.Handler.WithGroup(name), h.counts}
+}
+
+// pass says whether a line may pass, and how many did not before it.
+func (c *counts) pass(message string, now time.Time, most int) (passes bool, suppressed int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one := c.lines[message]
+	if one == nil {
+		if len(c.lines) >= kinds {
+			clear(c.lines)
+		}
+		one = &count{since: now}
+		c.lines[message] = one
+	}
+	if now.Sub(one.since) >= window {
+		one.since, one.lines = now, 0
+	}
+	if one.lines++; one.lines > most {
+		one.suppressed++
+		return false, 0
+	}
+	suppressed, one.suppressed = one.suppressed, 0
+	return true, suppressed
+}

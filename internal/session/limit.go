@@ -1,0 +1,87 @@
+package session
+
+import (
+	"errors"
+	"sync/atomic"
+)
+
+// Limit is one of the bounds that clients may run into.
+type Limit uint8
+
+// The limits. Those of what clients do once they are in are noted by who finds out.
+const (
+	LimitSessions Limit = iota
+	LimitSessionsPerAddress
+	LimitHandshakes
+	LimitHandshakesPerAddress
+	LimitGuesses
+	LimitReceiveRate
+	LimitReceiveQueue
+	LimitMessage
+	LimitMessageTime
+	LimitBodyTime
+	LimitPackets
+	LimitAttachments
+	LimitAttachmentTime
+	LimitDepth
+	LimitNumber
+	LimitName
+	LimitAuth
+	LimitNamespaces
+	LimitIgnored
+	LimitPings
+	LimitRooms
+	LimitAnswers
+	LimitConnectTime
+	LimitUpgradeTime
+	LimitPingTime
+	limits // how many there are
+)
+
+var limitNames = [limits]string{
+	"sessions", "sessions_per_address", "handshakes", "handshakes_per_address", "guesses",
+	"receive_rate", "receive_queue", "message", "message_time", "body_time", "packets", "attachments", "attachment_time",
+	"depth", "number", "name", "auth", "namespaces", "ignored", "pings", "rooms", "answers",
+	"connect_time", "upgrade_time", "ping_time",
+}
+
+// String returns the name, of lower case letters and underscores.
+func (l Limit) String() string { return limitNames[l] }
+
+// limitError is the error of who has run into a limit.
+type limitError struct {
+	limit Limit
+	error
+}
+
+func (e *limitError) Unwrap() error { return e.error }
+
+// Beyond is cause, as the error of who has run into l; see [Tally.Note].
+func Beyond(l Limit, cause error) error { return &limitError{l, cause} }
+
+// Tally counts how often each limit was run into. It is safe for concurrent use; a nil Tally
+// counts nothing.
+type Tally [limits]atomic.Uint64
+
+// Count counts one more.
+func (t *Tally) Count(l Limit) {
+	if t != nil {
+		t[l].Add(1)
+	}
+}
+
+// Note counts err, if it says which limit it is about.
+func (t *Tally) Note(err error) {
+	if beyond, ok := errors.AsType[*limitError](err); ok {
+		t.Count(beyond.limit)
+	}
+}
+
+// Counts returns the numbers of all limits by their names.
+func (t *Tally) Counts() map[string]uint64 {
+	counts := make(map[string]uint64, limits)
+	for l := range limits {
+		counts[l.String()] = t[l].Load()
+	}
+	return counts
+}

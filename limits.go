@@ -1,0 +1,90 @@
+package thinkws
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+
+	"github.com/seed-ce09063a/thinkws/internal/door"
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// Limits bound what clients may have and do. The zero value of each field stands for its
+// default. [Stats] counts how often each was reached. More limits have options of their own:
+// [WithMaxMessage], [WithMaxRooms], [WithSendQueue], [WithReceiveQueue], [WithReceiveRate] and those of time.
+type Limits struct {
+	// Sessions is how many clients may be connected at a time, over all protocols, and
+	// SessionsPerAddress how many of these from one address of IPv4 or one /64 network of
+	// IPv6. Who comes beyond is answered 503 or 429, with Retry-After. Defaults: 100,000
+	// and 10,000.
+	Sessions           int
+	SessionsPerAddress int
+
+	// Handshakes is how many clients may come in one second, and HandshakesPerAddress how
+	// many of these from one address; twice as many may at once after a silence. Who comes
+	// beyond is answered as above. Defaults: 5,000 and 500.
+	Handshakes           int
+	HandshakesPerAddress int
+
+	// Departures is how many clients [Handler.Shutdown] sends away in one second, for they
+	// will all come in again elsewhere. Default: 5,000.
+	Departures int
+}
+
+// WithLimits sets limits; see [Limits]. What was set before is replaced.
+//
+// Behind a proxy all clients have its address, unless [WithTrustedProxies] names it.
+func WithLimits(l Limits) Option {
+	return serverOption("WithLimits", func(c *config) error {
+		if err := l.check(); err != nil {
+			return fmt.Errorf("thinkws: WithLimits: %w", err)
+		}
+		c.limits = l.withDefaults()
+		return nil
+	})
+}
+
+// WithTrustedProxies names the networks from which nobody but proxies of the service can
+// connect: limits per address hold for the clients that they name in X-Forwarded-For, read
+// from the right. The default is none, and the header means nothing.
+func WithTrustedProxies(networks ...netip.Prefix) Option {
+	return serverOption("WithTrustedProxies", func(c *config) error {
+		for _, network := range networks {
+			if !network.IsValid() {
+				return fmt.Errorf("thinkws: WithTrustedProxies: %v is no network", network)
+			}
+		}
+		c.trusted = networks
+		return nil
+	})
+}
+
+func (l Limits) check() error {
+	for name, n := range map[string]int{
+		"Sessions": l.Sessions, "SessionsPerAddress": l.SessionsPerAddress,
+		"Handshakes": l.Handshakes, "HandshakesPerAddress": l.HandshakesPerAddress,
+		"Departures": l.Departures,
+	} {
+		if n < 0 {
+			return fmt.Errorf("%s: %d is negative", name, n)
+		}
+	}
+	return nil
+}
+
+func (l Limits) withDefaults() Limits {
+	l.Sessions = cmp.Or(l.Sessions, 100_000)
+	l.SessionsPerAddress = cmp.Or(l.SessionsPerAddress, 10_000)
+	l.Handshakes = cmp.Or(l.Handshakes, 5_000)
+	l.HandshakesPerAddress = cmp.Or(l.HandshakesPerAddress, 500)
+	l.Departures = cmp.Or(l.Departures, 5_000)
+	return l
+}
+
+func newDoor(c *config, tally *session.Tally) *door.Door {
+	return door.New(door.Config{
+		Sessions: c.limits.Sessions, SessionsPerAddress: c.limits.SessionsPerAddress,
+		Handshakes: c.limits.Handshakes, HandshakesPerAddress: c.limits.HandshakesPerAddress,
+		Trusted: c.trusted, Tally: tally, Logger: c.logger,
+	})
+}
