@@ -11,9 +11,6 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// maxAwaited bounds the answers that may be awaited from one client at a time.
-const maxAwaited = 10_000
-
 // Answer is a client's answer to an EmitAck.
 type Answer struct {
 	ID      string // of the socket that answered
@@ -172,7 +169,8 @@ func (s *Socket) await(id uint64, c *collector) error {
 		return ErrClosed
 	}
 	e := s.extra()
-	if len(e.awaits) >= maxAwaited {
+	if h := s.space.hub; len(e.awaits) >= h.cfg.limits.Answers {
+		h.tally.Count(session.LimitAnswers)
 		return fmt.Errorf("%w answers awaited from %s", ErrTooMany, s.id)
 	}
 	if e.awaits == nil {

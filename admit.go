@@ -47,6 +47,7 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	h.stats.received.Add(1)
 	if !s.allowance.take(h.cfg.receiveRate, h.clock(), m.Size()) {
 		h.stats.flooded.Add(1)
+		h.tally.Count(session.LimitReceiveRate)
 		s.log().Warn("client sends too much, disconnected", "event", m.Name, "limit", h.cfg.receiveRate.messages)
 		return nil, session.ErrOverrun
 	}
@@ -57,6 +58,7 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	s.warnIfStuck()
 	task, err := s.queue.Offer(m.Size(), job{event: m})
 	if errors.Is(err, serial.ErrFull) {
+		h.tally.Count(session.LimitReceiveQueue)
 		s.log().Warn("receive queue full, client disconnected", "event", m.Name)
 		return nil, session.ErrOverrun
 	}

@@ -26,6 +26,22 @@ type Limits struct {
 	Handshakes           int
 	HandshakesPerAddress int
 
+	// Namespaces is how many a client of Socket.IO may be in over one connection, and how many
+	// in a row it may be refused. One more ends the connection. Default: 32.
+	Namespaces int
+
+	// Attachments is how many binary parts one message of a client may have; more is no
+	// message, and ends the connection. Default: 10, as Node's servers have it.
+	Attachments int
+
+	// Auth is how many bytes a client may send along when it enters a namespace; it is
+	// refused otherwise. Default: 64 KiB.
+	Auth int
+
+	// Answers is how many may be awaited from one client at a time. EmitAck returns
+	// ErrTooMany beyond. Default: 10,000.
+	Answers int
+
 	// Departures is how many clients [Handler.Shutdown] sends away in one second, for they
 	// will all come in again elsewhere. Default: 5,000.
 	Departures int
@@ -63,7 +79,7 @@ func (l Limits) check() error {
 	for name, n := range map[string]int{
 		"Sessions": l.Sessions, "SessionsPerAddress": l.SessionsPerAddress,
 		"Handshakes": l.Handshakes, "HandshakesPerAddress": l.HandshakesPerAddress,
-		"Departures": l.Departures,
+		"Departures": l.Departures, "Namespaces": l.Namespaces, "Attachments": l.Attachments, "Auth": l.Auth, "Answers": l.Answers,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative", name, n)
@@ -77,6 +93,10 @@ func (l Limits) withDefaults() Limits {
 	l.SessionsPerAddress = cmp.Or(l.SessionsPerAddress, 10_000)
 	l.Handshakes = cmp.Or(l.Handshakes, 5_000)
 	l.HandshakesPerAddress = cmp.Or(l.HandshakesPerAddress, 500)
+	l.Namespaces = cmp.Or(l.Namespaces, 32)
+	l.Attachments = cmp.Or(l.Attachments, 10)
+	l.Auth = cmp.Or(l.Auth, 64<<10)
+	l.Answers = cmp.Or(l.Answers, 10_000)
 	l.Departures = cmp.Or(l.Departures, 5_000)
 	return l
 }

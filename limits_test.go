@@ -147,6 +147,51 @@ func TestTrustedProxies(t *testing.T) {
 	s.verify()
 }
 
+// Each limit that a client runs into is counted under its name.
+func TestLimitsAreCounted(t *testing.T) {
+	s := newSite(t, thinkws.WithMaxRooms(2), thinkws.WithMaxMessage(2000), thinkws.WithConnectTimeout(100*time.Millisecond),
+		thinkws.WithUpgradeTimeout(100*time.Millisecond), thinkws.WithReceiveRate(100, 1<<20),
+		thinkws.WithLimits(thinkws.Limits{Attachments: 3, Namespaces: 2, Auth: 100}),
+		thinkws.On("join", func(c *thinkws.Context) error { return c.Join("a", "b", "c") }))
+	posts := func(packets ...string) func() {
+		return func() {
+			p := s.open(4, "&hasty")
+			for _, packet := range packets {
+				p.post(packet)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		limit   string
+		provoke func()
+	}{
+		{"attachments", posts(`454-["x"]`)},
+		{"depth", posts(`42["x",` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `]`)},
+		{"number", posts(`42["x",` + strings.Repeat("1", 1100) + `]`)},
+		{"name", posts("40/" + strings.Repeat("n", 300) + ",")},
+		{"namespaces", posts("40/a,", "40/b,", "40/c,")},
+		{"auth", posts(`40/a,{"x":"` + strings.Repeat("a", 200) + `"}`)},
+		{"ignored", posts(strings.Repeat("42/none,[\"x\"]\x1e", 11) + "2")},
+		{"message", posts(strings.Repeat("x", 2001))},
+		{"rooms", posts(`42["join"]`)},
+		{"receive_rate", posts(strings.Repeat("42[\"none\"]\x1e", 150)+`42["none"]`, strings.Repeat("42[\"none\"]\x1e", 150)+`42["none"]`)},
+		{"connect_time", func() { s.knock(entrances["polling"](0), "192.0.2.9:1") }},
+		{"upgrade_time", func() { upgrade(t, s.dial(), io4+"websocket&hasty&sid="+s.open(4, "&hasty").sid()) }},
+		{"guesses", func() {
+			for range 30 {
+				s.knock(httptest.NewRequest(http.MethodGet, io4+"polling&sid=nobody", nil), "192.0.2.9:1")
+			}
+		}},
+	} {
+		t.Run(tt.limit, func(t *testing.T) {
+			before := s.handler.Hub().Stats().Limits[tt.limit]
+			tt.provoke()
+			assert.Eventually(t, func() bool { return s.handler.Hub().Stats().Limits[tt.limit] > before }, 5*time.Second, time.Millisecond)
+		})
+	}
+	assert.Len(t, s.handler.Hub().Stats().Limits, 25)
+}
+
 // A shutdown sends clients away in batches, for they will all be back.
 func TestShutdownTakesItsTime(t *testing.T) {
 	for name, tt := range map[string]struct {

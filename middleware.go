@@ -77,7 +77,8 @@ func New(options ...Option) (*Handler, error) {
 func (h *Handler) socketioConfig() socketio.Config {
 	c := h.cfg
 	return socketio.Config{
-		ConnectTimeout: c.connectTimeout,
+		ConnectTimeout: c.connectTimeout, MaxAttachments: c.limits.Attachments,
+		MaxNamespaces: c.limits.Namespaces, MaxAuth: c.limits.Auth,
 		Config: engineio.Config{
 			Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3, Compress: c.compress > 0,
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
@@ -112,7 +113,7 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 func (h *Handler) wsconnConfig() wsconn.Config {
 	c := h.cfg
 	return wsconn.Config{
-		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout,
+		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout, Tally: &h.hub.tally,
 		CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch,
 		Park: h.park, Compress: c.compress > 0,
 	}

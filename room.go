@@ -102,6 +102,7 @@ func (sp *space) join(s *Socket, names []string) error {
 			}
 		}
 		if s.rooms.len()+fresh > sp.hub.cfg.maxRooms {
+			sp.hub.tally.Count(session.LimitRooms)
 			return fmt.Errorf("%w rooms: the limit is %d", ErrTooMany, sp.hub.cfg.maxRooms)
 		}
 	}

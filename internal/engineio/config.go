@@ -87,6 +87,7 @@ func (c *Config) wsconn() wsconn.Config {
 		Watch:        c.Watch,
 		Park:         c.Park,
 		Compress:     c.Compress,
+		Tally:        c.Tally,
 	}
 }
 

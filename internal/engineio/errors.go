@@ -90,7 +90,7 @@ func hasToken(values []string, token string) bool {
 var (
 	errPacket    = errors.New("engineio: malformed packet")
 	errPayload   = errors.New("engineio: malformed payload")
-	errCount     = errors.New("engineio: too many packets in a payload")
+	errCount     = session.Beyond(session.LimitPackets, errors.New("engineio: too many packets in a payload"))
 	errHeartbeat = errors.New("engineio: heartbeat data too long")
 	errDirection = errors.New("engineio: heartbeat in the wrong direction")
 	errUpgrade   = errors.New("engineio: unexpected packet before the upgrade")

@@ -49,6 +49,7 @@ func (w *sleeper) Ring() {
 	}
 	s.mu.Unlock()
 	if overdue {
+		s.server.cfg.Tally.Count(session.LimitPingTime)
 		s.end(ending{reason: session.ReasonPingTimeout, last: frameClose})
 	} else {
 		s.force(framePing)

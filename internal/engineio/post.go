@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // servePost takes the packets of a POST.
@@ -22,6 +24,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		s.broken()
 		refuseBody(w, http.StatusBadRequest)
 	case r.ContentLength > s.server.cfg.MaxMessage:
+		s.server.cfg.Tally.Count(session.LimitMessage)
 		s.server.logRefusal(r, "body is declared too large")
 		refuseBody(w, http.StatusRequestEntityTooLarge)
 	default:
@@ -57,6 +60,7 @@ func (s *Session) readPost(w http.ResponseWriter, r *http.Request) {
 	case s.tornDown(): // what has been read is nobody's any more
 		refuseBody(w, http.StatusBadRequest)
 	case status != 0:
+		s.server.cfg.Tally.Note(session.BodyError(status))
 		s.server.logRefusal(r, http.StatusText(status))
 		s.broken()
 		refuseBody(w, status)

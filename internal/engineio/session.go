@@ -200,6 +200,7 @@ func (s *Session) Close(reason string) {
 
 // fail ends the session over something the client did.
 func (s *Session) fail(err error) {
+	s.server.cfg.Tally.Note(err)
 	code, reason := verdict(err)
 	s.server.log.Debug("Engine.IO client violates the protocol",
 		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))

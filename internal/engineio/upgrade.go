@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -48,8 +49,14 @@ func (s *Session) startProbe(l *link, conn *wsconn.Conn) bool {
 	if s.probe != l {
 		return false
 	}
-	l.timer = time.AfterFunc(s.server.cfg.UpgradeTimeout, func() { s.abandon(l) })
+	l.timer = time.AfterFunc(s.server.cfg.UpgradeTimeout, func() { s.expire(l) })
 	return true
+}
+
+// expire is for a WebSocket that has had its time.
+func (s *Session) expire(l *link) {
+	s.server.cfg.Tally.Count(session.LimitUpgradeTime)
+	s.abandon(l)
 }
 
 // abandon closes a WebSocket that has not been taken into use.

@@ -44,7 +44,8 @@ type Client struct {
 // Config is shared by all clients of a protocol. All fields have to be set.
 type Config struct {
 	Hub    session.Admitter
-	Group  *serial.Group // tells of ends that come from the server itself
+	Group  *serial.Group  // tells of ends that come from the server itself
+	Tally  *session.Tally // of limits that clients run into; nil for none
 	Logger *slog.Logger
 	Detach func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
@@ -148,8 +149,10 @@ func (c *Client) Deliver(m *session.Message) (session.Task, error) {
 // reject answers a text that cannot be read. Too many of them are a violation.
 func (c *Client) reject(bad *malformedError) error {
 	c.malformed++
+	c.cfg.Tally.Note(bad)
 	c.cfg.Logger.Debug("malformed frame", "id", c.id, "namespace", c.namespace, "error", bad)
 	if c.malformed > maxMalformed {
+		c.cfg.Tally.Count(session.LimitIgnored)
 		return session.ErrPolicy
 	}
 	c.answer(bad.cid, &session.Failure{Name: "BadRequest", Message: bad.reason})

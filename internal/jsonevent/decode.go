@@ -15,9 +15,12 @@ const maxID = 64
 type malformedError struct {
 	reason string // for the client; names nothing that it has sent
 	cid    string // to answer to, as far as there was one
+	cause  error  // nil if reason says it all
 }
 
 func (e *malformedError) Error() string { return e.reason }
+
+func (e *malformedError) Unwrap() error { return e.cause }
 
 // members are those of a frame's members that mean something, as JSON text; nil if
 // absent. As everywhere in JSON for JavaScript, case matters and the last of several wins.
@@ -29,7 +32,7 @@ type members struct {
 // The result shares memory with text.
 func decode(text []byte) (*session.Message, *malformedError) {
 	if err := session.CheckJSON(text); err != nil {
-		return nil, &malformedError{reason: err.Error()}
+		return nil, &malformedError{reason: err.Error(), cause: err}
 	}
 	text = bytes.TrimLeft(text, " \t\r\n")
 	if text[0] != '{' {

@@ -145,6 +145,7 @@ func (c *conn) ping() { _ = c.ws.Ping() } // fails only if the connection is clo
 
 // lost ends a connection whose heartbeat has stopped.
 func (c *conn) lost() {
+	c.server.cfg.Tally.Count(session.LimitPingTime)
 	c.end(session.ReasonPingTimeout, session.CloseGoingAway)
 	c.ws.CloseNow()
 }

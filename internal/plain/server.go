@@ -46,7 +46,7 @@ type Server struct {
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:     cfg,
-		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Logger: cfg.Logger, Detach: cfg.Detach},
+		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Logger: cfg.Logger, Detach: cfg.Detach},
 		conns:   make(map[*conn]struct{}),
 	}
 }

@@ -18,8 +18,8 @@ const stdDepth = 10_000
 var (
 	errNotJSON  = errors.New("not valid JSON")
 	errNotArray = errors.New("not a JSON array")
-	errDepth    = errors.New("JSON nested too deep")
-	errNumber   = errors.New("number too long")
+	errDepth    = Beyond(LimitDepth, errors.New("JSON nested too deep"))
+	errNumber   = Beyond(LimitNumber, errors.New("number too long"))
 )
 
 // ParseArray checks that text is one JSON array within the bounds of this package,

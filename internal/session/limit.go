@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"net/http"
 	"sync/atomic"
 )
 
@@ -58,6 +59,24 @@ func (e *limitError) Unwrap() error { return e.error }
 
 // Beyond is cause, as the error of who has run into l; see [Tally.Note].
 func Beyond(l Limit, cause error) error { return &limitError{l, cause} }
+
+// The limits of bodies of requests, by the status of who exceeds them.
+var (
+	errBodyTime = Beyond(LimitBodyTime, errors.New("body came too slowly"))
+	errBodySize = Beyond(LimitMessage, errors.New("body too large"))
+)
+
+// BodyError is why a body was refused with a status, as far as that is for a limit; nil if not.
+func BodyError(status int) error {
+	switch status {
+	case http.StatusRequestTimeout:
+		return errBodyTime
+	case http.StatusRequestEntityTooLarge:
+		return errBodySize
+	default:
+		return nil
+	}
+}
 
 // Tally counts how often each limit was run into. It is safe for concurrent use; a nil Tally
 // counts nothing.

@@ -12,7 +12,7 @@ var (
 	errPlaceholder = errors.New("socketio: placeholders do not match the attachments")
 	errStray       = errors.New("socketio: binary message that no packet announced")
 	errMissing     = errors.New("socketio: text message while attachments are awaited")
-	errTooBig      = errors.New("socketio: packet with its attachments is too big")
+	errTooBig      = session.Beyond(session.LimitMessage, errors.New("socketio: packet with its attachments is too big"))
 )
 
 // assembly is a packet whose attachments are on their way. It belongs to the

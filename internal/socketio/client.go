@@ -139,6 +139,7 @@ func (c *client) connect(p *packet) error {
 		return c.ignore(p, "namespace entered twice")
 	}
 	if len(p.auth)+len(p.query) > c.server.cfg.MaxAuth {
+		c.server.cfg.Tally.Count(session.LimitAuth)
 		n.Refuse(&session.Failure{Name: "BadRequest", Message: "auth payload too big"})
 		return nil
 	}
@@ -155,7 +156,7 @@ func (c *client) register(name []byte) (*namespace, error) {
 		return nil, nil
 	}
 	if most := c.server.cfg.MaxNamespaces; len(c.spaces) >= most || c.refused >= most {
-		return nil, fmt.Errorf("socketio: more than %d namespaces: %w", most, session.ErrPolicy)
+		return nil, session.Beyond(session.LimitNamespaces, fmt.Errorf("socketio: more than %d namespaces: %w", most, session.ErrPolicy))
 	}
 	n := newNamespace(c, name)
 	c.spaces = append(c.spaces, n)
@@ -213,7 +214,7 @@ func (c *client) ignore(p *packet, why string) error {
 		slog.String("why", why), slog.Int("type", int(p.kind)), slog.String("namespace", string(p.namespace)),
 		slog.Int("ignored", ignored), slog.String("remote", c.engine.Handshake().RemoteAddr()))
 	if ignored > c.server.cfg.MaxIgnored {
-		return fmt.Errorf("socketio: %s: %w", why, session.ErrPolicy)
+		return session.Beyond(session.LimitIgnored, fmt.Errorf("socketio: %s: %w", why, session.ErrPolicy))
 	}
 	return nil
 }

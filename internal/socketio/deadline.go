@@ -30,6 +30,7 @@ func (c *client) connectExpired(d *deadline) {
 	late := c.unadmitted == d
 	c.mu.Unlock()
 	if late {
+		c.server.cfg.Tally.Count(session.LimitConnectTime)
 		c.close(session.ReasonServerClose)
 	}
 }
@@ -39,6 +40,7 @@ func (c *client) attachmentsExpired(d *deadline) {
 	late := c.pending != nil && &c.pending.deadline == d
 	c.mu.Unlock()
 	if late {
+		c.server.cfg.Tally.Count(session.LimitAttachmentTime)
 		c.close(session.ReasonParseError)
 	}
 }

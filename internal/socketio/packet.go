@@ -42,7 +42,9 @@ var mainName = []byte(mainSpace)
 var (
 	errType         = errors.New("socketio: unknown packet type")
 	errAttachments  = errors.New("socketio: bad number of attachments")
+	errTooMany      = session.Beyond(session.LimitAttachments, errors.New("socketio: too many attachments"))
 	errNamespace    = errors.New("socketio: bad namespace")
+	errLongName     = session.Beyond(session.LimitName, errors.New("socketio: name of the namespace is too long"))
 	errID           = errors.New("socketio: bad ack id")
 	errPayload      = errors.New("socketio: payload does not fit the packet type")
 	errEventName    = errors.New("socketio: bad event name")
@@ -111,7 +113,7 @@ func (p *packet) readAttachments(text []byte, most int) ([]byte, error) {
 	}
 	p.attachments = int(number(text[:n]))
 	if p.attachments > most {
-		return nil, errAttachments
+		return nil, errTooMany
 	}
 	return text[n+1:], nil
 }
@@ -125,7 +127,10 @@ func (p *packet) readNamespace(text []byte, revision int) ([]byte, error) {
 	if revision == 3 {
 		namespace, p.query, _ = bytes.Cut(namespace, []byte("?"))
 	}
-	if len(namespace) > maxNamespace || !printable(namespace) {
+	if len(namespace) > maxNamespace {
+		return nil, errLongName
+	}
+	if !printable(namespace) {
 		return nil, errNamespace
 	}
 	p.namespace = namespace

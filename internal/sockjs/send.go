@@ -71,6 +71,7 @@ func (s *polled) receive(array []byte) {
 // readBody reads the body of a request in limited time, or returns the status to refuse
 // it with.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) {
+	defer func() { s.cfg.Tally.Note(session.BodyError(status)) }()
 	if r.ContentLength == 0 {
 		return nil, 0
 	}

@@ -57,7 +57,7 @@ type Server struct {
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:      cfg,
-		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Logger: cfg.Logger, Detach: cfg.Detach},
+		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Logger: cfg.Logger, Detach: cfg.Detach},
 		iframe:   newIframePage(cfg.ClientURL),
 		sessions: make(map[key]*polled),
 		sockets:  make(map[*socket]struct{}),

@@ -219,7 +219,10 @@ func (c *socket) force(text []byte) { c.ws.Force(session.TextFrame(text)) }
 func (c *socket) ping() { _ = c.ws.Ping() } // fails only if the connection is closing
 
 // lost ends a connection whose heartbeat has stopped.
-func (c *socket) lost() { c.end(session.ReasonPingTimeout, closeLost, "No response from heartbeat") }
+func (c *socket) lost() {
+	c.server.cfg.Tally.Count(session.LimitPingTime)
+	c.end(session.ReasonPingTimeout, closeLost, "No response from heartbeat")
+}
 
 // Message implements wsconn.Handler.
 func (c *socket) Message(data []byte, binary bool) (session.Task, error) {

@@ -43,6 +43,7 @@ type Config struct {
 	CloseTimeout time.Duration      // how long the peer may take to answer our close frame
 	CoolAfter    time.Duration      // without a message, until a connection counts as idle; 0 for a second
 	Compress     bool               // permessage-deflate is negotiated with peers that offer it
+	Tally        *session.Tally     // of limits that peers run into; nil for none
 	Group        *serial.Group      // every goroutine of the connection runs in it
 	Clock        *alarm.Clock       // for all that waits for a time
 	Watch        *Watch             // over readers that run tasks; nil if the group runs them all, which may be
