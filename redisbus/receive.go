@@ -14,7 +14,7 @@ import (
 func (l *link) receive(m *redis.Message) {
 	switch m.Channel {
 	case l.probe:
-		l.probed.Store(time.Now().UnixNano())
+		l.cameBack()
 		return
 	case l.goodbyes:
 		if err := l.onMark([]byte(m.Payload)); err != nil {

@@ -370,10 +370,10 @@ func unavailable(w http.ResponseWriter) {
 }
 
 // limited is the time of the last of some log lines. It is safe for concurrent use.
-type limited struct{ last atomic.Int64 }
+type limited struct{ last atomic.Pointer[time.Time] }
 
 // ripe says whether another line may be written: one in ten seconds.
 func (l *limited) ripe(now time.Time) bool {
 	last := l.last.Load()
-	return now.Unix()-last >= 10 && l.last.CompareAndSwap(last, now.Unix())
+	return (last == nil || now.Sub(*last) >= 10*time.Second) && l.last.CompareAndSwap(last, &now)
 }
