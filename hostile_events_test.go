@@ -271,7 +271,7 @@ func TestHostileBinary(t *testing.T) {
 }
 
 // Row 68: refusals count one by one, too.
-func TestHostileNamespaces(t *testing.T) {
+func TestHostile68Namespaces(t *testing.T) {
 	s := newSite(t)
 	ws, _ := s.enter("v4")
 	for i := range 32 {
@@ -285,7 +285,7 @@ func TestHostileNamespaces(t *testing.T) {
 }
 
 // Row 63: the second answer to one question is of no use to anybody.
-func TestHostileAnswerTwice(t *testing.T) {
+func TestHostile63AnswerTwice(t *testing.T) {
 	s := newSite(t, thinkws.On("ask", func(c *thinkws.Context) error {
 		answer, err := c.EmitAck(c.Context(), "question")
 		if err != nil {
@@ -309,7 +309,7 @@ func TestHostileAnswerTwice(t *testing.T) {
 }
 
 // Row 72: what comes with CONNECT is bounded.
-func TestHostileAuth(t *testing.T) {
+func TestHostile72Auth(t *testing.T) {
 	s := newSite(t, thinkws.Namespace("/n*"))
 	ws, _ := s.enter("v4")
 	ws.send(`40/n1,{"token":"` + strings.Repeat("x", 64<<10) + `"}`)
@@ -320,7 +320,7 @@ func TestHostileAuth(t *testing.T) {
 }
 
 // Row 75: frames of JSON that are none. Ten are answered, one more is too many.
-func TestHostilePlainFrames(t *testing.T) {
+func TestHostile75PlainFrames(t *testing.T) {
 	failure := func(rid, reason string) string {
 		return `{` + rid + `"error":{"name":"BadRequest","message":"` + reason + `"}}`
 	}

@@ -27,7 +27,7 @@ func (dud) MarshalJSON() ([]byte, error)  { return nil, errors.New("dud") }
 
 // Row 88: a panic costs one event: no ack, an error in the log with its stack, and the
 // client stays.
-func TestHostilePanic(t *testing.T) {
+func TestHostile88Panic(t *testing.T) {
 	boom := func(*thinkws.Context) error { panic("boom") }
 	for _, tt := range []struct {
 		name   string
@@ -74,7 +74,7 @@ func TestHostilePanic(t *testing.T) {
 }
 
 // Row 88: a panic of who decides on entry refuses, one in "open" or "close" does not.
-func TestHostilePanicAtTheDoor(t *testing.T) {
+func TestHostile88PanicAtTheDoor(t *testing.T) {
 	hostile := func(*thinkws.Context) error { panic("boom") }
 	authorize := thinkws.Authorize(func(c *thinkws.Context) error {
 		if !c.Request().URL.Query().Has("honest") {
@@ -115,7 +115,7 @@ func TestHostilePanicAtTheDoor(t *testing.T) {
 }
 
 // Row 91: what JSON cannot hold is an error, and nothing is sent of it.
-func TestHostileArguments(t *testing.T) {
+func TestHostile91Arguments(t *testing.T) {
 	type ring struct{ Next *ring }
 	cycle := &ring{}
 	cycle.Next = cycle
@@ -148,7 +148,7 @@ func TestHostileArguments(t *testing.T) {
 }
 
 // Rows 60 and 91: the names that clients keep for themselves are not to be emitted.
-func TestHostileReservedNames(t *testing.T) {
+func TestHostile60And91ReservedNames(t *testing.T) {
 	s := newSite(t)
 	for _, name := range []string{"", "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"} {
 		assert.ErrorIs(t, s.handler.Hub().Emit(name, "x"), thinkws.ErrReserved, name)
@@ -159,7 +159,7 @@ func TestHostileReservedNames(t *testing.T) {
 }
 
 // Row 90: nothing reaches a client that has left, and who tries is told.
-func TestHostileEmitAfterClose(t *testing.T) {
+func TestHostile90EmitAfterClose(t *testing.T) {
 	for _, kind := range []string{"v4", "v3", "plain", "polling 4", "polling 3"} {
 		t.Run("90 "+kind, func(t *testing.T) {
 			sockets := make(chan *thinkws.Socket, 1)

@@ -243,7 +243,7 @@ func TestHostileJSONP(t *testing.T) {
 }
 
 // Rows 3 and 7: who guesses session ids is told so, and is found in the log.
-func TestHostileGuesses(t *testing.T) {
+func TestHostile3And7Guesses(t *testing.T) {
 	s := newSite(t)
 	for i := range 25 {
 		got, header := s.exchange(get(fmt.Sprintf("%spolling&sid=AAAAAAAAAAAAAAAAAA%02d", io4, i)))
@@ -259,7 +259,7 @@ func TestHostileGuesses(t *testing.T) {
 }
 
 // Rows 7 and 8 and CVE-2017-16031: ids come from the server and cannot be foreseen.
-func TestHostileSessionIDs(t *testing.T) {
+func TestHostile7And8SessionIDs(t *testing.T) {
 	s := newSite(t, thinkws.WithCookie(http.Cookie{}))
 	form := regexp.MustCompile(`^200 0\{"sid":"([A-Za-z0-9_-]{20})"`) // 120 bits
 	seen := map[string]bool{}
@@ -285,7 +285,7 @@ func TestHostileSessionIDs(t *testing.T) {
 }
 
 // Row 15: only the server can bound slow headers, so one that does not is named, once.
-func TestHostileSlowHeadersAreWarnedOf(t *testing.T) {
+func TestHostile15SlowHeadersAreWarnedOf(t *testing.T) {
 	s := newSite(t)
 	s.verify()
 	assert.Equal(t, 1, strings.Count(s.log.String(), "no ReadHeaderTimeout"))
@@ -295,7 +295,7 @@ func TestHostileSlowHeadersAreWarnedOf(t *testing.T) {
 }
 
 // Row 25: a poll that the client gives up ends the session.
-func TestHostileAbortedPoll(t *testing.T) {
+func TestHostile25AbortedPoll(t *testing.T) {
 	for _, eio := range []int{4, 3} {
 		s := newSite(t)
 		p := s.open(eio, "")
@@ -345,7 +345,7 @@ func TestHostileManyLargeBodies(t *testing.T) {
 }
 
 // Row 31: WebSocket over HTTP/2.
-func TestHostileHTTP2(t *testing.T) {
+func TestHostile31HTTP2(t *testing.T) {
 	s := newSite(t)
 	server := httptest.NewUnstartedServer(s.router)
 	server.EnableHTTP2 = true
@@ -367,7 +367,7 @@ func TestHostileHTTP2(t *testing.T) {
 }
 
 // Row 92: middleware that hides http.Hijacker.
-func TestHostileWriterWithoutHijacker(t *testing.T) {
+func TestHostile92WriterWithoutHijacker(t *testing.T) {
 	s := newSite(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.router.ServeHTTP(struct{ http.ResponseWriter }{w}, r)

@@ -139,7 +139,7 @@ func TestHostileOriginBesides(t *testing.T) {
 }
 
 // Row 28: bytes that no origin has are refused and do not come back.
-func TestHostileOriginBytes(t *testing.T) {
+func TestHostile28OriginBytes(t *testing.T) {
 	const byServer = "400 400 Bad Request" // net/http lets nobody see it
 	for origin, want := range map[string]string{
 		"https://a\x00b":         byServer,
@@ -164,7 +164,7 @@ func TestHostileOriginBytes(t *testing.T) {
 }
 
 // Row 27: preflights cost nothing and are remembered by the browser.
-func TestHostilePreflightFlood(t *testing.T) {
+func TestHostile27PreflightFlood(t *testing.T) {
 	s := newSite(t, thinkws.WithAllowOrigin(app))
 	before := s.handler.Hub().Stats()
 	junk := strings.Repeat("x-y,", 100) + "a b,*,\x01,ok"

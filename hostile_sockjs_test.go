@@ -37,7 +37,7 @@ func (s *site) first(request string) (status, line string, header http.Header) {
 }
 
 // Row 8: the id of a session is its client's choice, so it alone opens nothing to others.
-func TestHostileSockJSSessionIDs(t *testing.T) {
+func TestHostile8SockJSSessionIDs(t *testing.T) {
 	s := newSite(t)
 	open := func(id string, header ...string) {
 		got, _ := s.exchange(post("/sockjs/0/"+id+"/xhr", "", header...))
@@ -70,7 +70,7 @@ func TestHostileSockJSSessionIDs(t *testing.T) {
 }
 
 // Row 9: of two polls the second one is told so, and the session goes on.
-func TestHostileSockJSPolls(t *testing.T) {
+func TestHostile9SockJSPolls(t *testing.T) {
 	s := newSite(t)
 	p := s.sockjs("/sockjs/0/two", "")
 	got := s.exchangeTwice(post("/sockjs/0/two/xhr_send", `["{\"event\":\"echo\",\"data\":1,\"cid\":1}"]`))
@@ -90,7 +90,7 @@ func TestHostileSockJSPolls(t *testing.T) {
 }
 
 // Row 23: what the script of an answer calls is a name and nothing else.
-func TestHostileSockJSCallbacks(t *testing.T) {
+func TestHostile23SockJSCallbacks(t *testing.T) {
 	s := newSite(t)
 	const invalid = `500 invalid "callback" parameter`
 	for i, callback := range []string{"alert(1)", "a;b", "a b", "<script>", "x\u2028", "a%00b", "a\r\nX-Evil: 1", "a'", "a/**/", "ü", "a=b", strings.Repeat("a", 33), strings.Repeat("a", 100_000)} {
@@ -119,7 +119,7 @@ func TestHostileSockJSCallbacks(t *testing.T) {
 }
 
 // Row 24: a form with very many fields is read for the one that counts.
-func TestHostileSockJSForms(t *testing.T) {
+func TestHostile24SockJSForms(t *testing.T) {
 	const form = "Content-Type: application/x-www-form-urlencoded"
 	s := newSite(t)
 	p := s.sockjs("/sockjs/0/form", "")
@@ -221,7 +221,7 @@ func TestHostileSockJSEmbedded(t *testing.T) {
 
 // Row 74: what is no array of strings. It is judged before anybody asks whose it is, and
 // ends a WebSocket.
-func TestHostileSockJSFrames(t *testing.T) {
+func TestHostile74SockJSFrames(t *testing.T) {
 	const broken, expected = "500 Broken JSON encoding.", "500 Payload expected."
 	for body, want := range map[string]string{
 		"": expected, "{}": expected, `"x"`: expected, "1": expected, "null": expected, `[1]`: expected, `["a",{}]`: expected, `[["a"]]`: expected,

@@ -62,7 +62,7 @@ func untilClose(t *testing.T, ws *rawWS, replies map[string]string) (frames []st
 
 // Rows 12 and 14: a body that does not come, or comes slowly, ends its session after
 // ten seconds from the first byte, whatever trickles in.
-func TestHostileSlowBody(t *testing.T) {
+func TestHostile12And14SlowBody(t *testing.T) {
 	for _, eio := range []int{4, 3} {
 		timed(t, "12 body that does not come", 10*time.Second, func(t *testing.T, s *site) {
 			p := s.open(eio, "")
@@ -125,7 +125,7 @@ func TestHostileSlowBody(t *testing.T) {
 }
 
 // Row 46: who does not answer heartbeats is sent away, on every transport.
-func TestHostileSilence(t *testing.T) {
+func TestHostile46Silence(t *testing.T) {
 	const due = 45 * time.Second // 25 to the ping, 20 for the answer
 	closed := map[string][]string{"v4": {"2", "close 1005"}, "v3": {"close 1005"}}
 	for kind, want := range closed {
@@ -204,7 +204,7 @@ func TestHostileSilence(t *testing.T) {
 }
 
 // Row 51: a WebSocket that does not finish its upgrade goes, the session stays.
-func TestHostileUnfinishedUpgrade(t *testing.T) {
+func TestHostile51UnfinishedUpgrade(t *testing.T) {
 	for _, eio := range []int{4, 3} {
 		for name, frames := range map[string][]string{"without a probe": nil, "probed only": {"2probe"}, "probed again and again": {"2probe", "2probe", "2probe"}} {
 			timed(t, "51 "+name, 10*time.Second, func(t *testing.T, s *site) {
@@ -220,7 +220,7 @@ func TestHostileUnfinishedUpgrade(t *testing.T) {
 }
 
 // Row 66: attachments have thirty seconds.
-func TestHostileMissingAttachments(t *testing.T) {
+func TestHostile66MissingAttachments(t *testing.T) {
 	const announced = `51-["echo",{"_placeholder":true,"num":0}]`
 	for _, kind := range []string{"v4", "v3"} {
 		timed(t, "66 WebSocket "+kind, 30*time.Second, func(t *testing.T, s *site) {
@@ -243,7 +243,7 @@ func TestHostileMissingAttachments(t *testing.T) {
 }
 
 // Row 69: who enters no namespace has no business here, heartbeats or not.
-func TestHostileNeverConnects(t *testing.T) {
+func TestHostile69NeverConnects(t *testing.T) {
 	timed(t, "69 WebSocket", 45*time.Second, func(t *testing.T, s *site) {
 		ws := s.upgrade(io4 + "websocket")
 		ws.expect("0{")
@@ -268,7 +268,7 @@ func TestHostileNeverConnects(t *testing.T) {
 
 // Row 89: an action that does not return holds up its own client, which learns so
 // when too much waits; somebody is warned, and the action when the client leaves.
-func TestHostileBlockedAction(t *testing.T) {
+func TestHostile89BlockedAction(t *testing.T) {
 	for kind, say := range map[string]string{"v4": `42["block"]`, "v3": `42["block"]`, "plain": `{"event":"block"}`} {
 		t.Run("89 "+kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -125,7 +125,7 @@ func TestHostileUpgradeSteps(t *testing.T) {
 }
 
 // Row 50: of many upgrades at once, one is let in.
-func TestHostileUpgradesAtOnce(t *testing.T) {
+func TestHostile50UpgradesAtOnce(t *testing.T) {
 	s := newSite(t)
 	p := s.open(4, "")
 	const tries = 20

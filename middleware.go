@@ -207,6 +207,10 @@ func (h *Handler) Hub() *Hub { return h.hub }
 // has been answered. What a page can embed is not kept for another page that may not.
 func (h *Handler) judges(w http.ResponseWriter, r *http.Request, embedded bool) (v originVerdict, ok bool) {
 	limitBody(w, r)
+	if h.cfg.hosts.refuses(w, r) {
+		h.cfg.logger.Debug("host refused", "host", r.Host, "remote", r.RemoteAddr, "url", r.URL.Path)
+		return v, false
+	}
 	addVary(w.Header(), "Origin")
 	if embedded {
 		v = h.origins.judgeEmbedded(r)

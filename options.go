@@ -42,6 +42,7 @@ type config struct {
 	origins        []string
 	originFunc     func(*http.Request, string) (bool, error)
 	requireOrigin  bool
+	hosts          allowedHosts
 	polling        bool
 	websocket      bool
 	eio3           bool
@@ -265,9 +266,9 @@ func WithParkedReads() Option {
 }
 
 // WithCookie sends the session id of a polling client as a cookie too, for load
-// balancers that route by cookies. Name (default "io"), Path (default "/"), HttpOnly,
-// SameSite (default Lax), Secure, Domain and MaxAge are taken from cookie. The
-// cookie is never read: it authenticates nobody. Default: no cookie.
+// balancers that route by cookies. Name (default "io"), Path (default "/"), SameSite
+// (default Lax), Secure, Domain and MaxAge are taken from cookie; it is HttpOnly, and
+// SameSite None wants Secure. The cookie is never read: it authenticates nobody. Default: no cookie.
 func WithCookie(cookie http.Cookie) Option {
 	return serverOption("WithCookie", func(c *config) error {
 		if cookie.Name == "" {
@@ -279,7 +280,11 @@ func WithCookie(cookie http.Cookie) Option {
 		if cookie.SameSite == 0 {
 			cookie.SameSite = http.SameSiteLaxMode
 		}
+		cookie.HttpOnly = true
 		cookie.Value = "x"
+		if cookie.SameSite == http.SameSiteNoneMode && !cookie.Secure {
+			return errors.New("thinkws: WithCookie: SameSite None without Secure, which browsers drop")
+		}
 		if err := cookie.Valid(); err != nil {
 			return fmt.Errorf("thinkws: WithCookie: %w", err)
 		}

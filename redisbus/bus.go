@@ -73,9 +73,9 @@ type link struct {
 	state      *state
 	publisher  *publisher
 	subscriber *subscriber
-	probe      string       // the channel of our probes
-	goodbyes   string       // that on which nodes say goodbye
-	probed     atomic.Int64 // when the last probe came back, in Unix nanoseconds
+	probe      string                    // the channel of our probes
+	goodbyes   string                    // that on which nodes say goodbye
+	probed     atomic.Pointer[time.Time] // when the last probe came back
 	stats      counters
 	sequences  sequences
 	tasks      sync.WaitGroup
@@ -208,7 +208,7 @@ var errDeaf = errors.New("redisbus: what is published does not come back")
 // probing publishes something every second that has to come back: a connection may be open
 // and answer, and still hear nothing, for instance to a Redis that is no master any more.
 func (l *link) probing(ctx context.Context) {
-	l.probed.Store(time.Now().UnixNano())
+	l.cameBack()
 	wait := time.NewTimer(0)
 	defer wait.Stop()
 	for {
@@ -224,10 +224,10 @@ func (l *link) probing(ctx context.Context) {
 		}
 		l.state.published(began, err)
 		up := l.state.err() == nil
-		switch back := time.Unix(0, l.probed.Load()); {
+		switch {
 		case !up:
-			l.probed.Store(time.Now().UnixNano())
-		case time.Since(back) > silence:
+			l.cameBack()
+		case time.Since(*l.probed.Load()) > silence:
 			l.subscriber.kick(errDeaf)
 		}
 		if up {
@@ -236,6 +236,13 @@ func (l *link) probing(ctx context.Context) {
 			wait.Reset(probeDown)
 		}
 	}
+}
+
+// cameBack notes that a probe has, or that it need not have. It keeps a time.Time, which goes
+// on evenly when the clock of the machine is set.
+func (l *link) cameBack() {
+	now := time.Now()
+	l.probed.Store(&now)
 }
 
 func (l *link) sendProbe(ctx context.Context) error {

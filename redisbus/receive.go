@@ -2,7 +2,6 @@ package redisbus
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -13,7 +12,7 @@ import (
 func (l *link) receive(m *redis.Message) {
 	switch m.Channel {
 	case l.probe:
-		l.probed.Store(time.Now().UnixNano())
+		l.cameBack()
 		return
 	case l.goodbyes:
 		if err := l.onMark([]byte(m.Payload)); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-ce09063a/thinkws/stickiness"
 )
 
-// TestHostileForwardedFor: "82 X-Forwarded-For spoof": only what trusted proxies say counts.
-func TestHostileForwardedFor(t *testing.T) {
+// TestHostile82ForwardedFor: "82 X-Forwarded-For spoof": only what trusted proxies say counts.
+func TestHostile82ForwardedFor(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, tt := range []struct {
 		name, remote string

@@ -20,8 +20,8 @@ import (
 
 const otherSID = "AAAAAAAAAAAAAAAA"
 
-// TestHostileSIDs: "83 sid naming another/unknown node": the registry knows, or nobody does.
-func TestHostileSIDs(t *testing.T) {
+// TestHostile83SIDs: "83 sid naming another/unknown node": the registry knows, or nobody does.
+func TestHostile83SIDs(t *testing.T) {
 	g := newGroup(t, 2)
 	honest := &poller{http: freshClient(t, ""), pick: g.any}
 	require.NoError(t, honest.open())
@@ -51,8 +51,8 @@ func TestHostileSIDs(t *testing.T) {
 	}
 }
 
-// TestHostileHops: "84 forged hop header": ignored, with a line in the log.
-func TestHostileHops(t *testing.T) {
+// TestHostile84Hops: "84 forged hop header": ignored, with a line in the log.
+func TestHostile84Hops(t *testing.T) {
 	now := time.Now()
 	g := newGroup(t, 2)
 	honest := &poller{http: freshClient(t, ""), pick: g.any}
@@ -128,8 +128,8 @@ func TestHostileHops(t *testing.T) {
 	})
 }
 
-// TestHostileLoops: "85 forwarding loop": one hop, then the session is unknown.
-func TestHostileLoops(t *testing.T) {
+// TestHostile85Loops: "85 forwarding loop": one hop, then the session is unknown.
+func TestHostile85Loops(t *testing.T) {
 	ask := func(t *testing.T, url string, header ...string) string {
 		p := &poller{http: freshClient(t, ""), pick: fixed(url), extra: http.Header{}}
 		for _, value := range header {
@@ -168,8 +168,8 @@ func TestHostileLoops(t *testing.T) {
 	})
 }
 
-// TestHostileRegistry: "86 registry poisoning": what is not in the networks is not dialled.
-func TestHostileRegistry(t *testing.T) {
+// TestHostile86Registry: "86 registry poisoning": what is not in the networks is not dialled.
+func TestHostile86Registry(t *testing.T) {
 	touched := make(chan string, 10)
 	inside := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { touched <- r.URL.String() }))
 	t.Cleanup(inside.Close)

@@ -57,10 +57,16 @@ func (w *sleeper) Ring() {
 }
 
 // gotPing answers a client of revision 3. Pongs count against the limit of what may
-// wait: a client that does not take them is a slow one.
+// wait: a client that does not take them is a slow one. It takes s.inbox as held.
 func (s *Session) gotPing() error {
 	if s.variant.Revision != 3 {
 		return errDirection
+	}
+	if s.pings == nil {
+		s.pings = new(session.Pings)
+	}
+	if err := s.pings.Ping(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	if s.state == stateOpen {

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +34,8 @@ type Session struct {
 
 	inbox    sync.Mutex // held while recv is called, protects what follows
 	recv     Receiver
-	reported bool // Closed has been called or is about to be: nothing is received any more
+	reported bool           // Closed has been called or is about to be: nothing is received any more
+	pings    *session.Pings // of a client of revision 3; nil as long as it has sent none
 
 	mu    sync.Mutex // protects what follows
 	state state
@@ -202,7 +204,7 @@ func (s *Session) Close(reason string) {
 func (s *Session) fail(err error) {
 	s.server.cfg.Tally.Note(err)
 	code, reason := verdict(err)
-	s.server.log.Debug("Engine.IO client violates the protocol",
+	s.server.log.Log(context.Background(), wsconn.Level(err), "Engine.IO client violates the protocol",
 		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
 	s.end(ending{reason: reason, code: code, last: frameClose})
 }

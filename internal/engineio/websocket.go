@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -100,7 +101,7 @@ func (l *link) Closed(err error) {
 		s.abandon(l)
 		return
 	}
-	s.server.log.Debug("Engine.IO WebSocket closed",
+	s.server.log.Log(context.Background(), wsconn.Level(err), "Engine.IO WebSocket closed",
 		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
 	s.end(ending{reason: closeReason(err)})
 }

@@ -1,6 +1,7 @@
 package plain
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -132,7 +133,7 @@ func (c *conn) Pong() { c.heartbeat.Hear() }
 func (c *conn) Closed(err error) {
 	c.finish(wsconn.Reason(err))
 	c.server.remove(c)
-	c.server.cfg.Logger.Debug("websocket closed", "id", c.client.ID(), "namespace", c.client.Namespace(), "error", err)
+	c.server.cfg.Logger.Log(context.Background(), wsconn.Level(err), "websocket closed", "id", c.client.ID(), "namespace", c.client.Namespace(), "error", err)
 }
 
 // finish notes the end on the reader goroutine.

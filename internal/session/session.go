@@ -129,7 +129,7 @@ func Verdict(err error) (code int, reason string) {
 	switch {
 	case errors.Is(err, ErrOverrun):
 		return ClosePolicy, ReasonOverrun
-	case errors.Is(err, ErrPolicy):
+	case errors.Is(err, ErrPolicy), errors.Is(err, ErrPings):
 		return ClosePolicy, ReasonParseError
 	default:
 		return CloseProtocol, ReasonParseError

@@ -1,6 +1,7 @@
 package sockjs
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -315,7 +316,7 @@ func (c *socket) Pong() { c.heartbeat.Hear() }
 func (c *socket) Closed(err error) {
 	c.finish(wsconn.Reason(err))
 	c.server.drop(c)
-	c.server.cfg.Logger.Debug("websocket closed", "id", c.client.ID(), "namespace", c.client.Namespace(), "error", err)
+	c.server.cfg.Logger.Log(context.Background(), wsconn.Level(err), "websocket closed", "id", c.client.ID(), "namespace", c.client.Namespace(), "error", err)
 }
 
 // finish notes the end on the reader goroutine.

@@ -56,10 +56,11 @@ type Conn struct {
 	cfg      *Config
 	ws       *websocket.Conn // nil while it is not needed: see coder.go
 	in       stream
-	handler  Handler // set by Serve
-	deflates bool    // the peer understands compressed messages; set by Accept
-	busy     int8    // tasks to come that the reader does not run itself
-	place    uint8   // of the Watch, that of this connection
+	handler  Handler        // set by Serve
+	deflates bool           // the peer understands compressed messages; set by Accept
+	busy     int8           // tasks to come that the reader does not run itself
+	place    uint8          // of the Watch, that of this connection
+	pings    *session.Pings // of the peer; nil as long as it has sent none
 	out      outbox
 	warmth   warmth
 	parked   parked                // how it waits, if it does so without a goroutine

@@ -29,6 +29,7 @@ func (c *Conn) read() {
 
 // finishReading ends the connection, err being why no more can be read.
 func (c *Conn) finishReading(err error) {
+	c.in.unclock()
 	err = c.end(err)
 	c.cut(err)
 	if c.ws != nil {
@@ -74,23 +75,34 @@ func (c *Conn) next() error {
 	if err != nil {
 		return err
 	}
+	c.in.partial = true
+	data, err := c.message(r)
+	c.in.partial = false
+	c.in.unclock()
+	switch {
+	case err != nil:
+		return &partialError{err}
+	case c.has(closing):
+		return nil
+	}
+	c.in.takeBack()
+	return c.take(data, kind == websocket.MessageBinary)
+}
+
+// message reads the rest of a message; nil if it is for nobody.
+func (c *Conn) message(r io.Reader) ([]byte, error) {
 	switch {
 	case c.has(closing):
-		_, err = io.Copy(io.Discard, r)
+		_, err := io.Copy(io.Discard, r)
+		return nil, err
 	case c.in.boundary.payload > uint64(c.cfg.MaxMessage): // declared, and that is enough
-		err = fmt.Errorf("%w: message too big", ErrProtocol)
+		c.cfg.Tally.Count(session.LimitMessage)
+		err := fmt.Errorf("%w: message too big", ErrProtocol)
 		c.fail(err, session.CloseTooBig, "")
+		return nil, err
 	default:
-		var data []byte
-		if data, err = readAll(r, c.in.expected()); err == nil {
-			c.in.takeBack()
-			return c.take(data, kind == websocket.MessageBinary)
-		}
+		return readAll(r, c.in.expected())
 	}
-	if err != nil {
-		return &partialError{err}
-	}
-	return nil
 }
 
 // hurry limits how long the peer may still take, wherever it is waited for.
@@ -103,7 +115,7 @@ func (c *Conn) hurry() {
 func (c *Conn) takeWhole(first byte, data []byte) error {
 	switch first {
 	case pingByte:
-		c.control(append([]byte{pongByte, byte(len(data))}, data...))
+		c.ping(append([]byte{pongByte, byte(len(data))}, data...))
 		return nil
 	case pongByte:
 		c.handler.Pong()
@@ -168,6 +180,9 @@ func (c *Conn) end(err error) error {
 		c.linger(received)
 		return err
 	case c.in.err == nil: // not the network, so it was what came
+		if errors.Is(err, websocket.ErrMessageTooBig) {
+			c.cfg.Tally.Count(session.LimitMessage)
+		}
 		err = fmt.Errorf("%w: %w", ErrProtocol, err)
 		c.fail(err, session.CloseProtocol, "protocol violated") // unless coder/websocket has closed already
 		c.linger(draining)

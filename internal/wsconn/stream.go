@@ -22,12 +22,14 @@ type stream struct {
 	conn     *Conn
 	reader   *bufio.Reader // of coder/websocket, on this stream; nil while that holds nothing
 	kept     bool          // Close means nothing
+	partial  bool          // a message has begun, and not come to its end
 
 	socket   *socket // nil where the connection is no plain TCP
 	ahead    []byte  // read from the network, or with the handshake, and not taken yet
 	boundary boundary
-	err      error // why the network connection can be read no more
-	loop     *loop // that waits for us to be done, if one does; of whoever reads
+	err      error       // why the network connection can be read no more
+	timer    *time.Timer // for a message to come to its end; nil if it has not been waited for
+	loop     *loop       // that waits for us to be done, if one does; of whoever reads
 }
 
 // init puts s on a network connection; early is what was read from it before.
@@ -99,6 +101,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 func (s *stream) read(p []byte) (int, error) {
 	if len(s.ahead) == 0 {
+		s.clock()
 		s.detach()
 		return s.Conn.Read(p)
 	}

@@ -38,12 +38,12 @@ func (c *Conn) finish(frame []byte) {
 	}
 }
 
-// control queues a frame of coder/websocket. Pongs count against the limit: a peer
-// that asks for them faster than it reads them is a slow one.
+// control queues a frame of coder/websocket. Pongs count against the limit of what waits: a
+// peer that asks for them faster than it reads them is a slow one.
 func (c *Conn) control(frame []byte) {
 	switch {
 	case !isClose(frame):
-		_ = c.pushed(c.out.pushOne(frame, session.NoMessage, false)) // refused: the connection is on its way out, and says so itself
+		c.ping(frame)
 	case !validClose(frame):
 		c.Close(session.CloseInvalidText, "reason is not UTF-8")
 	default:

@@ -144,6 +144,7 @@ func TestPeerThatDoesNotReadIsCut(t *testing.T) {
 func TestPongsToAPeerThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
+		cfg.Queue.Items = 10
 		c, client := dial(t, cfg)
 		h := newRecorder()
 		c.Serve(h)
@@ -202,7 +203,7 @@ func TestConcurrentSendPingClose(t *testing.T) {
 		})
 	}
 	wg.Go(func() { // the client's pings are answered in between
-		for range rounds {
+		for range 20 { // more of them in a second are a flood
 			_, err := client.Write(masked(fin|opPing, "client"))
 			assert.NoError(t, err)
 		}

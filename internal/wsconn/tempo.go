@@ -1,0 +1,65 @@
+package wsconn
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// A peer may take its time between two messages, but not within one, and it may ask for
+// pongs, but not for any number of them.
+
+// messageTime is how long a message may take, in however many fragments, unless the Config
+// says otherwise.
+const messageTime = 30 * time.Second
+
+// errDawdles ends a connection whose message does not.
+var errDawdles = fmt.Errorf("%w: a message took too long", ErrProtocol)
+
+// Level is how much what Handler.Closed gets is worth a line in the log.
+func Level(err error) slog.Level {
+	if errors.Is(err, session.ErrPings) {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+// ping counts a ping and answers it, its payload being pong's. The count is there for who
+// pings at all: browsers do not.
+func (c *Conn) ping(pong []byte) {
+	if c.pings == nil {
+		c.pings = new(session.Pings)
+	}
+	if err := c.pings.Ping(); err != nil {
+		c.cfg.Tally.Note(err)
+		c.fail(fmt.Errorf("%w: %w", ErrProtocol, err), session.ClosePolicy, "too many pings")
+		return
+	}
+	_ = c.pushed(c.out.pushOne(pong, session.NoMessage, false)) // refused: the connection is on its way out, and says so itself
+}
+
+// clock sets or stops the time for a message, before the network is waited for: most
+// messages are there in whole by then, or nearly so, and never get here.
+func (s *stream) clock() {
+	switch within := s.partial || !s.boundary.between(); {
+	case !within:
+		s.unclock()
+	case s.timer == nil:
+		s.timer = time.AfterFunc(cmp.Or(s.conn.cfg.MessageTime, messageTime), func() {
+			s.conn.cfg.Tally.Count(session.LimitMessageTime)
+			s.conn.fail(errDawdles, session.ClosePolicy, "message takes too long")
+		})
+	}
+}
+
+// unclock is for a message that has come to its end.
+func (s *stream) unclock() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
