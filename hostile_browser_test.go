@@ -37,7 +37,7 @@ func TestHostile37Rebinding(t *testing.T) {
 					got, answer := s.exchange(rebound(request(header)))
 					assert.Equal(t, misdirected, got, door)
 					assert.Empty(t, answer.Get("Access-Control-Allow-Origin"), door)
-					assert.True(t, answer.Get("Connection") == "close", door)
+					assert.Equal(t, "close", answer.Get("Connection"), door)
 				}
 			}
 			assert.Contains(t, s.log.String(), "host="+evil)
