@@ -194,7 +194,7 @@ func (w *world) end(left bool) {
 		synctest.Wait()
 		w.empty("after all have gone")
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Minute) // all that a queue holds may be slow
 	defer cancel()
 	if err := w.handler.Shutdown(ctx); err != nil {
 		w.fault("Shutdown: %v", err)
