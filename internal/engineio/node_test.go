@@ -46,6 +46,9 @@ func FuzzNodePayload(f *testing.F) {
 	for _, seed := range []string{"\x00\x01\xff4", "\x00\x04\xff4€\x01\x05\xff\x04\x01\x02\x03\x04", "\x01\x01\xff\x04", "\x00\x09\x09", "\x02", "", "\x00\x04\xffb4AA\x00\x02\xff4\xff"} {
 		f.Add([]byte(seed), true, true)
 	}
+	for _, test := range strict {
+		f.Add([]byte(test.payload[:min(len(test.payload), 1000)]), test.revision3, test.isBinary)
+	}
 	node := parsers.Start(f)
 	f.Fuzz(func(t *testing.T, payload []byte, revision3, isBinary bool) {
 		v := v4
@@ -86,6 +89,36 @@ func FuzzNodePacket(f *testing.F) {
 		node.Ask(t, parsers.Question{Ask: "packet", Revision: int(v.Revision), Binary: isBinary, Data: data}, &want)
 		compare(t, got, err != nil, want, func() string { return deliberatePacket(string(data), revision3, isBinary) })
 	})
+}
+
+// What Node takes and we do not: one example for each reason.
+var strict = []struct {
+	payload             string
+	revision3, isBinary bool
+}{
+	{"4\xff", false, false}, {"2:4\xff", true, false}, {"bAQ!=", false, false}, {"bAQI", false, false}, {"bAQIDBA", false, false},
+	{"2" + strings.Repeat("x", 126), false, false}, {"127:3" + strings.Repeat("x", 126), true, false},
+	{strings.Repeat("4\x1e", engineio.MaxPackets) + "4", false, false}, {strings.Repeat("1:4", engineio.MaxPackets) + "1:4", true, false},
+	{"01:4", true, false}, {"0:", true, false}, {"1.0:4", true, false}, {"1e0:4", true, false}, {"0x1:4", true, false},
+	{"1:b", true, false}, {"2:b7", true, false}, {"4:b4A!", true, false},
+	{"", true, true}, {"\x02\x01\xff\x04", true, true}, {"\x01\x00\x01\xff\x04", true, true}, {"\x01\x02\xff\x04", true, true},
+	{"\x01\x01\xff\x07", true, true}, {"\x00\x04\xff4\xed\xa0\x80", true, true},
+}
+
+func TestNodeTakesMore(t *testing.T) {
+	node := parsers.Start(t)
+	for _, test := range strict {
+		v := v4
+		if test.revision3 {
+			v = v3
+		}
+		_, err := v.Decode(test.payload, test.isBinary)
+		require.Error(t, err, "%q", test.payload)
+		var want nodeAnswer
+		node.Ask(t, parsers.Question{Ask: "payload", Revision: int(v.Revision), Binary: test.isBinary, Data: []byte(test.payload)}, &want)
+		require.False(t, want.Failed, "%q", test.payload)
+		require.NotEmpty(t, deliberatePayload(test.payload, test.revision3, test.isBinary), "%q", test.payload)
+	}
 }
 
 // compare wants the same packets and the same verdict, unless there is a reason why we

@@ -49,6 +49,9 @@ func FuzzNodeDecode(f *testing.F) {
 	for _, text := range badPlaceholders {
 		add(text)
 	}
+	for _, test := range strict {
+		add(test.text)
+	}
 	node := parsers.Start(f)
 	f.Fuzz(func(t *testing.T, text []byte, revision3 bool) {
 		if !utf8.Valid(text) {
@@ -82,6 +85,41 @@ func FuzzNodeDecode(f *testing.F) {
 			require.Equal(t, plain(t, want.Data), value, "%q", text)
 		}
 	})
+}
+
+// What Node takes and we do not: one example for each reason, and the revisions it is of.
+var strict = []struct {
+	text      string
+	revisions []int
+}{
+	{``, []int{3, 4}}, {` `, []int{3, 4}}, // no text, and white space, are the number 0 in JavaScript
+	{`501-["e",{"_placeholder":true,"num":0}]`, []int{3, 4}}, {`51.0-["e",{"_placeholder":true,"num":0}]`, []int{3, 4}}, {`50x1-["e",{"_placeholder":true,"num":0}]`, []int{3, 4}},
+	{`0/` + strings.Repeat("x", 256), []int{3, 4}}, {"0/a\x1eb,", []int{3, 4}},
+	{`2 ["e"]`, []int{3, 4}}, {"31\u00a0[]", []int{3, 4}},
+	{`29007199254740992["e"]`, []int{3, 4}}, {`200000000000000001["e"]`, []int{3, 4}},
+	{`01{}`, []int{3, 4}}, {`12`, []int{3, 4}},
+	{`4"x"`, []int{3, 4}}, {`4{"message":"x"}`, []int{3, 4}},
+	{`2`, []int{3, 4}}, {`3/a`, []int{3, 4}}, {`21`, []int{3, 4}},
+	{`0[]`, []int{3}}, {`0null`, []int{3}}, {`2["connect"]`, []int{3}}, {`51-["\u0063onnect",{"_placeholder":true,"num":0}]`, []int{3}},
+	{`2[1e400]`, []int{3, 4}},
+	{`2["e",` + strings.Repeat("[", 512) + strings.Repeat("]", 512) + `]`, []int{3, 4}},
+	{`2["e",` + strings.Repeat("1", 1025) + `]`, []int{3, 4}},
+	{`51-["e"]`, []int{3, 4}}, {`51-["e",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]`, []int{3, 4}},
+	{`51-["e",{"_placeholder":true,"num":0,"x":1}]`, []int{3, 4}}, {`51-["e",{"\u005fplaceholder":true,"num":0}]`, []int{3, 4}}, {`51-["e",{"_placeholder":true,"num":0.0}]`, []int{3, 4}},
+}
+
+func TestNodeTakesMore(t *testing.T) {
+	node := parsers.Start(t)
+	for _, test := range strict {
+		for _, revision := range test.revisions {
+			_, _, err := decodeWhole(revision, []byte(test.text))
+			require.Error(t, err, "%q", test.text)
+			var want nodePacket
+			node.Ask(t, parsers.Question{Ask: "decode", Revision: revision, Data: []byte(test.text)}, &want)
+			require.False(t, want.Failed, "%q: %s", test.text, want.Why)
+			require.NotEmpty(t, deliberate(test.text, revision == 3, want), "%q", test.text)
+		}
+	}
 }
 
 // decodeWhole returns a packet, and the JSON value that it carries.
