@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 )
@@ -109,8 +110,10 @@ func (p *program) packetOf(list []string, choice int) (text string, isBinary boo
 	return string(b), false
 }
 
-// payload is the body of a POST, with some packets.
-func (p *program) payload(w wire) string {
+// payload is the body of a POST, with some packets; framed as bytes if that is wanted, and
+// there is such a thing.
+func (p *program) payload(w wire, framed bool) string {
+	framed = framed && w == engine3
 	count := p.byte()
 	if count >= 0xf0 {
 		return string(p.bytes())
@@ -119,6 +122,8 @@ func (p *program) payload(w wire) string {
 	for range count%6 + 1 {
 		text, isBinary := p.packet(w)
 		switch {
+		case framed:
+			text = frameV3(text, isBinary)
 		case isBinary && w == engine3:
 			text = "b4" + base64.StdEncoding.EncodeToString([]byte(text))
 		case isBinary && w == engine4:
@@ -126,10 +131,12 @@ func (p *program) payload(w wire) string {
 		}
 		parts = append(parts, text)
 	}
-	switch w {
-	case engine4:
+	switch {
+	case framed:
+		return strings.Join(parts, "")
+	case w == engine4:
 		return strings.Join(parts, "\x1e")
-	case engine3:
+	case w == engine3:
 		var all strings.Builder
 		for _, part := range parts {
 			fmt.Fprintf(&all, "%d:%s", len(utf16.Encode([]rune(part))), part)
@@ -139,6 +146,19 @@ func (p *program) payload(w wire) string {
 		body, _ := json.Marshal(parts)
 		return string(body)
 	}
+}
+
+// frameV3 is a packet in a binary payload of revision 3.
+func frameV3(text string, isBinary bool) string {
+	kind := "\x00"
+	if isBinary {
+		kind, text = "\x01", "\x04"+text
+	}
+	digits := []byte(strconv.Itoa(len(text)))
+	for i := range digits {
+		digits[i] -= '0'
+	}
+	return kind + string(digits) + "\xff" + text
 }
 
 // Bits of how a frame is sent.

@@ -88,6 +88,7 @@ func pollingSeeds() []walk {
 		walk{worldPolling}.nap(5).do(stepCheck).nap(6),
 		walk{0}.open(0).post(0, "40").poll().post(0, echoAck, joinRoom).poll().poll().serve(0).nap(5).post(0, "3").poll().post(0, "1"),
 		walk{0}.open(openV3).poll().post(0, echoAck, "2").poll().post(0, binaryEvent, bytesPacket).poll().nap(6),
+		walk{0}.open(openV3).poll().post(postBinary, binaryEvent, bytesPacket, joinRoom).poll().serve(0).poll(),
 		walk{worldLeft}.open(openV3|openBase64|openJSONP).poll().post(postForm, echoAck).poll().nap(1),
 		walk{0}.open(0).post(0, "40", "40/chat,", chatSay, binaryTwo, bytesPacket, bytesPacket).poll().post(0, "41/chat,", askPacket).poll().post(0, `430["x"]`).poll(),
 		walk{0}.open(0).poll().poll(),
@@ -110,6 +111,7 @@ func socketSeeds() []walk {
 		walk{worldLeft}.open(openV3|openWebSocket|openBase64).frames(binaryTwo, "b4AAEC", "b4AAEC", `42["kick"]`, `42["quit"]`),
 		walk{worldLeft}.open(openWebSocket).frames("40", "40/chat,", "40/refused,", "40/nope,", chatSay, `425["beside"]`, `42["slow"]`, `421["slow"]`).end(0, 1),
 		walk{0}.open(openWebSocket).do(stepDeaf, 0).frames("40", manyPacket, manyPacket, manyPacket).nap(3).do(stepDeaf, 0).frames(echoAck).nap(5),
+		walk{worldDropOldest}.open(openWebSocket).frames("40", "42[1,2]", "42[-1.5e3]", `451-["e"]`, `451-["e\"",{"_placeholder":true,"num":0}]`).nap(6),
 		walk{0}.open(openWebSocket).frames("40", joinRoom, `423["sum",[1,2]]`, `424["sum","x"]`).serve(4).frames(`431[]`).serve(2).end(0, 2),
 	}
 }
@@ -134,6 +136,8 @@ func sockjsSeeds() []walk {
 		walk{worldDropOldest}.sock(6).sock(7).do(stepSockJS, 0, 8, postForm, 0, 1).end(0, 1),
 		walk{worldCompress}.sock(9).frames(jsonEcho, jsonJoin, jsonMany, jsonAnswer).serve(5).nap(6),
 		walk{worldLeft}.sock(9).frames(jsonJoin, `{"event":"ask"}`, jsonAnswer, "x").sock(10).frames(jsonEcho, "{}"),
+		walk{0}.do(stepSockJS, 0x40, 0).do(stepSockJS, 0x40, 9).do(stepSockJS, 0x80, 9).frames(`{"event":"say","data":{"a":[1,null]}}`, jsonEcho).nap(6),
+		walk{worldDropOldest}.sock(9).do(stepDeaf, 0).frames(jsonJoin, jsonMany, jsonMany).serve(0).nap(3).do(stepDeaf, 0).nap(5).do(stepFrame, 0, 11, 0xff, 0).nap(5),
 		walk{worldLeft}.sock(0).race(walk{}.sock(0), walk{}.sock(0)).send(0, jsonMany),
 	}
 }
@@ -141,6 +145,7 @@ func sockjsSeeds() []walk {
 func plainSeeds() []walk {
 	return []walk{
 		walk{0}.plain(0).frames(jsonEcho, jsonJoin, jsonMany, "\x00json").serve(0).plain(1).frames(`{"event":"say","data":1`).nap(6),
+		walk{0}.plain(0).nap(5).do(stepFrame, 0, 11, 0xff, 0).nap(5).do(stepFrame, 0, 11, 0xff, 0).nap(4).frames(jsonEcho, `{"rid":0}`, `{"event":"x","data":{"a":1},"data":2}`),
 		walk{worldCompress}.plain(5).frames(jsonJoin, `{"event":"quit"}`).plain(4).plain(3),
 		walk{0}.plain(0).do(stepFrame, 0, frameOpen, 1).do(stepFrame, 0, 1, 1).do(stepFrame, 0, 10, 0xff, 2, 'h', 'i').do(stepFrame, 0, 9, 0xff, 2, 3, 0xe8),
 		walk{worldLeft}.plain(0).do(stepDeaf, 0).frames(jsonMany, `{"event":"big","data":"0123456789012345678901234567890123456789"}`, jsonMany).nap(4).nap(4),

@@ -113,7 +113,7 @@ const (
 )
 
 func (s *crowd) post(to string, w wire, how int) {
-	body := s.program.payload(w)
+	body := s.program.payload(w, how&postBinary != 0)
 	if how&postForm != 0 {
 		body = "d=" + url.QueryEscape(body)
 	}
@@ -184,8 +184,11 @@ func (s *crowd) hangUp() {
 // sockjs does what clients of SockJS do.
 func (s *crowd) sockjs(session, how int) {
 	base := fmt.Sprintf("/sockjs/000/s%d", session%4)
-	if session&0x80 != 0 {
+	switch {
+	case session&0x80 != 0:
 		base += "x?nsp=/chat"
+	case session&0x40 != 0:
+		base += "y?nsp=/refused"
 	}
 	path, query, _ := strings.Cut(base, "?")
 	with := func(name, more string) string { return path + "/" + name + "?" + query + more }

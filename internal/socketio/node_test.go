@@ -7,7 +7,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -179,20 +181,9 @@ func rounded(v any) any {
 func resembles(v any) bool {
 	switch v := v.(type) {
 	case []any:
-		for _, item := range v {
-			if resembles(item) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(v, resembles)
 	case map[string]any:
-		if v["_placeholder"] == true {
-			return true
-		}
-		for _, item := range v {
-			if resembles(item) {
-				return true
-			}
-		}
+		return v["_placeholder"] == true || slices.ContainsFunc(slices.Collect(maps.Values(v)), resembles)
 	}
 	return false
 }
