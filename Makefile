@@ -42,7 +42,7 @@ lint:
 	@scripts/lint.sh
 
 fuzz:
-	@scripts/install.sh go
+	@scripts/install.sh go node modules
 	@scripts/fuzz.sh "$(FUZZTIME)"
 
 bench:

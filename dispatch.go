@@ -147,7 +147,7 @@ func (c *Context) fail(f *session.Failure) {
 		return
 	}
 	p := &parcel{message: session.Message{Failure: f, Deflate: c.hub.deflate}}
-	if err := c.answer(p); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrSlow) {
+	if err := c.answer(p); !ordinary(err) {
 		c.socket.log().Error("answer not sent", "event", c.event, "error", err)
 	}
 }

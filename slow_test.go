@@ -137,3 +137,16 @@ func exchangeText(t *testing.T, method, url, body string) string {
 	require.NoError(t, err)
 	return string(text)
 }
+
+// That a slow client does not get a failure either is nothing to log as an error of ours.
+func TestSlowClientOfFailures(t *testing.T) {
+	sockets := make(chan *thinkws.Socket, 2)
+	h, log := newHandler(t, thinkws.WithSendQueue(4, 1<<20), thinkws.WithSlowPolicy(thinkws.SlowDropNewest),
+		thinkws.On("open", func(c *thinkws.Context) error { sockets <- c.Websocket(); return nil }))
+	server := httptest.NewServer(h.Middleware(http.NotFoundHandler()))
+	defer server.Close()
+	session, _, _ := enterPolling(t, server.URL, sockets)
+	exchangeText(t, http.MethodPost, session, strings.TrimSuffix(strings.Repeat("421[\"nobody\"]\x1e", 10), "\x1e"))
+	assert.Eventually(t, func() bool { return h.Hub().Stats().Dropped == 6 }, 5*time.Second, time.Millisecond)
+	assert.NotContains(t, log.String(), "level=ERROR")
+}

@@ -11,6 +11,9 @@ go build -race -o build/cluster-node ./e2e/cluster-node
 go build -race -o build/chat ./examples/chat
 go build -race -o build/e2e-node ./e2e/node
 
+echo "--- packets and payloads, decoded by us and by Node's own parsers"
+timeout 180 go test -count=1 -tags node -run Node ./internal/engineio ./internal/socketio
+
 cd e2e
 echo "--- every scenario with socket.io-client 4 and 2, compared with Node's own server"
 timeout 240 node run.js --server ../build/e2e-server
