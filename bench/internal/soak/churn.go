@@ -17,6 +17,7 @@ type Churn struct {
 	Connects int
 	Warm     int           // of these before, so that what the server keeps is there
 	Workers  int           // at a time
+	Expire   time.Duration // after which the server has forgotten what nobody came for
 	Settle   time.Duration // in which the server has to be what it was before
 }
 
@@ -31,7 +32,7 @@ func (c Churn) Run(ctx context.Context, self Self, r *Report) error {
 	if _, err := c.turns(ctx, p, c.Warm); err != nil {
 		return err
 	}
-	before, err := p.quiet(ctx, 3*time.Second, c.Settle)
+	before, err := p.quiet(ctx, c.Expire, c.Settle)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (c Churn) Run(ctx context.Context, self Self, r *Report) error {
 	if err := failed.err; err != nil {
 		r.note("the first of these", err)
 	}
-	goroutines, heap := before.Goroutines+5, size(before.Heap).percent(10, 64<<10)
+	goroutines, heap := before.Goroutines+5, size(before.Heap).percent(10, keptHeap)
 	after, took, err := p.settle(ctx, c.Settle, func(s state) bool {
 		return s.Goroutines <= goroutines && size(s.Heap) <= heap && s.Clients == 0
 	})

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ type deafRound struct {
 	left     int           // of them, in the end
 	received int64         // broadcasts that the honest got
 	sent     int64         // times the honest
+	lost     error         // why these are fewer
 }
 
 // Run implements Scenario.
@@ -63,11 +65,15 @@ func (d Deaf) Run(ctx context.Context, self Self, r *Report) error {
 		worst.left += beside.left
 		worst.received += alone.received + beside.received
 		worst.sent += alone.sent + beside.sent
+		worst.lost = cmp.Or(worst.lost, beside.lost, alone.lost)
 	}
 	atMost(r, "peak RSS of the server", worst.peak, size(1.2*float64(d.Clients)*sendQueue))
 	exactly(r, "deaf clients left", worst.left, 0)
 	atMost(r, "the deaf are gone after", worst.gone, deafBound)
 	exactly(r, "broadcasts that honest clients got", worst.received, worst.sent)
+	if worst.lost != nil {
+		r.note("why not all", worst.lost)
+	}
 	r.note("p99 of delivery to honest clients without the deaf", without)
 	r.note("p99 with them", with)
 	atMost(r, "median of these", median(with), deafFactor*median(without))
@@ -118,7 +124,8 @@ func (d Deaf) round(ctx context.Context, self Self, deaf int) (result deafRound,
 	stop()
 	result.peak, result.p99 = <-peak, p99(all.latencies)
 	result.received, result.sent = int64(len(all.latencies)), int64(messages)*int64(d.Honest)
-	return result, all.err
+	result.lost = all.err
+	return result, nil
 }
 
 // listened is what honest clients have heard.

@@ -77,7 +77,7 @@ func (h HalfOpen) Run(ctx context.Context, self Self, r *Report) error {
 	}
 	atMost(r, "p99 of an honest connect with an echo", p99(honest.took), honestBound)
 
-	heap, rss := size(before.Heap).percent(10, 64<<10), before.rss.percent(10, 2<<20)
+	heap, rss := size(before.Heap).percent(10, keptHeap), before.rss.percent(10, keptRSS)
 	after, took, err := p.settle(ctx, h.Settle, func(s state) bool {
 		return size(s.Heap) <= heap && s.rss <= rss && s.Clients == 0
 	})

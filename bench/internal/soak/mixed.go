@@ -20,6 +20,7 @@ type Mixed struct {
 	Stay     time.Duration // of one, at most
 	Speak    time.Duration // between two things said in the room
 	Fault    time.Duration // between two faults of each sort
+	Expire   time.Duration // after which the server has forgotten what nobody came for
 	Settle   time.Duration // in which the server has to be what it was before
 	Progress time.Duration // between two lines
 }
@@ -28,7 +29,7 @@ type Mixed struct {
 func NewMixed(length time.Duration) Mixed {
 	return Mixed{
 		For: length, Warm: min(time.Minute, length/5), Honest: 60, Stay: 20 * time.Second, Speak: 20 * time.Millisecond,
-		Fault: 250 * time.Millisecond, Settle: time.Minute, Progress: time.Minute,
+		Fault: 250 * time.Millisecond, Expire: 11 * time.Second, Settle: time.Minute, Progress: time.Minute,
 	}
 }
 
@@ -51,7 +52,7 @@ func (m Mixed) Run(ctx context.Context, self Self, r *Report) error {
 	if err := m.load(ctx, p, t, m.Warm); err != nil {
 		return err
 	}
-	before, err := p.quiet(ctx, 11*time.Second, m.Settle)
+	before, err := p.quiet(ctx, m.Expire, m.Settle)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (m Mixed) Run(ctx context.Context, self Self, r *Report) error {
 	}
 	t.report(r)
 
-	goroutines, heap, rss := before.Goroutines+5, size(before.Heap).percent(10, 512<<10), before.rss.percent(20, 4<<20)
+	goroutines, heap, rss := before.Goroutines+5, size(before.Heap).percent(10, keptHeap), before.rss.percent(10, keptRSS)
 	after, took, err := p.settle(ctx, m.Settle, func(s state) bool {
 		return s.Goroutines <= goroutines && size(s.Heap) <= heap && s.rss <= rss && s.Clients == 0
 	})

@@ -25,20 +25,17 @@ func (d door) dialPolling(ctx context.Context) (*poller, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &poller{target: "/socket.io/?EIO=4&transport=polling", get: get}
+	p := &poller{target: "/socket.io/?EIO=4&transport=polling", get: get, post: d.lazyHTTP()}
 	p.limit(time.Now().Add(dialTimeout))
 	open, err := get.do(http.MethodGet, p.target, "")
 	if err == nil {
 		p.sid, err = sidOf(open)
 	}
-	if err == nil {
-		p.target += "&sid=" + p.sid
-		p.post, err = d.dialHTTP(ctx)
-	}
 	if err != nil {
 		p.reset()
 		return nil, err
 	}
+	p.target += "&sid=" + p.sid
 	return p, nil
 }
 
@@ -103,21 +100,15 @@ func (p *poller) leave() {
 
 func (p *poller) close() {
 	p.get.close()
-	if p.post != nil {
-		p.post.close()
-	}
+	p.post.close()
 }
 
 func (p *poller) reset() {
 	p.get.reset()
-	if p.post != nil {
-		p.post.reset()
-	}
+	p.post.reset()
 }
 
 func (p *poller) limit(at time.Time) {
 	p.get.limit(at)
-	if p.post != nil {
-		p.post.limit(at)
-	}
+	p.post.limit(at)
 }

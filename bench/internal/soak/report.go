@@ -58,7 +58,14 @@ func (s size) String() string {
 	return fmt.Sprintf("%d MiB", s>>20)
 }
 
-// percent adds so many percent, and something for small ones.
+// What a server may keep in any case: an idle one has half a megabyte of live objects, and maps
+// keep the room that they once needed.
+const (
+	keptHeap = 256 << 10
+	keptRSS  = 2 << 20
+)
+
+// percent adds so many percent, and for small sizes at least so much.
 func (s size) percent(n int64, least size) size { return s + max(s*size(n)/100, least) }
 
 // p99 sorts latencies and returns the one that a hundredth exceeds.

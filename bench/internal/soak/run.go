@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -30,11 +31,11 @@ var scenarios = []struct {
 	name string
 	size Scenario
 }{
-	{"deaf", Deaf{Clients: 1000, Honest: 8, Rate: 1000, Size: 10 << 10, For: 10 * time.Second, Rounds: 3}},
+	{"deaf", Deaf{Clients: 1000, Honest: 5, Rate: 1000, Size: 10 << 10, For: 10 * time.Second, Rounds: 3}},
 	{"halfopen", HalfOpen{Rate: 2000, For: 30 * time.Second, Warm: 10 * time.Second, Honest: 20, Expire: 46 * time.Second, Settle: 2 * time.Minute}},
 	{"slowbody", SlowBody{Bodies: 2000, Upgrades: 2000, Within: 15 * time.Second}},
 	{"drain", Drain{Clients: 5000, Messages: 3, Size: 200}},
-	{"churn", Churn{Connects: 100_000, Warm: 10_000, Workers: 16, Settle: time.Minute}},
+	{"churn", Churn{Connects: 100_000, Warm: 10_000, Workers: 16, Expire: 3 * time.Second, Settle: time.Minute}},
 }
 
 // Names lists the scenarios of Abuse.
@@ -51,16 +52,15 @@ func Abuse(ctx context.Context, self Self, r *Report, names ...string) error {
 	if len(names) == 0 {
 		names = Names()
 	}
+	var failed error
 	for _, name := range names {
 		one := byName(name)
 		if one == nil {
-			return fmt.Errorf("no scenario is named %q", name)
+			return errors.Join(failed, fmt.Errorf("no scenario is named %q", name))
 		}
-		if err := Play(ctx, self, r, name, one); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, Play(ctx, self, r, name, one)) // the others are worth knowing
 	}
-	return nil
+	return failed
 }
 
 func byName(name string) Scenario {
@@ -150,20 +150,25 @@ func (p *process) settle(ctx context.Context, most time.Duration, ok func(state)
 		if s, err = p.state(); err != nil || ok(s) || time.Since(began) > most {
 			return s, time.Since(began).Round(100 * time.Millisecond), err
 		}
-		if err := pause(ctx, min(time.Second, most/10)); err != nil {
+		if err := pause(ctx, min(5*time.Second, most/20)); err != nil {
 			return s, 0, err
 		}
 	}
 }
 
-// quiet waits until the server has no more clients and goroutines than with nobody there,
-// and returns what it holds then: what to compare with. Sessions that nobody comes for are not
-// among these; they expire.
+// quiet waits until the server has no more clients and goroutines than with nobody there, and
+// its heap falls no more, and returns what it holds then: what to compare with. Sessions that nobody
+// comes for are neither clients nor goroutines; they expire.
 func (p *process) quiet(ctx context.Context, expire, most time.Duration) (state, error) {
 	if err := pause(ctx, expire); err != nil {
 		return state{}, err
 	}
-	s, _, err := p.settle(ctx, most, func(s state) bool { return s.Clients == 0 && s.Goroutines <= quietGoroutines })
+	lowest := int64(math.MaxInt64)
+	s, _, err := p.settle(ctx, most, func(s state) bool {
+		falls := s.Heap < lowest-lowest/50
+		lowest = min(lowest, s.Heap)
+		return s.Clients == 0 && s.Goroutines <= quietGoroutines && !falls
+	})
 	return s, err
 }
 

@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -71,6 +73,7 @@ type figures struct {
 //	gc                         the same after a garbage collection
 //	broadcast RATE SIZE FOR    to everyone, a second; goes on in the background
 //	drain N SIZE               N broadcasts, then Shutdown
+//	heap FILE                  a profile
 func Serve(args []string, stdin io.Reader, stdout io.Writer) error {
 	var cfg serverConfig
 	if len(args) > 0 {
@@ -152,6 +155,8 @@ func (s *server) act(command string) (answer figures, err error) {
 		if _, err = fmt.Sscan(arguments, &n, &size); err == nil {
 			took, err = s.drain(n, size)
 		}
+	case "heap":
+		err = writeHeap(arguments)
 	default:
 		err = fmt.Errorf("no command is named %q", name)
 	}
@@ -204,6 +209,14 @@ func (s *server) drain(n, size int) (time.Duration, error) {
 	err := s.handler.Shutdown(ctx)
 	took := time.Since(began)
 	return took, errors.Join(err, s.http.Shutdown(ctx))
+}
+
+func writeHeap(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("heap").WriteTo(f, 0), f.Close())
 }
 
 // scannedDuration reads a duration with fmt.Sscan.

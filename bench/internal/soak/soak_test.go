@@ -59,7 +59,7 @@ func TestScenarios(t *testing.T) {
 			},
 		},
 		"churn": {
-			soak.Churn{Connects: 120, Warm: 24, Workers: 4, Settle: 10 * time.Second},
+			soak.Churn{Connects: 120, Warm: 24, Workers: 4, Settle: 4 * time.Second},
 			[]string{"that failed: 0 (= 0) ok", "clients left: 0 (= 0) ok"},
 		},
 		"mixed": {

@@ -113,6 +113,9 @@ func (h *httpConn) dial(ctx context.Context) error {
 	return conn.SetDeadline(h.deadline)
 }
 
+// lazyHTTP connects with the first request, for a server gives up connections that bring none.
+func (d door) lazyHTTP() *httpConn { return &httpConn{door: d, over: true} }
+
 // Write implements io.Writer.
 func (h *httpConn) Write(p []byte) (int, error) { return h.conn.Write(p) }
 
@@ -120,14 +123,18 @@ func (h *httpConn) limit(at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.deadline = at
-	_ = h.conn.SetDeadline(at) // fails on a closed connection only
+	if h.conn != nil {
+		_ = h.conn.SetDeadline(at) // fails on a closed connection only
+	}
 }
 
 func (h *httpConn) end(end func(*net.TCPConn)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	end(h.conn)
+	if h.conn != nil {
+		end(h.conn)
+	}
 }
 
 func (h *httpConn) reset() { h.end(reset) }

@@ -25,14 +25,11 @@ func (d door) dialXHR(ctx context.Context) (*xhrPoller, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &xhrPoller{session: "/sockjs/000/" + newID(), poll: poll}
+	x := &xhrPoller{session: "/sockjs/000/" + newID(), poll: poll, post: d.lazyHTTP()}
 	x.limit(time.Now().Add(dialTimeout))
 	open, err := poll.do(http.MethodPost, x.session+"/xhr", "")
 	if err == nil && open != "o\n" {
 		err = fmt.Errorf("instead of an open frame came %q", open)
-	}
-	if err == nil {
-		x.post, err = d.dialHTTP(ctx)
 	}
 	if err != nil {
 		x.reset()
@@ -68,21 +65,15 @@ func (x *xhrPoller) receive() (string, error) {
 // leave breaks the connections off: that is all that SockJS has.
 func (x *xhrPoller) leave() {
 	x.poll.close()
-	if x.post != nil {
-		x.post.close()
-	}
+	x.post.close()
 }
 
 func (x *xhrPoller) reset() {
 	x.poll.reset()
-	if x.post != nil {
-		x.post.reset()
-	}
+	x.post.reset()
 }
 
 func (x *xhrPoller) limit(at time.Time) {
 	x.poll.limit(at)
-	if x.post != nil {
-		x.post.limit(at)
-	}
+	x.post.limit(at)
 }
