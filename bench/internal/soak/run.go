@@ -26,13 +26,15 @@ type Self struct {
 	Log  io.Writer // progress
 }
 
-// scenarios by name, at full size, in the order in which they run.
+// scenarios by name, at full size, in the order in which they run. A session of Engine.IO that
+// nobody polls ends after 45 s by its heartbeat or without a namespace, and then waits 30 s more for
+// somebody who comes for what it has to say: hence HalfOpen.Expire.
 var scenarios = []struct {
 	name string
 	size Scenario
 }{
 	{"deaf", Deaf{Clients: 1000, Honest: 5, Rate: 1000, Size: 10 << 10, For: 10 * time.Second, Rounds: 3}},
-	{"halfopen", HalfOpen{Rate: 2000, For: 30 * time.Second, Warm: 10 * time.Second, Honest: 20, Expire: 46 * time.Second, Settle: 2 * time.Minute}},
+	{"halfopen", HalfOpen{Rate: 2000, For: 30 * time.Second, Warm: 10 * time.Second, Honest: 20, Expire: 80 * time.Second, Settle: 2 * time.Minute}},
 	{"slowbody", SlowBody{Bodies: 2000, Upgrades: 2000, Within: 15 * time.Second}},
 	{"drain", Drain{Clients: 5000, Messages: 3, Size: 200}},
 	{"churn", Churn{Connects: 100_000, Warm: 10_000, Workers: 16, Expire: 3 * time.Second, Settle: time.Minute}},

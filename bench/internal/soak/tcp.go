@@ -21,6 +21,7 @@ type door struct {
 	server netip.AddrPort
 	from   byte // the last byte of 127.0.0.0/24; 0 for what the kernel chooses
 	narrow bool // with a receive buffer as small as they come, for who does not read
+	wide   bool // much is read at a time
 }
 
 // dialTimeout bounds a connect, and each answer on the way in.

@@ -20,11 +20,22 @@ type webSocket struct {
 	conn    *websocket.Conn
 	sockJS  bool     // messages come and go in frames of it
 	waiting []string // messages of the last frame
+	buf     []byte   // the last frame
 }
 
+// Bytes that are read at a time.
+const (
+	narrowRead = 1 << 10
+	wideRead   = 64 << 10
+)
+
 func (d door) dialWebSocket(ctx context.Context, target, greeting string) (*webSocket, error) {
+	read := narrowRead
+	if d.wide {
+		read = wideRead
+	}
 	dialer := websocket.Dialer{
-		HandshakeTimeout: dialTimeout, ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10,
+		HandshakeTimeout: dialTimeout, ReadBufferSize: read, WriteBufferSize: 1 << 10,
 		NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.dial(ctx) },
 	}
 	conn, res, err := dialer.DialContext(ctx, "ws://"+d.server.String()+target, nil)
@@ -78,7 +89,7 @@ func (w *webSocket) send(text string) error {
 
 func (w *webSocket) receive() (string, error) {
 	for len(w.waiting) == 0 {
-		_, text, err := w.conn.ReadMessage()
+		text, err := w.read()
 		if closed, ok := errors.AsType[*websocket.CloseError](err); ok && closed.Code != websocket.CloseAbnormalClosure {
 			return "", &endedError{strings.TrimSpace(fmt.Sprintf("close %d %s", closed.Code, closed.Text))}
 		}
@@ -92,6 +103,18 @@ func (w *webSocket) receive() (string, error) {
 	text := w.waiting[0]
 	w.waiting = w.waiting[1:]
 	return text, nil
+}
+
+// read returns a message that is good until the next one is read.
+func (w *webSocket) read() ([]byte, error) {
+	_, r, err := w.conn.NextReader()
+	if err != nil {
+		return nil, err
+	}
+	buf := bytes.NewBuffer(w.buf[:0])
+	_, err = buf.ReadFrom(r)
+	w.buf = buf.Bytes()
+	return w.buf, err
 }
 
 // take sorts a message.
