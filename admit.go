@@ -45,6 +45,9 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	s := (*Socket)(r)
 	h := s.space.hub
 	h.stats.received.Add(1)
+	if s.bucket.exceeded { // this was under way when the client was sent away
+		return nil, session.ErrOverrun
+	}
 	if !s.bucket.take(h.cfg.receiveRate, h.clock(), m.Size()) {
 		h.stats.flooded.Add(1)
 		s.log().Warn("client sends too much, disconnected", "event", m.Name, "limit", h.cfg.receiveRate.messages)

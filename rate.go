@@ -15,6 +15,7 @@ type bucket struct {
 	at       int64 // when it was filled last, on the hub's clock; 0 if never
 	messages float64
 	bytes    float64
+	exceeded bool // once, which is for good
 }
 
 // take is false if a message of so many bytes is beyond the rate.
@@ -28,6 +29,7 @@ func (b *bucket) take(r rate, now int64, bytes int) bool {
 	}
 	b.at = now
 	if b.messages < 1 || b.bytes <= 0 { // a large message may take more than there is, once
+		b.exceeded = true
 		return false
 	}
 	b.messages--
