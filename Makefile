@@ -3,8 +3,9 @@
 
 FUZZTIME ?= 30s
 ADDR ?= :8360
+FOR ?= 30m
 
-.PHONY: help demo cluster test unit e2e lint fuzz bench bench-full clean
+.PHONY: help demo cluster test unit e2e lint fuzz bench bench-full abuse soak clean
 
 help:
 	@echo "make demo    the chat with all kinds of clients, on http://localhost:8360 (ADDR=:8360)"
@@ -16,6 +17,8 @@ help:
 	@echo "make fuzz    every fuzz target for FUZZTIME=30s"
 	@echo "make bench   this library beside its peers, the main table in under ten minutes"
 	@echo "make bench-full  all of it, into bench/README.md"
+	@echo "make abuse   deaf, half-open, slow and leaving clients by the thousand, against bounds, in some ten minutes"
+	@echo "make soak    mixed load with faults for half an hour (FOR=30m)"
 	@echo "make clean   removes what these commands have left"
 
 demo:
@@ -52,6 +55,14 @@ bench:
 bench-full:
 	@scripts/install.sh go node
 	cd bench && go run . -full -readme README.md
+
+abuse:
+	@scripts/install.sh go
+	cd bench && go run ./soak
+
+soak:
+	@scripts/install.sh go
+	cd bench && go run ./soak -for "$(FOR)"
 
 clean:
 	rm -rf build .bin e2e/node_modules bench/node/node_modules

@@ -45,6 +45,9 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	s := (*Socket)(r)
 	h := s.space.hub
 	h.stats.received.Add(1)
+	if s.allowance.exceeded { // this was under way when the client was sent away
+		return nil, session.ErrOverrun
+	}
 	if !s.allowance.take(h.cfg.receiveRate, h.clock(), m.Size()) {
 		h.stats.flooded.Add(1)
 		h.tally.Count(session.LimitReceiveRate)

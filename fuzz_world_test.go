@@ -52,7 +52,8 @@ func newWorld(t *testing.T, how int) *world {
 	w := &world{t: t, memory: newMemory()}
 	options := append(worldActions(),
 		thinkws.WithLogger(slog.New(w)), thinkws.WithMaxMessage(4_000), thinkws.WithSendQueue(60, 64<<10), thinkws.WithReceiveQueue(20, 32<<10),
-		thinkws.WithMaxRooms(2), thinkws.WithSockJS(thinkws.SockJSOptions{ResponseLimit: 2_000, RawStrings: how&worldRaw != 0, MaxSessions: 5, Cookie: true}),
+		thinkws.WithMaxRooms(2), thinkws.WithSockJS(thinkws.SockJSOptions{ResponseLimit: 2_000, RawStrings: how&worldRaw != 0, Cookie: true}),
+		thinkws.WithLimits(thinkws.Limits{Sessions: 12}),
 	)
 	if how&worldCompress != 0 {
 		options = append(options, thinkws.WithCompression(64))

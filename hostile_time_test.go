@@ -215,6 +215,14 @@ func TestHostile51UnfinishedUpgrade(t *testing.T) {
 				require.NoError(t, ws.conn.Close())
 				p.alive()
 			})
+			timed(t, "51 "+name+", nor an answer to the close frame", 11*time.Second, func(t *testing.T, s *site) {
+				p := s.open(eio, "")
+				ws := s.upgrade(p.upgradeTarget(), frames...)
+				untilClose(t, ws, nil)
+				_, err := nextFrame(ws.in)
+				assert.ErrorIs(t, err, io.EOF)
+				p.alive()
+			})
 		}
 	}
 }

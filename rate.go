@@ -12,11 +12,15 @@ type rate struct{ messages, bytes int }
 
 // allowance is what a client may still send. It belongs to the goroutine that receives from
 // the client.
-type allowance struct{ messages, bytes bucket.Bucket }
+type allowance struct {
+	messages, bytes bucket.Bucket
+	exceeded        bool // once, which is for good
+}
 
 // take is false if a message of so many bytes is beyond the rate.
 func (a *allowance) take(r rate, now int64, bytes int) bool {
-	return a.messages.Take(now, r.messages, 1) && a.bytes.Take(now, r.bytes, bytes)
+	a.exceeded = !a.messages.Take(now, r.messages, 1) || !a.bytes.Take(now, r.bytes, bytes)
+	return !a.exceeded
 }
 
 // WithReceiveRate bounds what one client may send into one namespace, in messages and in

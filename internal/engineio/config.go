@@ -48,8 +48,9 @@ type Config struct {
 }
 
 const (
-	closeTimeout  = 5 * time.Second  // for the client's answer to a WebSocket close frame
-	lingerTimeout = 30 * time.Second // for a polling client to fetch what waits in a closed session
+	closeTimeout   = 5 * time.Second  // for the client's answer to a WebSocket close frame
+	expiredTimeout = time.Second      // the same of one that has not finished its upgrade in time
+	lingerTimeout  = 30 * time.Second // for a polling client to fetch what waits in a closed session
 )
 
 func (c Config) withDefaults() Config {

@@ -53,20 +53,25 @@ func (s *Session) startProbe(l *link, conn *wsconn.Conn) bool {
 	return true
 }
 
-// expire is for a WebSocket that has had its time.
+// expire closes a WebSocket whose time is up. It gets less time than others to answer the
+// close frame, for it has had enough.
 func (s *Session) expire(l *link) {
 	s.server.cfg.Tally.Count(session.LimitUpgradeTime)
-	s.abandon(l)
+	if conn := s.abandon(l); conn != nil {
+		time.AfterFunc(expiredTimeout, conn.CloseNow) // which changes nothing if it is closed by then
+	}
 }
 
-// abandon closes a WebSocket that has not been taken into use.
-func (s *Session) abandon(l *link) {
+// abandon closes a WebSocket that has not been taken into use, and returns it; nil if it
+// does not exist, or not as such any more.
+func (s *Session) abandon(l *link) *wsconn.Conn {
 	s.mu.Lock()
 	conn := s.dropProbe(l)
 	s.mu.Unlock()
 	if conn != nil {
 		conn.Close(0, "")
 	}
+	return conn
 }
 
 // dropProbe forgets l, if it is the one that may take over, and returns the

@@ -25,7 +25,7 @@ type Command struct {
 	Path  string
 	Args  []string
 	Dir   string
-	Cores []int // that it may use; GOMAXPROCS is their number
+	Cores []int // that it may use, and GOMAXPROCS is their number; nil for all that this process may
 }
 
 // Process is a server that runs. It belongs to one goroutine.
@@ -41,14 +41,19 @@ type Process struct {
 // answerTimeout bounds every answer: a busy server may let the command wait.
 const answerTimeout = 20 * time.Second
 
-// Start runs a server and waits for its address. Its end is ctx's end at the latest. The
-// calling goroutine must be locked to its thread, whose affinity the process inherits.
+// Start runs a server and waits for its address. Its end is ctx's end at the latest. With
+// Command.Cores the calling goroutine must be locked to its thread, whose affinity the process inherits.
 func Start(ctx context.Context, c Command) (*Process, error) {
 	p := &Process{
 		cmd: exec.CommandContext(ctx, c.Path, c.Args...), answers: make(chan string), stderr: &strings.Builder{},
 	}
 	p.cmd.Dir = c.Dir
-	p.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", len(c.Cores)))
+	p.cmd.Env = os.Environ()
+	start := p.cmd.Start
+	if c.Cores != nil {
+		p.cmd.Env = append(p.cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", len(c.Cores)))
+		start = func() error { return OnCores(c.Cores, p.cmd.Start) }
+	}
 	p.cmd.Stderr = p.stderr
 	p.cmd.WaitDelay = time.Second
 	stdout, err := p.cmd.StdoutPipe()
@@ -58,7 +63,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	if err := OnCores(c.Cores, p.cmd.Start); err != nil {
+	if err := start(); err != nil {
 		return nil, err
 	}
 	go p.read(stdout)
@@ -117,14 +122,22 @@ func (p *Process) answer(to any) error {
 	}
 }
 
-// Ask sends a command and waits for its answer.
+// Call sends a command and takes its answer.
+func (p *Process) Call(command string, answer any) error {
+	if _, err := io.WriteString(p.stdin, command+"\n"); err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	if err := p.answer(answer); err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	return nil
+}
+
+// Ask sends a command that is answered by Stats.
 func (p *Process) Ask(command string) (servers.Stats, error) {
 	var st servers.Stats
-	if _, err := io.WriteString(p.stdin, command+"\n"); err != nil {
-		return st, fmt.Errorf("%s: %w", command, err)
-	}
-	if err := p.answer(&st); err != nil {
-		return st, fmt.Errorf("%s: %w", command, err)
+	if err := p.Call(command, &st); err != nil {
+		return st, err
 	}
 	if st.Error != "" {
 		return st, fmt.Errorf("%s: %s", command, st.Error)

@@ -35,6 +35,7 @@ const compressFrom = 512
 func (o *ours) options(cfg Config) []thinkws.Option {
 	options := []thinkws.Option{
 		thinkws.WithLogger(quietLogger()),
+		thinkws.WithLimits(thinkws.Limits{SessionsPerAddress: 1 << 20, Handshakes: 1 << 20, HandshakesPerAddress: 1 << 20}), // they all come from here
 		thinkws.On("open", func(c *thinkws.Context) error { return c.Join(roomOf(c.Request())) }),
 		thinkws.On("e", func(c *thinkws.Context) error { return c.Emit("e", c.WsData()) }),
 		thinkws.On("b", func(c *thinkws.Context) error {

@@ -1,0 +1,239 @@
+package soak
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws"
+)
+
+// serverConfig is what a server is started with. Zero durations stand for the defaults.
+type serverConfig struct {
+	PingInterval    time.Duration `json:"pingInterval,omitempty"`
+	PingTimeout     time.Duration `json:"pingTimeout,omitempty"`
+	DisconnectDelay time.Duration `json:"disconnectDelay,omitempty"`
+	Crowd           bool          `json:"crowd"` // many clients come at once, from one address
+}
+
+// options are those of a service that has some events.
+func (c serverConfig) options() []thinkws.Option {
+	options := []thinkws.Option{
+		thinkws.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))), // formats, as a service's would
+		thinkws.WithSockJS(thinkws.SockJSOptions{DisconnectDelay: c.DisconnectDelay}),
+		thinkws.On("echo", func(c *thinkws.Context) error { return c.Emit("echo", c.WsData()) }),
+		thinkws.On("join", thinkws.Bind(func(c *thinkws.Context, room string) error {
+			return errors.Join(c.Join(room), c.Emit("joined", room))
+		})),
+		thinkws.On("say", thinkws.Bind(func(c *thinkws.Context, text string) error {
+			return c.Hub().To(room).Emit("said", text)
+		})),
+	}
+	if c.PingInterval > 0 {
+		options = append(options, thinkws.WithPingInterval(c.PingInterval))
+	}
+	if c.Crowd {
+		const many = 1_000_000
+		options = append(options, thinkws.WithLimits(thinkws.Limits{SessionsPerAddress: many, Handshakes: many, HandshakesPerAddress: many}))
+	}
+	if c.PingTimeout > 0 {
+		options = append(options, thinkws.WithPingTimeout(c.PingTimeout))
+	}
+	return options
+}
+
+// room is where what is said is heard.
+const room = "lobby"
+
+// figures are what a server says of itself.
+type figures struct {
+	Goroutines int           `json:"goroutines"`
+	Heap       int64         `json:"heap"` // bytes of live objects, after "gc"
+	Clients    int           `json:"clients"`
+	Received   uint64        `json:"received"`
+	Slow       uint64        `json:"slow"`
+	Flooded    uint64        `json:"flooded"`
+	Sent       int64         `json:"sent"` // broadcasts of "broadcast" and "drain"
+	Took       time.Duration `json:"took"` // Shutdown, for "drain"
+	Error      string        `json:"error,omitempty"`
+}
+
+// Serve is the server under test, until stdin ends. Its first line on stdout has the address,
+// each further one answers a line on stdin:
+//
+//	stats                      figures
+//	gc                         the same after a garbage collection
+//	broadcast RATE SIZE FOR    to everyone, a second; goes on in the background
+//	drain N SIZE               N broadcasts, then Shutdown
+//	heap FILE                  a profile
+func Serve(args []string, stdin io.Reader, stdout io.Writer) error {
+	var cfg serverConfig
+	if len(args) > 0 {
+		if err := json.Unmarshal([]byte(args[0]), &cfg); err != nil {
+			return err
+		}
+	}
+	handler, err := thinkws.New(cfg.options()...)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s := &server{
+		handler: handler,
+		http:    &http.Server{Handler: handler.Middleware(http.NotFoundHandler()), ReadHeaderTimeout: 5 * time.Second},
+		out:     json.NewEncoder(stdout),
+	}
+	failed := make(chan error, 1)
+	go func() {
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}()
+	if err := s.out.Encode(map[string]string{"address": listener.Addr().String()}); err != nil {
+		return err
+	}
+	commanded := make(chan error, 1)
+	go func() { commanded <- s.listen(stdin) }()
+	select {
+	case err := <-failed:
+		return err
+	case err := <-commanded:
+		return errors.Join(err, s.http.Close())
+	}
+}
+
+// server is the process under test.
+type server struct {
+	handler *thinkws.Handler
+	http    *http.Server
+	out     *json.Encoder
+	sent    atomic.Int64
+}
+
+func (s *server) listen(stdin io.Reader) error {
+	lines := bufio.NewScanner(stdin)
+	for lines.Scan() {
+		answer, err := s.act(lines.Text())
+		if err != nil {
+			answer.Error = err.Error()
+		}
+		if err := s.out.Encode(answer); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+func (s *server) act(command string) (answer figures, err error) {
+	name, arguments, _ := strings.Cut(command, " ")
+	var took time.Duration
+	switch name {
+	case "stats":
+	case "gc":
+		runtime.GC()
+		runtime.GC() // what the first one's pools still held
+		debug.FreeOSMemory()
+	case "broadcast":
+		var rate, size int
+		var length time.Duration
+		if _, err = fmt.Sscan(arguments, &rate, &size, (*scannedDuration)(&length)); err == nil {
+			go s.broadcast(rate, size, length)
+		}
+	case "drain":
+		var n, size int
+		if _, err = fmt.Sscan(arguments, &n, &size); err == nil {
+			took, err = s.drain(n, size)
+		}
+	case "heap":
+		err = writeHeap(arguments)
+	default:
+		err = fmt.Errorf("no command is named %q", name)
+	}
+	answer = s.figures()
+	answer.Took = took
+	return answer, err
+}
+
+func (s *server) figures() figures {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	st := s.handler.Hub().Stats()
+	return figures{
+		Goroutines: runtime.NumGoroutine(), Heap: int64(m.HeapAlloc), Clients: st.Clients,
+		Received: st.Received, Slow: st.Slow, Flooded: st.Flooded, Sent: s.sent.Load(),
+	}
+}
+
+// news builds the n-th broadcast of so many bytes: its number, when it was sent, and filling.
+func news(n int64, size int) string {
+	head := fmt.Sprintf("%d %d ", n, time.Now().UnixNano())
+	return head + strings.Repeat("x", max(0, size-len(head)))
+}
+
+// broadcast sends at a rate. What it is late by it catches up with.
+func (s *server) broadcast(rate, size int, length time.Duration) {
+	began := time.Now()
+	for n := 0; n < int(length.Seconds()*float64(rate)); n++ {
+		time.Sleep(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(rate))))
+		if s.emit(size) != nil {
+			return // the handler has been shut down
+		}
+	}
+}
+
+func (s *server) emit(size int) error {
+	return s.handler.Hub().Emit("news", news(s.sent.Add(1), size))
+}
+
+// drain does what a service does in the end, with something to say before.
+func (s *server) drain(n, size int) (time.Duration, error) {
+	for range n {
+		if err := s.emit(size); err != nil {
+			return 0, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	began := time.Now()
+	err := s.handler.Shutdown(ctx)
+	took := time.Since(began)
+	return took, errors.Join(err, s.http.Shutdown(ctx))
+}
+
+func writeHeap(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("heap").WriteTo(f, 0), f.Close())
+}
+
+// scannedDuration reads a duration with fmt.Sscan.
+type scannedDuration time.Duration
+
+// Scan implements fmt.Scanner.
+func (d *scannedDuration) Scan(state fmt.ScanState, _ rune) error {
+	token, err := state.Token(true, nil)
+	if err != nil {
+		return err
+	}
+	parsed, err := time.ParseDuration(string(token))
+	*d = scannedDuration(parsed)
+	return err
+}
