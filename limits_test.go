@@ -111,12 +111,15 @@ func TestHostile94Storm(t *testing.T) {
 	s := newSite(t, thinkws.WithLimits(thinkws.Limits{Handshakes: 50, HandshakesPerAddress: 10}),
 		thinkws.WithPingInterval(time.Second), thinkws.WithPingTimeout(time.Second))
 	statuses, after := map[int]int{}, map[string]int{}
+	start := time.Now()
 	for i := range 1000 {
 		w := s.knock(entrances["polling"](i), fmt.Sprintf("192.0.2.%d:1", i%200))
 		statuses[w.Code]++
 		after[w.Header().Get("Retry-After")]++
 	}
-	assert.InDelta(t, 100, statuses[200], 50, "two seconds' worth, and what has come since")
+	most := func(perSecond int) int { return 1 + int((2+time.Since(start).Seconds())*float64(perSecond)) }
+	assert.GreaterOrEqual(t, statuses[200], 90, "two seconds' worth, but for the honest")
+	assert.LessOrEqual(t, statuses[200], most(50), "and what has come since")
 	assert.Equal(t, 1000, statuses[200]+statuses[503])
 	assert.Greater(t, len(after), 3)
 	alone := map[int]int{}
@@ -124,7 +127,7 @@ func TestHostile94Storm(t *testing.T) {
 		alone[s.knock(entrances["plain"](0), "198.51.100.1:1").Code]++
 	}
 	assert.Equal(t, 100, alone[503]+alone[429]+alone[501])
-	assert.Less(t, alone[501], 40, "handshakes that fail count, too")
+	assert.LessOrEqual(t, alone[501], most(10), "handshakes that fail count, too")
 	s.verify()
 }
 
