@@ -49,14 +49,14 @@ const pace = 20 * time.Millisecond
 
 // sendAway ends sessions in batches. Once ctx is done the rest of them is one batch.
 func (h *Handler) sendAway(ctx context.Context, ends []func()) {
-	rand.Shuffle(len(ends), func(i, j int) { ends[i], ends[j] = ends[j], ends[i] })
+	rand.Shuffle(len(ends), func(i, j int) { ends[i], ends[j] = ends[j], ends[i] }) //nolint:gosec // no secret
 	size := batchSize(ctx, len(ends), h.cfg.limits.Departures)
 	for batch := range slices.Chunk(ends, size) {
 		for _, end := range batch {
 			end()
 		}
 		if len(batch) == size { // others may follow
-			pause(ctx, pace/2+rand.N(pace))
+			pause(ctx, pace/2+rand.N(pace)) //nolint:gosec // no secret
 		}
 	}
 }

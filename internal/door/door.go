@@ -126,7 +126,7 @@ func (d *Door) admit(address netip.Addr) (s *Source, limit session.Limit, ok boo
 // source takes d.mu as held. Clients whose address is not known have one source, too, that
 // has no limits of its own.
 func (d *Door) source(address netip.Addr) (s *Source, known bool) {
-	if s = d.sources[network(address)]; s != nil {
+	if s, known = d.sources[network(address)]; known {
 		return s, true
 	}
 	return &Source{}, false
@@ -159,7 +159,7 @@ func (d *Door) keep(n netip.Prefix, s *Source, now int64) {
 func (d *Door) refuse(w http.ResponseWriter, r *http.Request, limit session.Limit, address netip.Addr) {
 	d.cfg.Tally.Count(limit)
 	d.cfg.Logger.Warn("client refused", "limit", limit.String(), "address", address, "url", r.URL.Path)
-	status, after := http.StatusServiceUnavailable, 1+rand.IntN(4)
+	status, after := http.StatusServiceUnavailable, 1+rand.IntN(4) //nolint:gosec // no secret: it spreads clients over time
 	switch limit {
 	case session.LimitSessionsPerAddress, session.LimitHandshakesPerAddress:
 		status = http.StatusTooManyRequests
