@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"internal/jsonevent": {"internal/serial", "internal/session"},
 	"internal/plain":     {"internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/wsconn"},
 	"stickiness":         {"internal/clientip", "internal/quiet", "internal/session"},
-	"redisbus":           {"", "internal/arguments", "internal/session", "stickiness"},
+	"redisbus":           {"", "internal/arguments", "internal/quiet", "internal/session", "stickiness"},
 	"internal/sockjs":    {"internal/alarm", "internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/wsconn"},
 }
 

@@ -20,6 +20,7 @@ var wallClock = map[string]string{
 	"internal/sockjs/header.go": "the header Expires",
 	"redisbus/state.go":         "none: a duration is rounded for the log",
 	"redisbus/unpack.go":        "times that other nodes have sent as arguments",
+	"stickiness/dispatcher.go":  "none: an address is parsed",
 	"stickiness/hop.go":         "the date of a request to another machine, which has a clock of its own; a minute is allowed for",
 	"stickiness/forward.go":     "the beginning of a key that tells requests apart",
 }

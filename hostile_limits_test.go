@@ -224,6 +224,9 @@ func TestHostile93Log(t *testing.T) {
 	}
 	for _, stats := range []any{thinkws.Stats{}, thinkws.BusStats{}} {
 		for field := range reflect.TypeOf(stats).Fields() {
+			if field.Name == "Limits" { // whose keys are the same whatever clients do
+				continue
+			}
 			assert.NotContains(t, []reflect.Kind{reflect.Map, reflect.Slice, reflect.String}, field.Type.Kind(), field.Name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -119,6 +120,7 @@ func TestHostile47SlowReader(t *testing.T) {
 				ws.send(say)
 				slow(t, s)
 				<-time.After(10 * time.Second)
+				synctest.Wait()
 				frame, err := nextFrame(ws.in)
 				assert.Error(t, err, frame)
 			}, flood)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/internal/quiet"
 )
 
 // Bus is a thinkws.Bus on Redis. It is safe for concurrent use; one may serve several
@@ -46,12 +48,12 @@ func (b *Bus) Open(node thinkws.BusNode) (thinkws.BusLink, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	l := &link{cfg: b.cfg, node: node, uid: ours + rand.Text()[:16], routes: map[topic]route{}, asked: map[string]*question{}}
+	l := &link{cfg: b.cfg, node: node, log: quiet.New(node.Logger()), uid: ours + rand.Text()[:16], routes: map[topic]route{}, asked: map[string]*question{}}
 	l.client, l.owned = own(b.client)
 	count := b.cfg.channels("/").request
 	_, cluster := l.client.(*redis.ClusterClient)
-	l.receipts = &receipts{channel: count, log: node.Logger(), unknown: cluster}
-	l.state = newState(node.Logger(), l.receipts.doubt)
+	l.receipts = &receipts{channel: count, log: l.log, unknown: cluster}
+	l.state = newState(l.log, l.receipts.doubt)
 	l.publisher = newPublisher(l.client, b.cfg, count, l.receipts, l.state, &l.stats)
 	l.subscriber = newSubscriber(func() *redis.PubSub { return l.client.Subscribe(context.Background()) }, l.receive, l.state.subscribed)
 	l.subscriber.last = topic{count, false}
@@ -66,6 +68,7 @@ func (b *Bus) Open(node thinkws.BusNode) (thinkws.BusLink, error) {
 type link struct {
 	cfg        *config
 	node       thinkws.BusNode
+	log        *slog.Logger // of node, but quiet
 	uid        string
 	client     redis.UniversalClient
 	owned      bool // the client is ours to close
@@ -169,7 +172,7 @@ func (l *link) Publish(e *thinkws.Envelope) error {
 // answer publishes an answer to somebody's request.
 func (l *link) answer(channel string, data []byte) {
 	if err := l.publisher.push(item{channel: channel, payload: data}); err != nil {
-		l.node.Logger().Warn("answer to another node not sent", "channel", channel, "error", err)
+		l.log.Warn("answer to another node not sent", "channel", channel, "error", err)
 	}
 }
 

@@ -71,7 +71,7 @@ func TestHostile78Bombs(t *testing.T) {
 	b.still(t, a)
 	assert.EqualValues(t, bombs, b.Stats().Dropped)
 	assert.GreaterOrEqual(t, log.count("message dropped"), 1)
-	assert.LessOrEqual(t, log.count("message dropped"), 3, "one line a second")
+	assert.LessOrEqual(t, log.count("message dropped"), 10, "the log is not flooded")
 }
 
 // Row 79: what nobody knows, and what comes back to its sender.

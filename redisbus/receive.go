@@ -44,7 +44,7 @@ func (l *link) receive(m *redis.Message) {
 // drop gives up what is no message.
 func (l *link) drop(channel string, err error) {
 	l.stats.dropped.Add(1)
-	l.node.Logger().Warn("bus: message dropped", "channel", channel, "error", err)
+	l.log.Warn("bus: message dropped", "channel", channel, "error", err)
 }
 
 // onBroadcast takes a message to clients. What is for a room that nobody here is in is not
@@ -95,7 +95,7 @@ func (l *link) subscribed(namespace string) bool {
 func (l *link) missing(from sender, n uint64, arrived bool) {
 	if missing := l.sequences.reached(from, n, arrived); missing > 0 {
 		l.stats.missed.Add(missing)
-		l.node.Logger().Warn("bus: messages of another node have not arrived", "node", from.uid, "namespace", from.namespace, "messages", missing)
+		l.log.Warn("bus: messages of another node have not arrived", "node", from.uid, "namespace", from.namespace, "messages", missing)
 	}
 }
 

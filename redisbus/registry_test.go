@@ -85,6 +85,7 @@ func TestRegistryLeases(t *testing.T) {
 	require.NoError(t, a.Register(t.Context(), nodeAt("n1aB", 1)))
 	require.NoError(t, dead.Register(t.Context(), nodeAt("n2aB", 2)))
 	require.NoError(t, dead.Close())
+	require.Eventually(t, func() bool { return len(a.Nodes()) == 2 }, 4*time.Second, time.Millisecond)
 	died := time.Now()
 
 	server.kill()

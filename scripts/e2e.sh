@@ -12,7 +12,7 @@ go build -race -o build/chat ./examples/chat
 go build -race -o build/e2e-node ./e2e/node
 
 echo "--- packets and payloads, decoded by us and by Node's own parsers"
-timeout 180 go test -count=1 -tags node -run Node ./internal/engineio ./internal/socketio
+timeout 900 go test -count=1 -tags node -run Node ./internal/engineio ./internal/socketio
 
 cd e2e
 echo "--- every scenario with socket.io-client 4 and 2, compared with Node's own server"

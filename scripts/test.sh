@@ -18,14 +18,14 @@ cleanup() { [ -z "$linter_pid" ] || kill "$linter_pid" 2>/dev/null || true; }
 trap cleanup EXIT
 
 step "go test"
-go test -race -shuffle=on -timeout 8m ./...
-go test -race -shuffle=on -timeout 8m -skip Stress . -parked # the same with connections parked
+go test -race -shuffle=on -timeout 25m ./...
+go test -race -shuffle=on -timeout 25m -skip Stress . -parked # the same with connections parked
 
 step "real clients and a browser"
 scripts/e2e.sh
 
 step "the benchmarks' own tests"
-(cd bench && go test -timeout 4m ./...)
+(cd bench && go test -timeout 15m ./...)
 
 step "format, vet and lint"
 if ! wait "$linter_pid"; then
