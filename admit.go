@@ -49,7 +49,6 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 		return nil, session.ErrOverrun
 	}
 	if !s.allowance.take(h.cfg.receiveRate, h.clock(), m.Size()) {
-		h.stats.flooded.Add(1)
 		h.tally.Count(session.LimitReceiveRate)
 		s.log().Warn("client sends too much, disconnected", "event", m.Name, "limit", h.cfg.receiveRate.messages)
 		return nil, session.ErrOverrun

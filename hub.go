@@ -261,7 +261,7 @@ type Stats struct {
 // Stats returns the counters of this node.
 func (h *Hub) Stats() Stats {
 	st := Stats{Sessions: h.door.Len(), Limits: h.tally.Counts(), Received: h.stats.received.Load(), Ignored: h.stats.ignored.Load(), Failed: h.stats.failed.Load(),
-		Dropped: h.stats.dropped.Load(), Slow: h.stats.slow.Load(), Flooded: h.stats.flooded.Load()}
+		Dropped: h.stats.dropped.Load(), Slow: h.stats.slow.Load(), Flooded: h.tally[session.LimitReceiveRate].Load()}
 	if h.link != nil {
 		st.Bus = h.link.Stats()
 	}
@@ -279,5 +279,5 @@ func (h *Hub) Stats() Stats {
 
 // counters are the counters behind Stats.
 type counters struct {
-	received, ignored, failed, dropped, slow, flooded atomic.Uint64
+	received, ignored, failed, dropped, slow atomic.Uint64
 }

@@ -58,22 +58,6 @@ func pin() error {
 // enoughFiles is for 15,500 clients.
 const enoughFiles = 17_000
 
-// raiseLimit lets this process and the servers have many sockets.
-func raiseLimit() error {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("getrlimit: %w", err)
-	}
-	if limit.Max < enoughFiles {
-		limit.Max = enoughFiles // which only root may
-	}
-	limit.Cur = limit.Max
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("%d open files are needed (ulimit -Hn): %w", enoughFiles, err)
-	}
-	return nil
-}
-
 // machine says when and on what, and with which versions.
 func machine() string {
 	said := []string{

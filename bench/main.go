@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/bench/internal/child"
 	"github.com/seed-ce09063a/thinkws/bench/internal/servers"
 	"github.com/seed-ce09063a/thinkws/bench/internal/suite"
 )
@@ -42,7 +43,7 @@ func run(args []string) error {
 	if err := pin(); err != nil {
 		return err
 	}
-	if err := raiseLimit(); err != nil {
+	if err := child.RaiseFiles(enoughFiles); err != nil {
 		return err
 	}
 	return o.measure()

@@ -16,8 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/seed-ce09063a/thinkws/bench/internal/child"
 	"github.com/seed-ce09063a/thinkws/bench/internal/soak"
 )
 
@@ -29,7 +28,7 @@ func main() {
 }
 
 func run(args []string) error {
-	if err := raiseLimit(); err != nil {
+	if err := child.RaiseFiles(enoughFiles); err != nil {
 		return err
 	}
 	if len(args) > 0 && args[0] == "server" {
@@ -84,19 +83,3 @@ func play(only string, length, bound time.Duration) error {
 
 // enoughFiles is for the half-open connections, most of which stay for a while.
 const enoughFiles = 18_000
-
-// raiseLimit lets this process and the server have many sockets.
-func raiseLimit() error {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("getrlimit: %w", err)
-	}
-	if limit.Max < enoughFiles {
-		limit.Max = enoughFiles // which only root may
-	}
-	limit.Cur = limit.Max
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("%d open files are needed (ulimit -Hn): %w", enoughFiles, err)
-	}
-	return nil
-}

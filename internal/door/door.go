@@ -159,22 +159,24 @@ func (d *Door) keep(n netip.Prefix, s *Source, now int64) {
 func (d *Door) refuse(w http.ResponseWriter, r *http.Request, limit session.Limit, address netip.Addr) {
 	d.cfg.Tally.Count(limit)
 	d.cfg.Logger.Warn("client refused", "limit", limit.String(), "address", address, "url", r.URL.Path)
-	status, after := http.StatusServiceUnavailable, 1+rand.IntN(4) //nolint:gosec // no secret: it spreads clients over time
-	switch limit {
-	case session.LimitSessionsPerAddress, session.LimitHandshakesPerAddress:
-		status = http.StatusTooManyRequests
-	}
 	h := w.Header()
-	h.Set("Retry-After", strconv.Itoa(after))
+	h.Set("Retry-After", strconv.Itoa(1+rand.IntN(4))) //nolint:gosec // no secret: it spreads clients over time
 	if r.Header.Get("Upgrade") != "" {
 		h.Set("Connection", "close") // frames sent right behind must not be read as a request
 	}
-	http.Error(w, "too many "+texts[limit], status)
+	status, text := answer(limit)
+	http.Error(w, text, status)
 }
 
-var texts = map[session.Limit]string{
-	session.LimitSessions:             "clients",
-	session.LimitSessionsPerAddress:   "clients from your address",
-	session.LimitHandshakes:           "clients at once",
-	session.LimitHandshakesPerAddress: "clients at once from your address",
+func answer(limit session.Limit) (status int, text string) {
+	switch limit {
+	case session.LimitSessionsPerAddress:
+		return http.StatusTooManyRequests, "too many clients from your address"
+	case session.LimitHandshakesPerAddress:
+		return http.StatusTooManyRequests, "too many clients at once from your address"
+	case session.LimitHandshakes:
+		return http.StatusServiceUnavailable, "too many clients at once"
+	default:
+		return http.StatusServiceUnavailable, "too many clients"
+	}
 }

@@ -56,8 +56,8 @@ func (s *Session) startProbe(l *link, conn *wsconn.Conn) bool {
 // expire closes a WebSocket whose time is up. It gets less time than others to answer the
 // close frame, for it has had enough.
 func (s *Session) expire(l *link) {
-	s.server.cfg.Tally.Count(session.LimitUpgradeTime)
 	if conn := s.abandon(l); conn != nil {
+		s.server.cfg.Tally.Count(session.LimitUpgradeTime)
 		time.AfterFunc(expiredTimeout, conn.CloseNow) // which changes nothing if it is closed by then
 	}
 }

@@ -40,10 +40,31 @@ const (
 )
 
 var limitNames = [limits]string{
-	"sessions", "sessions_per_address", "handshakes", "handshakes_per_address", "guesses",
-	"receive_rate", "receive_queue", "message", "message_time", "body_time", "packets", "attachments", "attachment_time",
-	"depth", "number", "name", "auth", "namespaces", "ignored", "pings", "rooms", "answers",
-	"connect_time", "upgrade_time", "ping_time",
+	LimitSessions:             "sessions",
+	LimitSessionsPerAddress:   "sessions_per_address",
+	LimitHandshakes:           "handshakes",
+	LimitHandshakesPerAddress: "handshakes_per_address",
+	LimitGuesses:              "guesses",
+	LimitReceiveRate:          "receive_rate",
+	LimitReceiveQueue:         "receive_queue",
+	LimitMessage:              "message",
+	LimitMessageTime:          "message_time",
+	LimitBodyTime:             "body_time",
+	LimitPackets:              "packets",
+	LimitAttachments:          "attachments",
+	LimitAttachmentTime:       "attachment_time",
+	LimitDepth:                "depth",
+	LimitNumber:               "number",
+	LimitName:                 "name",
+	LimitAuth:                 "auth",
+	LimitNamespaces:           "namespaces",
+	LimitIgnored:              "ignored",
+	LimitPings:                "pings",
+	LimitRooms:                "rooms",
+	LimitAnswers:              "answers",
+	LimitConnectTime:          "connect_time",
+	LimitUpgradeTime:          "upgrade_time",
+	LimitPingTime:             "ping_time",
 }
 
 // String returns the name, of lower case letters and underscores.

@@ -211,7 +211,7 @@ func (d door) enterDeaf(ctx context.Context, way int) (interface{ reset() }, err
 			return nil, err
 		}
 		w := c.wire.(*poller)
-		_, err = io.WriteString(w.get, request(http.MethodGet, w.target, ""))
+		_, err = io.WriteString(w.poll, request(http.MethodGet, w.target, ""))
 		return c, err
 	case 1: // the same of SockJS
 		c, err := d.enter(ctx, xhr)

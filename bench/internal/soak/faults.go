@@ -122,7 +122,7 @@ func abortPoll(ctx context.Context, d door, turn int) error {
 	defer c.reset()
 	switch w := c.wire.(type) {
 	case *poller:
-		_, err = io.WriteString(w.get, request(http.MethodGet, w.target, ""))
+		_, err = io.WriteString(w.poll, request(http.MethodGet, w.target, ""))
 	case *xhrPoller:
 		_, err = io.WriteString(w.poll, request(http.MethodPost, w.session+"/xhr", ""))
 	}

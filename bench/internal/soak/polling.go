@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// poller is a wire of Engine.IO over long-polling: a connection for GETs, and one for POSTs.
+// poller is a wire of Engine.IO over long-polling: of its pair one connection is for GETs, and one for POSTs.
 type poller struct {
-	sid       string
-	target    string
-	get       *httpConn
+	sid    string
+	target string
+	pair
 	mu        sync.Mutex // held while a POST is under way: an event, or the answer to a heartbeat
-	post      *httpConn
-	waiting   []string // packets of the last payload
-	postponed error    // what came behind them
+	waiting   []string   // packets of the last payload
+	postponed error      // what came behind them
 }
 
 func (d door) dialPolling(ctx context.Context) (*poller, error) {
@@ -25,7 +24,7 @@ func (d door) dialPolling(ctx context.Context) (*poller, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &poller{target: "/socket.io/?EIO=4&transport=polling", get: get, post: d.lazyHTTP()}
+	p := &poller{target: "/socket.io/?EIO=4&transport=polling", pair: pair{get, d.lazyHTTP()}}
 	p.limit(time.Now().Add(dialTimeout))
 	open, err := get.do(http.MethodGet, p.target, "")
 	if err == nil {
@@ -64,7 +63,7 @@ func (p *poller) receive() (string, error) {
 		if p.postponed != nil {
 			return "", p.postponed
 		}
-		payload, err := p.get.do(http.MethodGet, p.target, "")
+		payload, err := p.poll.do(http.MethodGet, p.target, "")
 		if err != nil {
 			return "", err
 		}
@@ -96,19 +95,4 @@ func (p *poller) take(payload string) error {
 func (p *poller) leave() {
 	_ = p.send("1") // the server may have gone
 	p.close()
-}
-
-func (p *poller) close() {
-	p.get.close()
-	p.post.close()
-}
-
-func (p *poller) reset() {
-	p.get.reset()
-	p.post.reset()
-}
-
-func (p *poller) limit(at time.Time) {
-	p.get.limit(at)
-	p.post.limit(at)
 }

@@ -15,9 +15,9 @@ func newID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 
 // xhrPoller is a wire of SockJS over xhr-polling.
 type xhrPoller struct {
-	session    string
-	poll, post *httpConn
-	waiting    []string
+	pair
+	session string
+	waiting []string
 }
 
 func (d door) dialXHR(ctx context.Context) (*xhrPoller, error) {
@@ -25,7 +25,7 @@ func (d door) dialXHR(ctx context.Context) (*xhrPoller, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &xhrPoller{session: "/sockjs/000/" + newID(), poll: poll, post: d.lazyHTTP()}
+	x := &xhrPoller{session: "/sockjs/000/" + newID(), pair: pair{poll, d.lazyHTTP()}}
 	x.limit(time.Now().Add(dialTimeout))
 	open, err := poll.do(http.MethodPost, x.session+"/xhr", "")
 	if err == nil && open != "o\n" {
@@ -63,17 +63,4 @@ func (x *xhrPoller) receive() (string, error) {
 }
 
 // leave breaks the connections off: that is all that SockJS has.
-func (x *xhrPoller) leave() {
-	x.poll.close()
-	x.post.close()
-}
-
-func (x *xhrPoller) reset() {
-	x.poll.reset()
-	x.post.reset()
-}
-
-func (x *xhrPoller) limit(at time.Time) {
-	x.poll.limit(at)
-	x.post.limit(at)
-}
+func (x *xhrPoller) leave() { x.close() }
