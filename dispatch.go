@@ -58,10 +58,15 @@ func (s *Socket) refuse(c *Context, err error) {
 	s.space.hub.release(s.space)
 }
 
-// unknown refuses a client that asked for a namespace that does not exist.
+// unknown refuses a client that asked for a namespace that does not exist, as none does for
+// newcomers once Shutdown has begun.
 func (s *Socket) unknown() {
-	s.log().Debug("client refused", "namespace", s.space.name, "error", "invalid namespace")
-	s.conn.Refuse(&session.Failure{Name: NotFound, Message: "Invalid namespace"})
+	why := "Invalid namespace"
+	if s.space.hub.isClosed() {
+		why = session.ReasonServerShutdown
+	}
+	s.log().Debug("client refused", "namespace", s.space.name, "error", why)
+	s.conn.Refuse(&session.Failure{Name: NotFound, Message: why})
 }
 
 // closed is the last job of a socket that was let in or was about to be.

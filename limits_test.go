@@ -226,6 +226,7 @@ func TestShutdownTakesItsTime(t *testing.T) {
 					ends <- time.Since(<-began)
 				}()
 			}
+			require.Eventually(t, func() bool { return h.Hub().Stats().Clients == 100 }, 5*time.Second, time.Millisecond, "all are in")
 			start := time.Now()
 			go func() {
 				for range 100 {
@@ -245,4 +246,40 @@ func TestShutdownTakesItsTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who wants to enter meanwhile is told that the server goes, not that there is no such
+// namespace.
+func TestEnteringDuringShutdown(t *testing.T) {
+	h, _ := newHandler(t, thinkws.WithLimits(thinkws.Limits{Departures: 10}), thinkws.Namespace("/admin"))
+	server := httptest.NewServer(h)
+	defer server.Close()
+	const clients = 50
+	var all []*rawWS
+	for range clients {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		require.NoError(t, err)
+		defer conn.Close()
+		ws := upgrade(t, conn, "/socket.io/?EIO=4&transport=websocket", "40")
+		ws.expect("0{", "40{")
+		all = append(all, ws)
+	}
+	done := make(chan error, 1)
+	go func() { done <- h.Shutdown(t.Context()) }()
+	require.Eventually(t, func() bool { return h.Health() != nil }, 5*time.Second, time.Millisecond)
+	for _, ws := range all {
+		_, _ = ws.conn.Write(maskedFrame(1, "40/admin,")) // some have been sent away by then
+	}
+	refused := 0
+	for _, ws := range all {
+		frames := untilClose(t, ws, nil)
+		if len(frames) > 1 {
+			refused++
+			assert.Equal(t, `44/admin,{"message":"server shutting down"}`, frames[0])
+		}
+		assert.Equal(t, "close 1001", frames[len(frames)-1])
+		require.NoError(t, ws.conn.Close())
+	}
+	require.NoError(t, <-done)
+	assert.Positive(t, refused)
 }
