@@ -71,6 +71,7 @@ func TestHostile45PingFlood(t *testing.T) {
 			assert.Equal(t, policy, ws.read())
 			require.NoError(t, ws.conn.Close())
 			s.verify(thinkws.ReasonParseError)
+			synctest.Wait() // the log comes last
 			assert.Regexp(t, `level=WARN msg=.*too many pings`, s.log.String())
 		})
 	}
@@ -157,6 +158,7 @@ func TestHostile49FloodOfEvents(t *testing.T) {
 			assert.Equal(t, policy, ws.read())
 			require.NoError(t, ws.conn.Close())
 			s.verify(thinkws.ReasonOverrun)
+			synctest.Wait() // the log comes last
 			assert.Contains(t, s.log.String(), `level=WARN msg="client sends too much, disconnected"`)
 		}, rate)
 	}

@@ -302,6 +302,7 @@ func TestHostile89BlockedAction(t *testing.T) {
 				assert.Equal(t, []string{policy}, untilClose(t, ws, nil))
 				require.NoError(t, ws.conn.Close())
 				require.ErrorIs(t, <-left, thinkws.ErrClosed)
+				synctest.Wait()
 				assert.Contains(t, s.log.String(), "receive queue full")
 				s.verify(thinkws.ReasonOverrun)
 			})

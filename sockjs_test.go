@@ -1,6 +1,7 @@
 package thinkws_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -47,7 +48,7 @@ func (s *site) sockjs(target, query string) *sockjs {
 
 // request is a POST, or a GET for what is none. The line end of a frame is cut off.
 func (p *sockjs) request(path, body string) (status int, answer string, err error) {
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.target+path+p.query, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(context.WithoutCancel(p.t.Context()), http.MethodPost, p.target+path+p.query, strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}

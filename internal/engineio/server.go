@@ -90,7 +90,9 @@ func (s *Server) Close(reason string) (ends []func()) {
 func (s *Server) WaitForPolls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.left = s.cfg.Group.Linger(s.cfg.Farewell)
+	if s.left == nil { // once is enough
+		s.left = s.cfg.Group.Linger(s.cfg.Farewell)
+	}
 	s.checkLeft()
 }
 

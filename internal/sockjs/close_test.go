@@ -124,6 +124,39 @@ func TestServerCloseWaits(t *testing.T) {
 	})
 }
 
+// It does not wait for sessions that are only there to say once more that they are closed, but
+// for clients between two requests it does, for as long as it is told, once.
+func TestServerCloseWaitsForPolls(t *testing.T) {
+	bubble(t, func(t *testing.T, h *harness) {
+		h.open()
+		target, _ := h.open()
+		polled := h.poll(target)
+		synctest.Wait()
+		start := time.Now()
+		h.server.Shut(session.ReasonServerShutdown)
+		assert.Equal(t, `c[1001,"server shutting down"]`, <-polled)
+		require.NoError(t, h.group.Wait(t.Context()))
+		assert.Equal(t, time.Second, time.Since(start), "for the one that does not poll")
+		h.server.Shut(session.ReasonServerShutdown)
+		require.NoError(t, h.group.Wait(t.Context()))
+		assert.Equal(t, time.Second, time.Since(start))
+	}, func(h *harness) { h.cfg.Farewell = time.Second })
+	bubble(t, func(t *testing.T, h *harness) {
+		target, c := h.open()
+		require.NoError(t, c.send("last words"))
+		start := time.Now()
+		h.server.Shut(session.ReasonServerShutdown)
+		waited := make(chan error, 1)
+		go func() { waited <- h.group.Wait(t.Context()) }()
+		assert.Equal(t, e("last words"), h.frame(target))
+		synctest.Wait()
+		assert.Empty(t, waited, "it has not been told yet")
+		assert.Equal(t, `c[1001,"server shutting down"]`, h.frame(target))
+		require.NoError(t, <-waited)
+		assert.Zero(t, time.Since(start))
+	}, func(h *harness) { h.cfg.Farewell = time.Second })
+}
+
 func TestServerClose(t *testing.T) {
 	bubble(t, func(t *testing.T, h *harness) {
 		waiting, c := h.open()

@@ -23,6 +23,7 @@ type receiver struct {
 	callback  string        // for transports that have one
 	timeout   time.Duration // of one write
 	sent      int           // bytes of frames
+	ends      bool          // the frame that it writes is the close frame
 	relayed   bool          // another node has brought it: its end need not be the client's
 	mark      uint64        // of a relayed one, as in session.Mark
 
@@ -151,7 +152,7 @@ func (s *Server) carry(one *polled, r *receiver) {
 		case frame == nil:
 			r.wait()
 		case last:
-			one.wrote(r.write(frame))
+			one.wrote(r, r.write(frame))
 			return
 		default:
 			if r.write(frame) != nil {

@@ -60,6 +60,7 @@ func (s *polled) next(r *receiver) (frame []byte, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	frame, last = s.take()
+	r.ends = last
 	if frame == nil {
 		s.waiting = true
 		s.arm(s.server.cfg.HeartbeatDelay)
@@ -99,10 +100,14 @@ func (s *polled) take() (frame []byte, last bool) {
 }
 
 // wrote notes that the last frame for a receiver is out, or how it failed.
-func (s *polled) wrote(err error) {
+func (s *polled) wrote(r *receiver, err error) {
 	s.mu.Lock()
 	s.writing--
 	s.idle()
+	if r.ends && err == nil && s.state == stateClosing && !s.told {
+		s.told = true
+		s.server.bid()
+	}
 	s.mu.Unlock()
 	if err != nil {
 		s.broke()

@@ -50,7 +50,8 @@ type Server struct {
 	sessions map[key]*polled
 	sockets  map[*socket]struct{} // WebSockets that are not closed yet
 	closed   bool
-	left     func() // to be called when no session is there any more; nil before WaitForPolls
+	told     int    // of the sessions, how many are only there to say once more that they are closed
+	left     func() // to be called when there are no others any more; nil before WaitForPolls
 }
 
 // NewServer returns a server that brings its clients to hub.
@@ -131,13 +132,15 @@ func (s *Server) Close(reason string) (ends []func()) {
 func (s *Server) WaitForPolls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.left = s.cfg.Group.Linger(s.cfg.Farewell)
+	if s.left == nil { // once is enough
+		s.left = s.cfg.Group.Linger(s.cfg.Farewell)
+	}
 	s.checkLeft()
 }
 
-// checkLeft says if no session is there any more. It takes s.mu as held.
+// checkLeft says if every client knows that its session is closed. It takes s.mu as held.
 func (s *Server) checkLeft() {
-	if s.left != nil && len(s.sessions) == 0 {
+	if s.left != nil && len(s.sessions) == s.told {
 		s.left()
 	}
 }
@@ -171,7 +174,19 @@ func (s *Server) remove(one *polled) {
 		return
 	}
 	delete(s.sessions, one.key)
+	if one.told {
+		s.told--
+	}
 	s.cfg.Door.Leave(one.source)
+	s.checkLeft()
+}
+
+// bid notes that the client of a session has its close frame. The session stays for requests
+// that are on their way.
+func (s *Server) bid() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told++
 	s.checkLeft()
 }
 

@@ -37,6 +37,7 @@ type polled struct {
 	opened  bool            // the open frame has been taken
 	queue   session.Waiting // what waits to be sent, of codec
 	closing []byte          // the close frame
+	told    bool            // a client has it
 
 	receiver  *receiver // the request that takes frames; nil if there is none
 	waiting   bool      // it has nothing to send
