@@ -225,6 +225,9 @@ func WithCompression(threshold int) Option {
 // WithSendQueue bounds what waits to be sent to one client, in messages and in
 // bytes; default 1,000 and 1 MiB. A client whose queue is full is disconnected
 // with [ReasonSlow], or what else [WithSlowPolicy] says.
+//
+// Of a WebSocket the kernel has 64 KiB more that it could not send yet (on Linux; elsewhere as
+// much as it likes).
 func WithSendQueue(messages, bytes int) Option {
 	return limitOption("WithSendQueue", messages, bytes, func(c *config) *serial.Limit { return &c.sendQueue })
 }

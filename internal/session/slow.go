@@ -125,6 +125,21 @@ func (w *Waiting) Push(frames ...Frame) {
 	}
 }
 
+// TakeSome takes the first frames, as many as are no more than so many bytes, but at least one.
+func (w *Waiting) TakeSome(bytes int) []Frame {
+	n, size := 0, 0
+	for n < len(w.Frames) && (n == 0 || size+w.Frames[n].Len() <= bytes) {
+		size += w.Frames[n].Len()
+		n++
+	}
+	if n == len(w.Frames) {
+		return w.Take()
+	}
+	frames := w.Frames[:n:n]
+	w.Frames, w.Bytes = w.Frames[n:], w.Bytes-size
+	return frames
+}
+
 // Take empties the queue.
 func (w *Waiting) Take() []Frame {
 	frames := w.Frames

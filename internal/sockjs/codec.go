@@ -105,23 +105,51 @@ func closeFrame(code int, reason string) []byte {
 	return append(b, ']')
 }
 
-// arrayFrame joins frames of codec to one.
-func arrayFrame(frames []session.Frame) []byte {
-	if len(frames) == 1 {
-		return frames[0].Payload()
+// outgoing is what makes one frame: messages, as codec has them, or anything else.
+type outgoing struct {
+	messages []session.Frame
+	other    []byte
+}
+
+func (o outgoing) none() bool { return len(o.messages) == 0 && o.other == nil }
+
+// len returns how long the frame is.
+func (o outgoing) len() int {
+	if len(o.messages) == 0 {
+		return len(o.other)
 	}
-	n := framing
-	for _, f := range frames {
+	n := framing - 1
+	for _, f := range o.messages {
 		n += f.Len() - framing + 1
 	}
-	b := append(make([]byte, 0, n), "a["...)
-	for i, f := range frames {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, quoted(f)...)
+	return n
+}
+
+// frame returns the frame, which may be shared.
+func (o outgoing) frame() []byte {
+	switch len(o.messages) {
+	case 0:
+		return o.other
+	case 1:
+		return o.messages[0].Payload()
+	default:
+		return o.append(make([]byte, 0, o.len()))
 	}
-	return append(b, ']')
+}
+
+// append appends the frame to dst.
+func (o outgoing) append(dst []byte) []byte {
+	if len(o.messages) == 0 {
+		return append(dst, o.other...)
+	}
+	dst = append(dst, "a["...)
+	for i, f := range o.messages {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, quoted(f)...)
+	}
+	return append(dst, ']')
 }
 
 // quoted is what is in the brackets of a frame of codec.

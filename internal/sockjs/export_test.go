@@ -29,7 +29,7 @@ var (
 )
 
 // ArrayFrame joins frames.
-func ArrayFrame(frames ...session.Frame) string { return string(arrayFrame(frames)) }
+func ArrayFrame(frames ...session.Frame) string { return string(outgoing{messages: frames}.frame()) }
 
 // CloseFrame is a close frame.
 func CloseFrame(code int, reason string) string { return string(closeFrame(code, reason)) }
@@ -60,7 +60,7 @@ func FormField(form string) (string, string) {
 
 // Wrap is a frame as it stands in an answer of the transport with this name.
 func Wrap(name, frame, callback string) string {
-	return string(transport(byName(name)).wrap([]byte(frame), callback))
+	return string(transport(byName(name)).wrap(outgoing{other: []byte(frame)}, callback))
 }
 
 // CallbackOf is the callback that a request names, or what is wrong.

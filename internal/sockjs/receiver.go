@@ -2,6 +2,7 @@ package sockjs
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -149,7 +150,7 @@ func (s *Server) carry(one *polled, r *receiver) {
 	for r.r.Context().Err() == nil {
 		frame, last := one.next(r)
 		switch {
-		case frame == nil:
+		case frame.none():
 			r.wait()
 		case last:
 			one.wrote(r, r.write(frame))
@@ -187,10 +188,19 @@ func (r *receiver) wait() {
 	}
 }
 
+// room returns how many bytes r may still carry. A poll takes all that waits; a stream that is
+// not read shall not have all of it copied.
+func (r *receiver) room(limit int) int {
+	if !r.transport.streams() {
+		return math.MaxInt
+	}
+	return limit - r.sent
+}
+
 // only answers with a single frame.
 func (r *receiver) only(frame []byte) {
 	if r.begin() == nil {
-		_ = r.write(frame) // nobody is left to tell
+		_ = r.write(outgoing{other: frame}) // nobody is left to tell
 	}
 }
 
@@ -207,7 +217,7 @@ func (r *receiver) begin() error {
 }
 
 // write sends a frame. Each is one chunk of the answer: clients of old depend on that.
-func (r *receiver) write(frame []byte) error {
+func (r *receiver) write(frame outgoing) error {
 	text := r.transport.wrap(frame, r.callback)
 	r.sent += len(text)
 	if r.transport.streams() {

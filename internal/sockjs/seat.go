@@ -53,18 +53,18 @@ func (s *polled) lastFrame() []byte {
 	return closeFrame(2010, "Another connection still open")
 }
 
-// next returns the frame that r is to write; nil if it has to wait until it is woken. The
+// next returns the frame that r is to write; none if it has to wait until it is woken. The
 // last one ends the answer: r has left the session then, so that the client may come again as
 // soon as it has the frame.
-func (s *polled) next(r *receiver) (frame []byte, last bool) {
+func (s *polled) next(r *receiver) (frame outgoing, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	frame, last = s.take()
+	frame, last = s.take(r.room(s.server.cfg.ResponseLimit))
 	r.ends = last
-	if frame == nil {
+	if frame.none() {
 		s.waiting = true
 		s.arm(s.server.cfg.HeartbeatDelay)
-		return nil, false
+		return frame, false
 	}
 	s.waiting = false
 	if last = last || !r.transport.streams(); last {
@@ -75,27 +75,28 @@ func (s *polled) next(r *receiver) (frame []byte, last bool) {
 	return frame, last
 }
 
-// take returns what is to be sent next, and whether nothing can follow. It takes s.mu as
-// held.
-func (s *polled) take() (frame []byte, last bool) {
+// take returns what is to be sent next, and whether nothing can follow. There is room for so
+// many bytes, more or less. It
+// takes s.mu as held, and therefore leaves putting the frame together to others.
+func (s *polled) take(room int) (frame outgoing, last bool) {
 	switch {
 	case s.state == stateClosed:
-		return closeFrame(1002, "Connection interrupted"), true
+		return outgoing{other: closeFrame(1002, "Connection interrupted")}, true
 	case !s.opened:
 		s.opened = true
-		return []byte(frameOpen), false
+		return outgoing{other: []byte(frameOpen)}, false
 	case len(s.queue.Frames) > 0:
 		if s.state == stateClosing {
 			s.arm(s.server.cfg.DisconnectDelay)
 		}
-		return arrayFrame(s.queue.Take()), false
+		return outgoing{messages: s.queue.TakeSome(room)}, false
 	case s.state == stateClosing:
-		return s.closing, true
+		return outgoing{other: s.closing}, true
 	case s.beat:
 		s.beat = false
-		return []byte(frameHeartbeat), false
+		return outgoing{other: []byte(frameHeartbeat)}, false
 	default:
-		return nil, false
+		return outgoing{}, false
 	}
 }
 

@@ -94,6 +94,13 @@ func TestResponseLimit(t *testing.T) {
 		text = strings.Repeat("y", h.cfg.ResponseLimit-len(e("b", "c")+"\n")-len(e("")+"\n"))
 		require.NoError(t, c.send(text)) // exactly the limit
 		s.expect(e(text)+"\n", "end")
+
+		text = strings.Repeat("z", h.cfg.ResponseLimit/2)
+		require.NoError(t, c.send(text, text, text)) // what is beyond it comes with the next
+		s = h.stream("POST", target+"/xhr_streaming")
+		s.chunk()
+		s.expect(e(text)+"\n", e(text)+"\n", "end")
+		assert.Equal(t, e(text), h.frame(target))
 	})
 }
 

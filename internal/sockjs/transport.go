@@ -77,7 +77,11 @@ func (t transport) prelude(callback string) []byte {
 }
 
 // wrap returns a frame as it stands in the answer.
-func (t transport) wrap(frame []byte, callback string) []byte {
+func (t transport) wrap(o outgoing, callback string) []byte {
+	if !t.escapes() {
+		return append(o.append(make([]byte, 0, o.len()+1)), '\n')
+	}
+	frame := o.frame()
 	dst := make([]byte, 0, len(frame)+len(frame)/8+64)
 	switch endpoint(t) {
 	case eventSource:
@@ -86,13 +90,14 @@ func (t transport) wrap(frame []byte, callback string) []byte {
 	case htmlFile:
 		dst = appendScriptQuoted(append(dst, "<script>\np("...), frame)
 		return append(dst, ");\n</script>\r\n"...)
-	case jsonp:
+	default: // jsonp
 		dst = append(append(append(dst, "/**/"...), callback...), '(')
 		return append(appendScriptQuoted(dst, frame), ");\r\n"...)
-	default:
-		return append(append(dst, frame...), '\n')
 	}
 }
+
+// escapes says whether a frame cannot stand as it is.
+func (t transport) escapes() bool { return t.hasCallback() || endpoint(t) == eventSource }
 
 // appendEventData escapes what clients decode as they do URLs. Nothing else that they
 // might stumble over is in a frame.

@@ -34,6 +34,7 @@ type stream struct {
 
 // init puts s on a network connection; early is what was read from it before.
 func (s *stream) init(c *Conn, nc net.Conn, early []byte) {
+	boundUnsent(nc)
 	s.Conn, s.conn, s.socket, s.ahead = nc, c, newSocket(nc), bytes.Clone(early)
 }
 

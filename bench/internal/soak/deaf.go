@@ -100,6 +100,9 @@ func (d Deaf) round(ctx context.Context, self Self, deaf int) (result deafRound,
 	if err != nil {
 		return result, err
 	}
+	if err := p.await(ctx, d.Honest+deaf); err != nil { // a WebSocket is open before its client is in
+		return result, err
+	}
 	sampling, stop := context.WithCancel(ctx)
 	defer stop()
 	peak := p.peak(sampling)

@@ -158,6 +158,15 @@ func (p *process) settle(ctx context.Context, most time.Duration, ok func(state)
 	}
 }
 
+// await waits until so many clients are in.
+func (p *process) await(ctx context.Context, clients int) error {
+	s, _, err := p.settle(ctx, 10*time.Second, func(s state) bool { return s.Clients == clients })
+	if err == nil && s.Clients != clients {
+		err = fmt.Errorf("%d clients are in instead of %d", s.Clients, clients)
+	}
+	return err
+}
+
 // quiet waits until the server has no more clients and goroutines than with nobody there, and
 // its heap falls no more, and returns what it holds then: what to compare with. Sessions that nobody
 // comes for are neither clients nor goroutines; they expire.

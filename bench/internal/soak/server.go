@@ -186,11 +186,18 @@ func news(n int64, size int) string {
 	return head + strings.Repeat("x", max(0, size-len(head)))
 }
 
-// broadcast sends at a rate. What it is late by it catches up with.
+// broadcast sends at a rate. What it is late by it catches up with, at no more than twice the
+// rate: a burst would fill anybody's queue.
 func (s *server) broadcast(rate, size int, length time.Duration) {
-	began := time.Now()
+	period := time.Second / time.Duration(rate)
+	began, last := time.Now(), time.Time{}
 	for n := 0; n < int(length.Seconds()*float64(rate)); n++ {
-		time.Sleep(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(rate))))
+		next := began.Add(time.Duration(n) * period)
+		if soonest := last.Add(period / 2); next.Before(soonest) {
+			next = soonest
+		}
+		time.Sleep(time.Until(next))
+		last = time.Now()
 		if s.emit(size) != nil {
 			return // the handler has been shut down
 		}
