@@ -62,8 +62,12 @@ func (s *Socket) refuse(c *Context, err error) {
 // newcomers once Shutdown has begun.
 func (s *Socket) unknown() {
 	why := "Invalid namespace"
-	if s.space.hub.isClosed() {
+	switch h := s.space.hub; {
+	case h.isClosed():
 		why = session.ReasonServerShutdown
+	case len(s.space.name) > h.cfg.limits.Name:
+		h.tally.Count(session.LimitName)
+		why = "name of the namespace is too long"
 	}
 	s.log().Debug("client refused", "namespace", s.space.name, "error", why)
 	s.conn.Refuse(&session.Failure{Name: NotFound, Message: why})

@@ -149,6 +149,9 @@ func (sp *Space) Socket(id string) (*Socket, bool) {
 // release must follow. Dynamic namespaces ask match for every client, also when
 // another one is in already: the request counts, not only the name.
 func (h *Hub) acquire(name string, came session.Handshake) *space {
+	if len(name) > h.cfg.limits.Name {
+		return nil
+	}
 	t, static := h.static[name]
 	if !static {
 		if t = h.match(name, came); t == nil {

@@ -51,6 +51,8 @@ type config struct {
 	connectTimeout time.Duration
 	upgradeTimeout time.Duration
 	writeTimeout   time.Duration
+	readTimeout    time.Duration
+	messageTimeout time.Duration
 	maxMessage     int64
 	compress       int // bytes from which messages are compressed; 0 for none
 	maxRooms       int
@@ -83,6 +85,8 @@ func defaults() *config {
 		connectTimeout: 45 * time.Second,
 		upgradeTimeout: 10 * time.Second,
 		writeTimeout:   10 * time.Second,
+		readTimeout:    10 * time.Second,
+		messageTimeout: 30 * time.Second,
 		maxMessage:     1_000_000,
 		maxRooms:       1_000,
 		limits:         Limits{}.withDefaults(),
@@ -174,6 +178,20 @@ func WithUpgradeTimeout(d time.Duration) Option {
 // the connection is cut; default 10 seconds.
 func WithWriteTimeout(d time.Duration) Option {
 	return durationOption("WithWriteTimeout", d, func(c *config) *time.Duration { return &c.writeTimeout })
+}
+
+// WithReadTimeout sets how long the body of a request may take, from its first byte to its
+// last, whatever it is for; default 10 seconds. It is answered by 408 then.
+func WithReadTimeout(d time.Duration) Option {
+	return durationOption("WithReadTimeout", d, func(c *config) *time.Duration { return &c.readTimeout })
+}
+
+// WithMessageTimeout sets how long one message over WebSocket may take, from its first byte
+// to its last, in however many fragments; and, over any transport, the attachments of a
+// Socket.IO packet. Between two messages a client may take its time. Default 30 seconds. The
+// connection ends then, a WebSocket with close code 1008.
+func WithMessageTimeout(d time.Duration) Option {
+	return durationOption("WithMessageTimeout", d, func(c *config) *time.Duration { return &c.messageTimeout })
 }
 
 func durationOption(name string, d time.Duration, field func(*config) *time.Duration) Option {

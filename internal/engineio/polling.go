@@ -37,6 +37,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	if r.ContentLength != 0 { // a connection is not watched until its request is read
 		if _, status := s.readBody(w, r); status != 0 {
+			s.server.cfg.Tally.Note(session.BodyError(status))
 			refuseBody(w, status)
 			return
 		}

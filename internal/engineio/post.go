@@ -125,7 +125,7 @@ func (s *Session) decodePost(body []byte, binary bool) ([]packet, error) {
 		}
 		body = payload
 	}
-	return s.variant.decode(body, binary)
+	return s.variant.decode(body, binary, s.server.cfg.MaxPackets)
 }
 
 func (s *Session) answerPost(w http.ResponseWriter, r *http.Request, err error) {

@@ -47,6 +47,9 @@ type Config struct {
 	Group  *serial.Group  // tells of ends that come from the server itself
 	Tally  *session.Tally // of limits that clients run into; nil for none
 	Logger *slog.Logger
+
+	MaxDepth int // of JSON
+
 	Detach func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
 
@@ -126,7 +129,7 @@ func (c *Client) finish(reason string) (receiver session.Receiver, first bool) {
 // error ends the connection, as session.Verdict says. The task, if any, has to be run, as
 // session.Receiver says.
 func (c *Client) Receive(text []byte) (session.Task, error) {
-	m, malformed := decode(text)
+	m, malformed := decode(text, c.cfg.MaxDepth)
 	if malformed != nil {
 		return nil, c.reject(malformed)
 	}

@@ -6,6 +6,7 @@
 package plain
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,7 @@ type Config struct {
 	wsconn.Config
 	PingInterval time.Duration // between two pings to a client
 	PingTimeout  time.Duration // how long after a ping nothing may come from the client
+	MaxDepth     int           // of JSON; 0 for session.Depth
 	Door         *door.Door    // lets new connections in; nil for all of them
 	Logger       *slog.Logger
 	Detach       func(*http.Request) session.Handshake // keeps a request beyond its handler
@@ -46,7 +48,7 @@ type Server struct {
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:     cfg,
-		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Logger: cfg.Logger, Detach: cfg.Detach},
+		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Logger: cfg.Logger, MaxDepth: cmp.Or(cfg.MaxDepth, session.Depth), Detach: cfg.Detach},
 		conns:   make(map[*conn]struct{}),
 	}
 }

@@ -76,7 +76,7 @@ func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
 		return nil, errMissing
 	}
 	cfg := &c.server.cfg
-	p, err := grammar{c.engine.Revision(), cfg.MaxAttachments}.decode(data)
+	p, err := cfg.grammar(c.engine.Revision()).decode(data)
 	if err != nil {
 		return nil, err
 	}

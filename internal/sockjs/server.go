@@ -1,6 +1,7 @@
 package sockjs
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 type Config struct {
 	wsconn.Config               // its Queue bounds what waits for a session over HTTP, too
 	ReadTimeout   time.Duration // of the body of a POST, from its first byte to its last
+	MaxDepth      int           // of JSON; 0 for session.Depth
+	MaxName       int           // of what a client puts before the transport in a path, in bytes; 0 for 256
 
 	WebSocket  bool   // clients may use it
 	Cookie     bool   // JSESSIONID is set, for load balancers
@@ -58,7 +61,7 @@ type Server struct {
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:      cfg,
-		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Logger: cfg.Logger, Detach: cfg.Detach},
+		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Logger: cfg.Logger, MaxDepth: cmp.Or(cfg.MaxDepth, session.Depth), Detach: cfg.Detach},
 		iframe:   newIframePage(cfg.ClientURL),
 		sessions: make(map[key]*polled),
 		sockets:  make(map[*socket]struct{}),
@@ -69,6 +72,10 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, route Route) {
 	e := route.endpoint
 	switch {
+	case route.longest > cmp.Or(s.cfg.MaxName, 256):
+		s.cfg.Tally.Count(session.LimitName)
+		notFound(w)
+		return
 	case !s.has(e):
 		notFound(w)
 		return

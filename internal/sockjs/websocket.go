@@ -269,7 +269,7 @@ func (c *socket) receiveFrame(data []byte, binary bool) (session.Task, error) {
 		return nil, nil
 	case binary:
 		return nil, errFraming
-	case text[0] == '"' && session.CheckJSON(text) == nil:
+	case text[0] == '"' && session.CheckJSON(text, session.Depth) == nil:
 		return c.server.deliver(c.client, text[:stringEnd(text)])
 	case checkStrings(text) != "":
 		return nil, errFraming
