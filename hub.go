@@ -32,6 +32,7 @@ type Hub struct {
 	began   time.Time
 	stats   counters
 	tally   session.Tally
+	report  session.Report // nil without WithOnError
 	door    *door.Door
 	found   sync.Pool    // of *found, for targets
 	asking  atomic.Int64 // questions of other nodes that wait for clients
@@ -55,7 +56,10 @@ type pattern struct {
 func newHub(b *builder, tasks *serial.Group) *Hub {
 	h := &Hub{cfg: b.cfg, encoder: arguments.NewEncoder(), tasks: tasks, sweeper: sweeper{tasks: tasks}, began: time.Now(),
 		static: map[string]*table{}, spaces: map[string]*space{}}
-	h.door = newDoor(b.cfg, &h.tally)
+	if b.cfg.onError != nil {
+		h.report = h.blame
+	}
+	h.door = newDoor(b.cfg, &h.tally, h.report)
 	h.stopped, h.stop = context.WithCancel(context.Background())
 	if b.cfg.compress > 0 {
 		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))

@@ -126,10 +126,10 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-func newDoor(c *config, tally *session.Tally) *door.Door {
+func newDoor(c *config, tally *session.Tally, report session.Report) *door.Door {
 	return door.New(door.Config{
 		Sessions: c.limits.Sessions, SessionsPerAddress: c.limits.SessionsPerAddress,
 		Handshakes: c.limits.Handshakes, HandshakesPerAddress: c.limits.HandshakesPerAddress,
-		Trusted: c.trusted, Tally: tally, Logger: c.logger,
+		Trusted: c.trusted, Tally: tally, Report: report, Logger: c.logger,
 	})
 }

@@ -92,7 +92,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			MessageTimeout: c.messageTimeout, MaxPackets: c.limits.Packets,
 			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
 			Node: c.node, Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park,
-			Door: h.hub.door, Tally: &h.hub.tally, Detach: detach,
+			Door: h.hub.door, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
 		},
 	}
 }
@@ -101,7 +101,7 @@ func (h *Handler) plainConfig() plain.Config {
 	c := h.cfg
 	return plain.Config{
 		Config: h.wsconnConfig(), PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
-		MaxDepth: c.limits.Depth, Door: h.hub.door, Logger: c.logger, Detach: detach,
+		MaxDepth: c.limits.Depth, Door: h.hub.door, Report: h.hub.report, Logger: c.logger, Detach: detach,
 	}
 }
 
@@ -112,7 +112,7 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
 		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, HeartbeatDelay: o.HeartbeatDelay,
 		PingTimeout: sockjsTimeout, Farewell: farewell,
-		Door: h.hub.door, Logger: c.logger, Detach: detach,
+		Door: h.hub.door, Report: h.hub.report, Logger: c.logger, Detach: detach,
 		Namespace: func(r *http.Request) string { return normalize(r.URL.Query().Get("nsp")) },
 	}
 }
@@ -215,6 +215,7 @@ func (h *Handler) judges(w http.ResponseWriter, r *http.Request, embedded bool) 
 	h.limitBody(w, r)
 	if h.cfg.hosts.refuses(w, r) {
 		h.cfg.logger.Debug("host refused", "host", r.Host, "remote", r.RemoteAddr, "url", r.URL.Path)
+		h.hub.report.Request(&Error{Name: Forbidden, Message: "host refused", Err: fmt.Errorf("%q", r.Host)}, r)
 		return v, false
 	}
 	addVary(w.Header(), "Origin")
@@ -262,4 +263,5 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v originVerdict
 		code, message = engineio.BadRequest, "Bad request"
 	}
 	engineio.WriteError(w, r, code, message)
+	h.hub.report.Request(&Error{Name: Forbidden, Message: "origin refused", Err: fmt.Errorf("%q: %s", v.origin, v.reason)}, r)
 }

@@ -350,9 +350,24 @@ func WithLogger(logger *slog.Logger) Option {
 	})
 }
 
-// WithOnError lets the service handle the errors that actions return, and their
-// panics, in place of the log line that is written otherwise. fn runs on the
-// goroutine of the action and delays the client's next event.
+// WithOnError sets a function that hears of everything that goes wrong, each once:
+//
+//   - errors that actions return, and their panics. It replaces the log line that is
+//     written otherwise, and c is the Context of the action.
+//   - requests that are refused: for their origin or host (an [*Error] named Forbidden), or for a
+//     limit. c has the request, which lasts until fn returns, and no client: it is as in
+//     [Handler.Action], without an event. A POST of Socket.IO that is too large is told as its client's.
+//   - clients that are sent away because they broke the protocol or a limit. c has the
+//     client if it was let in, of several namespaces the one that it was about or else the
+//     first; otherwise the request that it came with. c.Event is "".
+//
+// Of the last two the log says what it says without fn, warnings at most ten times in ten
+// seconds; fn is called for each. errors.Is finds [ErrTooMany] in what is about a limit, and
+// [ErrSlow] if a client did not read; of others the text says what was wrong, and may quote
+// the client. Clients that go or are lost, also by not answering heartbeats, are no error.
+//
+// fn runs on the goroutine that has found out, any number of them at a time, and delays the
+// client's next event, its end, or the end of the request: it has to be fast. Its own panic is logged.
 func WithOnError(fn func(c *Context, err error)) Option {
 	return serverOption("WithOnError", func(c *config) error { c.onError = fn; return nil })
 }

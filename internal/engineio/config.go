@@ -43,6 +43,7 @@ type Config struct {
 	Park   *wsconn.Park   // where idle WebSockets wait; nil for a goroutine each
 	Door   *door.Door     // lets new sessions in; nil for all of them
 	Tally  *session.Tally // of limits that clients run into; nil for none
+	Report session.Report // of what clients are refused or sent away for; nil for none
 
 	// Detach keeps a handshake request beyond its handler. The default keeps the values
 	// of its context.

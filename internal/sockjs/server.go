@@ -33,7 +33,8 @@ type Config struct {
 	PingTimeout     time.Duration // for the answer to one over WebSocket
 	Farewell        time.Duration // for which a closed server waits for clients between two requests; 0 for not at all
 
-	Door      *door.Door // lets new clients in; nil for all of them
+	Door      *door.Door     // lets new clients in; nil for all of them
+	Report    session.Report // of what clients are refused or sent away for; nil for none
 	Logger    *slog.Logger
 	Detach    func(*http.Request) session.Handshake // keeps a request beyond its handler
 	Namespace func(*http.Request) string            // which a client asks to enter
@@ -61,7 +62,7 @@ type Server struct {
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:      cfg,
-		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Logger: cfg.Logger, MaxDepth: cmp.Or(cfg.MaxDepth, session.Depth), Detach: cfg.Detach},
+		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cmp.Or(cfg.MaxDepth, session.Depth), Detach: cfg.Detach},
 		iframe:   newIframePage(cfg.ClientURL),
 		sessions: make(map[key]*polled),
 		sockets:  make(map[*socket]struct{}),
@@ -73,8 +74,9 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, route Route) {
 	e := route.endpoint
 	switch {
 	case route.longest > cmp.Or(s.cfg.MaxName, 256):
-		s.cfg.Tally.Count(session.LimitName)
+		s.cfg.Tally.Note(errLongName)
 		notFound(w)
+		s.cfg.Report.Request(errLongName, r)
 		return
 	case !s.has(e):
 		notFound(w)
@@ -154,6 +156,7 @@ func (s *Server) checkLeft() {
 
 // Why a session cannot be had.
 var (
+	errLongName   = session.Beyond(session.LimitName, errors.New("sockjs: server or session id too long"))
 	errClosed     = errors.New("sockjs: server is closed")
 	errNoRoom     = errors.New("sockjs: too many clients") // and the request has been answered
 	errNotCreated = errors.New("sockjs: another request was first")
