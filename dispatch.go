@@ -62,8 +62,12 @@ func (s *Socket) refuse(c *Context, err error) {
 // newcomers once Shutdown has begun.
 func (s *Socket) unknown() {
 	why := "Invalid namespace"
-	if s.space.hub.isClosed() {
+	switch h := s.space.hub; {
+	case h.isClosed():
 		why = session.ReasonServerShutdown
+	case len(s.space.name) > h.cfg.limits.Name:
+		h.tally.Count(session.LimitName)
+		why = "name of the namespace is too long"
 	}
 	s.log().Debug("client refused", "namespace", s.space.name, "error", why)
 	s.conn.Refuse(&session.Failure{Name: NotFound, Message: why})
@@ -157,11 +161,35 @@ func (c *Context) fail(f *session.Failure) {
 	}
 }
 
+// tell calls the service's hook, whose own panic is nobody else's.
+func (c *Context) tell(err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.hub.log().Error("the function of WithOnError panicked", "panic", p, "of", err, "stack", string(debug.Stack()))
+		}
+	}()
+	c.hub.cfg.onError(c, err)
+}
+
+// blame is the session.Report of a hub whose service has a hook.
+func (h *Hub) blame(err error, came session.Handshake, r session.Receiver) {
+	c := &Context{hub: h}
+	switch one, known := r.(*receiver); {
+	case !known:
+		c.request = came.Request()
+	case (*Socket)(one).entered():
+		c.socket = (*Socket)(one)
+	default:
+		c.request = (*Socket)(one).Request()
+	}
+	c.tell(err)
+}
+
 // report tells the service what went wrong: its own hook, or the log.
 func (c *Context) report(err error) {
 	c.hub.stats.failed.Add(1)
 	if c.hub.cfg.onError != nil {
-		c.hub.cfg.onError(c, err)
+		c.tell(err)
 		return
 	}
 	attrs := []any{"event", c.event, "error", err}

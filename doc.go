@@ -111,7 +111,8 @@ What a client can make the server hold is bounded: the size of a message
 ([WithMaxMessage]), what waits to be sent ([WithSendQueue]) or to be acted on
 ([WithReceiveQueue]), how much it sends in a second ([WithReceiveRate]), rooms ([WithMaxRooms]), how many come in ([WithLimits]), and how
 long anything may take. A client that exceeds a
-bound is refused or disconnected with a reason, and a line in the log says so.
+bound is refused or disconnected with a reason, and a line in the log says so. [WithOnError] hears
+of each, and of errors of actions.
 
 # More than one node
 

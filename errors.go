@@ -32,8 +32,9 @@ var (
 	// ErrNoAck is returned when not every client answered in time; see [NoAckError].
 	ErrNoAck = errors.New("thinkws: no answer")
 	// ErrTooMany is returned by a Join past the limit of rooms and by an EmitAck past
-	// the limit of answers awaited from one client.
-	ErrTooMany = errors.New("thinkws: too many")
+	// the limit of answers awaited from one client. It is also what [WithOnError] hears of who
+	// has run into any other limit.
+	ErrTooMany = session.ErrTooMany
 	// ErrBus is returned by what could not be made known to the other nodes, or not to all
 	// of them. On this node it has been done.
 	ErrBus = errors.New("thinkws: the bus does not reach the other nodes")

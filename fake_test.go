@@ -126,7 +126,7 @@ func (f *fake) until(ok func() bool) {
 
 // emit sends an event from the client; ack is the id of the answer it wants, or "".
 func (f *fake) emit(name, ack, args string) error {
-	parsed, err := session.ParseArray([]byte("[" + args + "]"))
+	parsed, err := session.ParseArray([]byte("["+args+"]"), session.Depth)
 	require.NoError(f.t, err)
 	return f.receive(&session.Message{Kind: session.Event, Name: name, ID: ack, Args: parsed})
 }
@@ -142,7 +142,7 @@ func (f *fake) receive(m *session.Message) error {
 
 // answer answers a question of the server.
 func (f *fake) answer(id, args string) {
-	parsed, err := session.ParseArray([]byte("[" + args + "]"))
+	parsed, err := session.ParseArray([]byte("["+args+"]"), session.Depth)
 	require.NoError(f.t, err)
 	require.NoError(f.t, f.receive(&session.Message{Kind: session.Answer, ID: id, Args: parsed}))
 }

@@ -106,6 +106,7 @@ func prepare(t *testing.T, options []thinkws.Option) *site {
 	s.router.Mount("/socket.io", s.handler)
 	s.router.Mount("/ws", s.handler.WebSocket())
 	s.router.Mount("/sockjs", s.handler.SockJS())
+	s.router.Handle("/action", s.handler.Action(func(c *thinkws.Context) error { return c.Ack(c.WsData()) }))
 	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return s.connect() }}
 	t.Cleanup(transport.CloseIdleConnections)
 	s.http = &http.Client{Transport: transport}

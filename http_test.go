@@ -278,7 +278,7 @@ func TestStalledBodies(t *testing.T) {
 			want                 string
 		}{
 			{"/socket.io/?EIO=4&transport=polling", "https://evil.example.com", "", 403, 10 * time.Second, `{"code":4,"message":"Forbidden"}`},
-			{"/slow", "https://app.example.com", "1", 400, 10 * time.Second, `{"error":{"name":"BadRequest","message":"the body could not be read"}}`},
+			{"/slow", "https://app.example.com", "1", 408, 10 * time.Second, `{"error":{"name":"Timeout","message":"the body came too slowly"}}`},
 			{"/slow", "https://app.example.com", "12", 200, time.Minute, "true"},
 		} {
 			start := time.Now()

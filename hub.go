@@ -32,6 +32,7 @@ type Hub struct {
 	began   time.Time
 	stats   counters
 	tally   session.Tally
+	report  session.Report // nil without WithOnError
 	door    *door.Door
 	found   sync.Pool    // of *found, for targets
 	asking  atomic.Int64 // questions of other nodes that wait for clients
@@ -55,7 +56,10 @@ type pattern struct {
 func newHub(b *builder, tasks *serial.Group) *Hub {
 	h := &Hub{cfg: b.cfg, encoder: arguments.NewEncoder(), tasks: tasks, sweeper: sweeper{tasks: tasks}, began: time.Now(),
 		static: map[string]*table{}, spaces: map[string]*space{}}
-	h.door = newDoor(b.cfg, &h.tally)
+	if b.cfg.onError != nil {
+		h.report = h.blame
+	}
+	h.door = newDoor(b.cfg, &h.tally, h.report)
 	h.stopped, h.stop = context.WithCancel(context.Background())
 	if b.cfg.compress > 0 {
 		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))
@@ -149,6 +153,9 @@ func (sp *Space) Socket(id string) (*Socket, bool) {
 // release must follow. Dynamic namespaces ask match for every client, also when
 // another one is in already: the request counts, not only the name.
 func (h *Hub) acquire(name string, came session.Handshake) *space {
+	if len(name) > h.cfg.limits.Name {
+		return nil
+	}
 	t, static := h.static[name]
 	if !static {
 		if t = h.match(name, came); t == nil {

@@ -12,6 +12,9 @@ import (
 // Limits bound what clients may have and do. The zero value of each field stands for its
 // default. [Stats] counts how often each was reached. More limits have options of their own:
 // [WithMaxMessage], [WithMaxRooms], [WithSendQueue], [WithReceiveQueue], [WithReceiveRate] and those of time.
+//
+// One has none: a number in JSON may have 1,024 bytes. The longest that a program writes has
+// some 25, so there is nothing to choose.
 type Limits struct {
 	// Sessions is how many clients may be connected at a time, over all protocols, and
 	// SessionsPerAddress how many of these from one address of IPv4 or one /64 network of
@@ -37,6 +40,21 @@ type Limits struct {
 	// Auth is how many bytes a client may send along when it enters a namespace; it is
 	// refused otherwise. Default: 64 KiB.
 	Auth int
+
+	// Depth is how many arrays and objects of JSON may be within one another in what a client
+	// sends; deeper is no message. 10,000 is the most, where encoding/json ends. Default: 512.
+	Depth int
+
+	// Packets is how many packets of Engine.IO may come in one POST; more ends the session.
+	// Default: 4,096.
+	Packets int
+
+	// Name is how many bytes a name may have that a client chooses and the server keeps: that
+	// of a namespace, and of a server or a session in a path of SockJS, as it is written there.
+	// A namespace with a longer one does not exist; over Socket.IO, asking for it ends the
+	// connection. The path is answered by 404. Names of events count as a part of
+	// their message, and those of rooms are the service's own choice. Default: 256.
+	Name int
 
 	// Answers is how many may be awaited from one client at a time. EmitAck returns
 	// ErrTooMany beyond. Default: 10,000.
@@ -80,10 +98,14 @@ func (l Limits) check() error {
 		"Sessions": l.Sessions, "SessionsPerAddress": l.SessionsPerAddress,
 		"Handshakes": l.Handshakes, "HandshakesPerAddress": l.HandshakesPerAddress,
 		"Departures": l.Departures, "Namespaces": l.Namespaces, "Attachments": l.Attachments, "Auth": l.Auth, "Answers": l.Answers,
+		"Depth": l.Depth, "Packets": l.Packets, "Name": l.Name,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative", name, n)
 		}
+	}
+	if l.Depth > session.MaxDepth {
+		return fmt.Errorf("%s: %d is more than %d", "Depth", l.Depth, session.MaxDepth)
 	}
 	return nil
 }
@@ -96,15 +118,18 @@ func (l Limits) withDefaults() Limits {
 	l.Namespaces = cmp.Or(l.Namespaces, 32)
 	l.Attachments = cmp.Or(l.Attachments, 10)
 	l.Auth = cmp.Or(l.Auth, 64<<10)
+	l.Depth = cmp.Or(l.Depth, session.Depth)
+	l.Packets = cmp.Or(l.Packets, 4096)
+	l.Name = cmp.Or(l.Name, 256)
 	l.Answers = cmp.Or(l.Answers, 10_000)
 	l.Departures = cmp.Or(l.Departures, 5_000)
 	return l
 }
 
-func newDoor(c *config, tally *session.Tally) *door.Door {
+func newDoor(c *config, tally *session.Tally, report session.Report) *door.Door {
 	return door.New(door.Config{
 		Sessions: c.limits.Sessions, SessionsPerAddress: c.limits.SessionsPerAddress,
 		Handshakes: c.limits.Handshakes, HandshakesPerAddress: c.limits.HandshakesPerAddress,
-		Trusted: c.trusted, Tally: tally, Logger: c.logger,
+		Trusted: c.trusted, Tally: tally, Report: report, Logger: c.logger,
 	})
 }

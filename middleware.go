@@ -46,6 +46,11 @@ func New(options ...Option) (*Handler, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	for _, s := range b.all {
+		if most := b.cfg.limits.Name; len(s.name) > most {
+			return nil, fmt.Errorf("thinkws: Namespace: %q has more than %d bytes, see Limits.Name", s.name, most)
+		}
+	}
 	b.cfg.logger = quiet.New(b.cfg.logger)
 	h := &Handler{cfg: b.cfg, use: main.use}
 	var err error
@@ -77,15 +82,17 @@ func New(options ...Option) (*Handler, error) {
 func (h *Handler) socketioConfig() socketio.Config {
 	c := h.cfg
 	return socketio.Config{
-		ConnectTimeout: c.connectTimeout, MaxAttachments: c.limits.Attachments,
+		ConnectTimeout: c.connectTimeout, AttachmentTimeout: c.messageTimeout,
+		MaxDepth: c.limits.Depth, MaxName: c.limits.Name, MaxAttachments: c.limits.Attachments,
 		MaxNamespaces: c.limits.Namespaces, MaxAuth: c.limits.Auth,
 		Config: engineio.Config{
 			Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3, Compress: c.compress > 0,
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
-			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: readTimeout,
+			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: c.readTimeout,
+			MessageTimeout: c.messageTimeout, MaxPackets: c.limits.Packets,
 			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
 			Node: c.node, Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park,
-			Door: h.hub.door, Tally: &h.hub.tally, Detach: detach,
+			Door: h.hub.door, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
 		},
 	}
 }
@@ -94,18 +101,18 @@ func (h *Handler) plainConfig() plain.Config {
 	c := h.cfg
 	return plain.Config{
 		Config: h.wsconnConfig(), PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
-		Door: h.hub.door, Logger: c.logger, Detach: detach,
+		MaxDepth: c.limits.Depth, Door: h.hub.door, Report: h.hub.report, Logger: c.logger, Detach: detach,
 	}
 }
 
 func (h *Handler) sockjsConfig() sockjs.Config {
 	c, o := h.cfg, h.cfg.sockjs
 	return sockjs.Config{
-		Config: h.wsconnConfig(), ReadTimeout: readTimeout,
+		Config: h.wsconnConfig(), ReadTimeout: c.readTimeout, MaxDepth: c.limits.Depth, MaxName: c.limits.Name,
 		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
 		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, HeartbeatDelay: o.HeartbeatDelay,
 		PingTimeout: sockjsTimeout, Farewell: farewell,
-		Door: h.hub.door, Logger: c.logger, Detach: detach,
+		Door: h.hub.door, Report: h.hub.report, Logger: c.logger, Detach: detach,
 		Namespace: func(r *http.Request) string { return normalize(r.URL.Query().Get("nsp")) },
 	}
 }
@@ -114,13 +121,12 @@ func (h *Handler) wsconnConfig() wsconn.Config {
 	c := h.cfg
 	return wsconn.Config{
 		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout, Tally: &h.hub.tally,
-		CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch,
+		MessageTime: c.messageTimeout, CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch,
 		Park: h.park, Compress: c.compress > 0,
 	}
 }
 
 const (
-	readTimeout   = 10 * time.Second // for the body of a POST
 	farewell      = time.Second      // for polling clients to come and be told of a shutdown: mostly one round trip
 	closeTimeout  = 5 * time.Second  // for the answer to a close frame
 	sockjsTimeout = 10 * time.Second // for the answer to a heartbeat over SockJS's WebSocket, as Node has it
@@ -206,9 +212,10 @@ func (h *Handler) Hub() *Hub { return h.hub }
 // judges is the gate in front of every protocol: it checks the origin. If it is false r
 // has been answered. What a page can embed is not kept for another page that may not.
 func (h *Handler) judges(w http.ResponseWriter, r *http.Request, embedded bool) (v originVerdict, ok bool) {
-	limitBody(w, r)
+	h.limitBody(w, r)
 	if h.cfg.hosts.refuses(w, r) {
 		h.cfg.logger.Debug("host refused", "host", r.Host, "remote", r.RemoteAddr, "url", r.URL.Path)
+		h.hub.report.Request(&Error{Name: Forbidden, Message: "host refused", Err: fmt.Errorf("%q", r.Host)}, r)
 		return v, false
 	}
 	addVary(w.Header(), "Origin")
@@ -242,9 +249,9 @@ func (h *Handler) admits(w http.ResponseWriter, r *http.Request) bool {
 
 // limitBody bounds how long the body of a request may take. That holds for refused
 // requests too, for net/http reads on before it answers them.
-func limitBody(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) limitBody(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)) // where supported
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.cfg.readTimeout)) // where supported
 	}
 }
 
@@ -256,4 +263,5 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v originVerdict
 		code, message = engineio.BadRequest, "Bad request"
 	}
 	engineio.WriteError(w, r, code, message)
+	h.hub.report.Request(&Error{Name: Forbidden, Message: "origin refused", Err: fmt.Errorf("%q: %s", v.origin, v.reason)}, r)
 }

@@ -141,7 +141,7 @@ func Authorize(fn func(c *Context) error) Option {
 func Namespace(name string, options ...Option) Option {
 	return func(b *builder) error {
 		name := normalize(name)
-		if len(name) > maxNamespace || strings.ContainsAny(name, ",?") {
+		if strings.ContainsAny(name, ",?") {
 			return fmt.Errorf("thinkws: Namespace: bad name %q", name)
 		}
 		s := &spec{name: name}
@@ -166,9 +166,6 @@ func NamespaceFunc(match func(name string, r *http.Request) bool, options ...Opt
 		return b.namespace(&spec{match: match}, options)
 	}
 }
-
-// maxNamespace is the longest name of a namespace, in bytes.
-const maxNamespace = 256
 
 // normalize gives a namespace its leading slash.
 func normalize(name string) string {

@@ -51,6 +51,8 @@ type config struct {
 	connectTimeout time.Duration
 	upgradeTimeout time.Duration
 	writeTimeout   time.Duration
+	readTimeout    time.Duration
+	messageTimeout time.Duration
 	maxMessage     int64
 	compress       int // bytes from which messages are compressed; 0 for none
 	maxRooms       int
@@ -83,6 +85,8 @@ func defaults() *config {
 		connectTimeout: 45 * time.Second,
 		upgradeTimeout: 10 * time.Second,
 		writeTimeout:   10 * time.Second,
+		readTimeout:    10 * time.Second,
+		messageTimeout: 30 * time.Second,
 		maxMessage:     1_000_000,
 		maxRooms:       1_000,
 		limits:         Limits{}.withDefaults(),
@@ -174,6 +178,20 @@ func WithUpgradeTimeout(d time.Duration) Option {
 // the connection is cut; default 10 seconds.
 func WithWriteTimeout(d time.Duration) Option {
 	return durationOption("WithWriteTimeout", d, func(c *config) *time.Duration { return &c.writeTimeout })
+}
+
+// WithReadTimeout sets how long the body of a request may take, from its first byte to its
+// last, whatever it is for; default 10 seconds. It is answered by 408 then.
+func WithReadTimeout(d time.Duration) Option {
+	return durationOption("WithReadTimeout", d, func(c *config) *time.Duration { return &c.readTimeout })
+}
+
+// WithMessageTimeout sets how long one message over WebSocket may take, from its first byte
+// to its last, in however many fragments; and, over any transport, the attachments of a
+// Socket.IO packet. Between two messages a client may take its time. Default 30 seconds. The
+// connection ends then, a WebSocket with close code 1008.
+func WithMessageTimeout(d time.Duration) Option {
+	return durationOption("WithMessageTimeout", d, func(c *config) *time.Duration { return &c.messageTimeout })
 }
 
 func durationOption(name string, d time.Duration, field func(*config) *time.Duration) Option {
@@ -335,9 +353,24 @@ func WithLogger(logger *slog.Logger) Option {
 	})
 }
 
-// WithOnError lets the service handle the errors that actions return, and their
-// panics, in place of the log line that is written otherwise. fn runs on the
-// goroutine of the action and delays the client's next event.
+// WithOnError sets a function that hears of everything that goes wrong, each once:
+//
+//   - errors that actions return, and their panics. It replaces the log line that is
+//     written otherwise, and c is the Context of the action.
+//   - requests that are refused: for their origin or host (an [*Error] named Forbidden), or for a
+//     limit. c has the request, which lasts until fn returns, and no client: it is as in
+//     [Handler.Action], without an event. A POST of Socket.IO that is too large is told as its client's.
+//   - clients that are sent away because they broke the protocol or a limit. c has the
+//     client if it was let in, of several namespaces the one that it was about or else the
+//     first; otherwise the request that it came with. c.Event is "".
+//
+// Of the last two the log says what it says without fn, warnings at most ten times in ten
+// seconds; fn is called for each. errors.Is finds [ErrTooMany] in what is about a limit, and
+// [ErrSlow] if a client did not read; of others the text says what was wrong, and may quote
+// the client. Clients that go or are lost, also by not answering heartbeats, are no error.
+//
+// fn runs on the goroutine that has found out, any number of them at a time, and delays the
+// client's next event, its end, or the end of the request: it has to be fast. Its own panic is logged.
 func WithOnError(fn func(c *Context, err error)) Option {
 	return serverOption("WithOnError", func(c *config) error { c.onError = fn; return nil })
 }

@@ -3,6 +3,7 @@ package thinkws_test
 import (
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -30,6 +31,8 @@ func TestBadOptions(t *testing.T) {
 		{"SockJS limit", thinkws.WithSockJS(thinkws.SockJSOptions{ResponseLimit: -1}), []string{"WithSockJS", "ResponseLimit", "-1"}},
 		{"sessions", thinkws.WithLimits(thinkws.Limits{Sessions: -2}), []string{"WithLimits", "Sessions", "-2"}},
 		{"handshakes", thinkws.WithLimits(thinkws.Limits{HandshakesPerAddress: -3}), []string{"HandshakesPerAddress", "-3"}},
+		{"depth", thinkws.WithLimits(thinkws.Limits{Depth: 10_001}), []string{"WithLimits", "Depth", "10001"}},
+		{"name", thinkws.WithLimits(thinkws.Limits{Name: -1}), []string{"WithLimits", "Name", "-1"}},
 		{"limits inside", thinkws.Namespace("/a", thinkws.WithLimits(thinkws.Limits{})), []string{"WithLimits", "Namespace"}},
 		{"proxies", thinkws.WithTrustedProxies(netip.Prefix{}), []string{"WithTrustedProxies", "invalid"}},
 		{"SockJS delay", thinkws.WithSockJS(thinkws.SockJSOptions{DisconnectDelay: 5}), []string{"DisconnectDelay", "5ns"}},
@@ -44,6 +47,8 @@ func TestBadOptions(t *testing.T) {
 		{"connect", thinkws.WithConnectTimeout(5), []string{"WithConnectTimeout", "5ns"}},
 		{"upgrade", thinkws.WithUpgradeTimeout(0), []string{"WithUpgradeTimeout"}},
 		{"write", thinkws.WithWriteTimeout(0), []string{"WithWriteTimeout"}},
+		{"read", thinkws.WithReadTimeout(0), []string{"WithReadTimeout", "0s"}},
+		{"message time", thinkws.WithMessageTimeout(-1), []string{"WithMessageTimeout", "-1ns"}},
 		{"message", thinkws.WithMaxMessage(0), []string{"WithMaxMessage", "0"}},
 		{"compression", thinkws.WithCompression(0), []string{"WithCompression", "0"}},
 		{"negative compression", thinkws.WithCompression(-1024), []string{"WithCompression", "-1024"}},
@@ -76,6 +81,7 @@ func TestBadOptions(t *testing.T) {
 		{"option inside", thinkws.Namespace("/a", thinkws.WithEIO3(false)), []string{"WithEIO3", "Namespace"}},
 		{"option inside main", thinkws.Namespace("/", thinkws.WithEIO3(false)), []string{"WithEIO3", "Namespace"}},
 		{"origin inside", thinkws.Namespace("/a", thinkws.WithRequireOrigin()), []string{"WithRequireOrigin"}},
+		{"long namespace", thinkws.Namespace(strings.Repeat("n", 256)), []string{"Namespace", "256 bytes"}},
 		{"comma", thinkws.Namespace("/a,b"), []string{"Namespace", `"/a,b"`}},
 		{"pattern", thinkws.Namespace("/[*"), []string{"Namespace", `"/[*"`}},
 		{"match", thinkws.NamespaceFunc(nil), []string{"NamespaceFunc"}},

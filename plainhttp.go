@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -21,15 +22,16 @@ import (
 // by the name of the [*Error]; 400 for names of the service's own. Middleware of
 // [Use] given to [New] runs, Authorize does not: who may call is for HTTP middleware to say.
 // The origin of the request is checked as everywhere. The body is bounded by
-// [WithMaxMessage].
+// [WithMaxMessage] and [WithReadTimeout].
 func (h *Handler) Action(fn HandlerFunc) http.Handler {
 	fn = wrap(fn, h.use)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !h.admits(w, r) {
 			return
 		}
-		args, err := readArgs(w, r, h.cfg.maxMessage)
+		args, err := readArgs(w, r, h.cfg)
 		if err != nil {
+			h.hub.tally.Note(err)
 			writeFailure(w, err)
 			return
 		}
@@ -50,14 +52,20 @@ func (h *Handler) Action(fn HandlerFunc) http.Handler {
 	})
 }
 
-// errTooLarge is answered by 413.
-var errTooLarge = &Error{Name: BadRequest, Message: "the body is too large"}
+// errTooLarge is answered by 413, errTooSlow by 408.
+var (
+	errTooLarge = &Error{Name: BadRequest, Message: "the body is too large", Err: session.BodyError(http.StatusRequestEntityTooLarge)}
+	errTooSlow  = &Error{Name: Timeout, Message: "the body came too slowly", Err: session.BodyError(http.StatusRequestTimeout)}
+)
 
-func readArgs(w http.ResponseWriter, r *http.Request, limit int64) (session.Args, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+func readArgs(w http.ResponseWriter, r *http.Request, c *config) (session.Args, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, c.maxMessage))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return session.Args{}, errTooLarge
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return session.Args{}, errTooSlow
 		}
 		return session.Args{}, &Error{Name: BadRequest, Message: "the body could not be read", Err: err}
 	}
@@ -65,7 +73,7 @@ func readArgs(w http.ResponseWriter, r *http.Request, limit int64) (session.Args
 	if len(body) == 0 {
 		return session.Args{}, nil
 	}
-	if err := session.CheckJSON(body); err != nil {
+	if err := session.CheckJSON(body, c.limits.Depth); err != nil {
 		return session.Args{}, &Error{Name: BadRequest, Message: "the body is not acceptable JSON", Err: err}
 	}
 	return session.Args{Text: body, Count: 1}, nil

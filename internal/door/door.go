@@ -3,6 +3,7 @@
 package door
 
 import (
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -24,6 +25,7 @@ type Config struct {
 	HandshakesPerAddress int            // of these, from one address
 	Trusted              []netip.Prefix // proxies, whose word counts for where a client is
 	Tally                *session.Tally // counts who is refused
+	Report               session.Report // tells of them
 	Logger               *slog.Logger
 }
 
@@ -166,6 +168,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, limit session.Limi
 	}
 	status, text := answer(limit)
 	http.Error(w, text, status)
+	d.cfg.Report.Request(session.Beyond(limit, errors.New("thinkws: "+text)), r)
 }
 
 func answer(limit session.Limit) (status int, text string) {

@@ -26,9 +26,11 @@ type Config struct {
 	UpgradeTimeout time.Duration // from a WebSocket for a polling session to its use; 10 s
 	WriteTimeout   time.Duration // of one write to the network; 10 s
 	ReadTimeout    time.Duration // of the body of a POST, from its first byte to its last; 10 s
+	MessageTimeout time.Duration // of one WebSocket message, likewise; 30 s
 	Farewell       time.Duration // for which a closed server waits for clients between two polls; 0 s
 
 	MaxMessage int64        // bytes of a POST or a WebSocket message, announced as maxPayload; 1,000,000
+	MaxPackets int          // in one POST; 4,096
 	SendQueue  serial.Limit // of what waits for one client; 1,000 packets, 1 MiB
 	Slow       session.SlowPolicy
 
@@ -41,6 +43,7 @@ type Config struct {
 	Park   *wsconn.Park   // where idle WebSockets wait; nil for a goroutine each
 	Door   *door.Door     // lets new sessions in; nil for all of them
 	Tally  *session.Tally // of limits that clients run into; nil for none
+	Report session.Report // of what clients are refused or sent away for; nil for none
 
 	// Detach keeps a handshake request beyond its handler. The default keeps the values
 	// of its context.
@@ -60,6 +63,7 @@ func (c Config) withDefaults() Config {
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
 	c.ReadTimeout = cmp.Or(c.ReadTimeout, 10*time.Second)
 	c.MaxMessage = cmp.Or(c.MaxMessage, 1_000_000)
+	c.MaxPackets = cmp.Or(c.MaxPackets, 4096)
 	c.SendQueue = cmp.Or(c.SendQueue, serial.Limit{Items: 1000, Bytes: 1 << 20})
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -82,6 +86,7 @@ func (c *Config) wsconn() wsconn.Config {
 		Queue:        c.SendQueue,
 		Slow:         c.Slow,
 		WriteTimeout: c.WriteTimeout,
+		MessageTime:  c.MessageTimeout,
 		CloseTimeout: closeTimeout,
 		Group:        c.Group,
 		Clock:        c.Clock,

@@ -21,8 +21,8 @@ const LingerTimeout = lingerTimeout
 // HoldAfter is when a GET that waits loses its handler.
 const HoldAfter = holdAfter
 
-// MaxPackets is how many packets a payload may have.
-const MaxPackets = maxPackets
+// MaxPackets is how many packets a payload may have by default.
+var MaxPackets = Config{}.withDefaults().MaxPackets
 
 // GuardMisses is how many unknown session ids are answered as usual.
 const GuardMisses = guardMisses
@@ -44,7 +44,7 @@ func (v Variant) BinaryPacket(data []byte) session.Frame { return v.Binary(sessi
 
 // Decode splits the body of a POST.
 func (v Variant) Decode(payload string, binary bool) ([]Packet, error) {
-	packets, err := v.decode([]byte(payload), binary)
+	packets, err := v.decode([]byte(payload), binary, MaxPackets)
 	var out []Packet
 	for _, p := range packets {
 		out = append(out, bridge(p))

@@ -96,6 +96,12 @@ func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
 	return nil, nil
 }
 
+func (c *client) Failed(error) {
+	if c.closed.Load() {
+		panic("Failed after Closed")
+	}
+}
+
 func (c *client) Closed(reason string) {
 	if c.closed.Swap(true) || c.busy.Load() != 0 {
 		panic("Closed twice or beside Receive")

@@ -21,8 +21,7 @@ const (
 )
 
 const (
-	maxPackets   = 4096 // in one payload
-	maxHeartbeat = 125  // bytes that come with a ping or a pong, as in WebSocket's own
+	maxHeartbeat = 125 // bytes that come with a ping or a pong, as in WebSocket's own
 	probe        = "probe"
 )
 

@@ -71,13 +71,13 @@ func encodeBinaryV3(frames []session.Frame) []byte {
 	return payload
 }
 
-// decodeTextV3 splits a text payload. With an error come the packets before it.
-func decodeTextV3(payload []byte) (packets []packet, err error) {
+// decodeTextV3 splits a text payload into packets, that may be so many. With an error come the packets before it.
+func decodeTextV3(payload []byte, most int) (packets []packet, err error) {
 	if len(payload) == 0 || !utf8.Valid(payload) {
 		return nil, errPayload
 	}
 	for len(payload) > 0 {
-		if len(packets) == maxPackets {
+		if len(packets) == most {
 			return packets, errCount
 		}
 		var p packet
@@ -108,13 +108,13 @@ func cutTextV3(payload []byte) (p packet, rest []byte, err error) {
 	return p, rest, err
 }
 
-// decodeBinaryV3 splits a binary payload. With an error come the packets before it.
-func decodeBinaryV3(payload []byte) (packets []packet, err error) {
+// decodeBinaryV3 splits a binary payload, as decodeTextV3 does. With an error come the packets before it.
+func decodeBinaryV3(payload []byte, most int) (packets []packet, err error) {
 	if len(payload) == 0 {
 		return nil, errPayload
 	}
 	for len(payload) > 0 {
-		if len(packets) == maxPackets {
+		if len(packets) == most {
 			return packets, errCount
 		}
 		var p packet

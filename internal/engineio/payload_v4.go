@@ -31,13 +31,13 @@ func encodeV4(frames []session.Frame) []byte {
 	return payload
 }
 
-// decodeV4 splits a payload. With an error come the packets before it.
-func decodeV4(payload []byte) (packets []packet, err error) {
+// decodeV4 splits a payload into packets, that may be so many. With an error come the packets before it.
+func decodeV4(payload []byte, most int) (packets []packet, err error) {
 	if !utf8.Valid(payload) {
 		return nil, errPayload
 	}
 	for more := true; more; {
-		if len(packets) == maxPackets {
+		if len(packets) == most {
 			return packets, errCount
 		}
 		var one []byte

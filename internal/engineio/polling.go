@@ -37,6 +37,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	if r.ContentLength != 0 { // a connection is not watched until its request is read
 		if _, status := s.readBody(w, r); status != 0 {
+			s.refused(session.BodyError(status))
 			refuseBody(w, status)
 			return
 		}
@@ -80,7 +81,7 @@ func (s *Session) mayHold(p *poll) bool {
 // aborted ends the session of a client that did not wait for the answer to its GET.
 func (s *Session) aborted(remote string) {
 	s.server.log.Debug("Engine.IO poll aborted by the client", slog.String("remote", remote))
-	s.broken()
+	s.broken(nil)
 }
 
 // refusal answers a request that the state of the session does not allow.
@@ -134,7 +135,7 @@ func (s *Session) refuseHTTP() refusal {
 // refuseOverlap ends a session whose client has two GETs or two POSTs at a time.
 func (s *Session) refuseOverlap(w http.ResponseWriter, r *http.Request) {
 	s.server.logRefusal(r, "overlapping requests")
-	s.broken()
+	s.broken(errOverlap)
 	refuseBody(w, http.StatusBadRequest)
 }
 

@@ -21,10 +21,10 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		refuseBody(w, http.StatusUnsupportedMediaType)
 	case isBinary(r) && s.variant.Revision == 4:
 		s.server.logRefusal(r, "body is binary")
-		s.broken()
+		s.broken(errBinary)
 		refuseBody(w, http.StatusBadRequest)
 	case r.ContentLength > s.server.cfg.MaxMessage:
-		s.server.cfg.Tally.Count(session.LimitMessage)
+		s.refused(errBodySize)
 		s.server.logRefusal(r, "body is declared too large")
 		refuseBody(w, http.StatusRequestEntityTooLarge)
 	default:
@@ -60,9 +60,10 @@ func (s *Session) readPost(w http.ResponseWriter, r *http.Request) {
 	case s.tornDown(): // what has been read is nobody's any more
 		refuseBody(w, http.StatusBadRequest)
 	case status != 0:
-		s.server.cfg.Tally.Note(session.BodyError(status))
+		cause := session.BodyError(status)
+		s.server.cfg.Tally.Note(cause)
 		s.server.logRefusal(r, http.StatusText(status))
-		s.broken()
+		s.broken(cause)
 		refuseBody(w, status)
 	default:
 		s.answerPost(w, r, s.deliver(body, isBinary(r)))
@@ -125,7 +126,7 @@ func (s *Session) decodePost(body []byte, binary bool) ([]packet, error) {
 		}
 		body = payload
 	}
-	return s.variant.decode(body, binary)
+	return s.variant.decode(body, binary, s.server.cfg.MaxPackets)
 }
 
 func (s *Session) answerPost(w http.ResponseWriter, r *http.Request, err error) {

@@ -30,7 +30,7 @@ func (s *Session) Send(frames []session.Frame, volatile bool) error {
 		err = conn.Send(frames...)
 	}
 	if errors.Is(err, session.ErrSlow) {
-		s.end(ending{reason: session.ReasonSlow, code: session.CloseTryLater, last: frameClose})
+		s.end(ending{reason: session.ReasonSlow, code: session.CloseTryLater, last: frameClose, cause: err})
 	}
 	return err
 }

@@ -18,6 +18,9 @@ type Receiver interface {
 	// one caller at a time and must not block. What it gives rise to is left to the
 	// caller. An error closes the session, as session.Verdict says.
 	Receive(data []byte, binary bool) (session.Task, error)
+	// Failed says what the client has done that a request of it is refused for, or that the
+	// session ends for, in which case Closed follows. It is called with no lock held.
+	Failed(err error)
 	// Closed says why the session has ended, in the words of package session. It is
 	// called exactly once, last, and with no lock held.
 	Closed(reason string)
@@ -225,7 +228,8 @@ func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
 	if n == guardMisses+1 {
 		s.log.Warn("many requests with unknown session ids", slog.String("remote", r.RemoteAddr))
 	}
-	s.cfg.Tally.Count(session.LimitGuesses)
+	s.cfg.Tally.Note(errGuesses)
+	s.cfg.Report.Request(errGuesses, r)
 	w.Header().Set("Retry-After", strconv.Itoa(int(guardWindow/time.Second)))
 	writeError(w, r, http.StatusTooManyRequests, UnknownSID, "")
 }

@@ -186,6 +186,7 @@ type ending struct {
 	code      int           // of the WebSocket close frame; 0 for one without
 	graceful  bool          // what waits goes out first
 	last      session.Frame // answer to the GET that waits
+	cause     error         // what the client has done for it; nil if nothing
 	ifPolling bool          // not once the session has gone to a WebSocket
 }
 
@@ -206,12 +207,21 @@ func (s *Session) fail(err error) {
 	code, reason := verdict(err)
 	s.server.log.Log(context.Background(), wsconn.Level(err), "Engine.IO client violates the protocol",
 		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
-	s.end(ending{reason: reason, code: code, last: frameClose})
+	s.end(ending{reason: reason, code: code, last: frameClose, cause: err})
 }
 
-// broken ends the session because its polling does not work as it must.
-func (s *Session) broken() {
-	s.end(ending{reason: session.ReasonTransportError, last: frameClose, ifPolling: true})
+// broken ends the session because its polling does not work as it must; cause is nil if that
+// need not be the client's doing.
+func (s *Session) broken(cause error) {
+	s.end(ending{reason: session.ReasonTransportError, last: frameClose, cause: cause, ifPolling: true})
+}
+
+// refused notes what a request of the session was refused for, without ending it.
+func (s *Session) refused(cause error) {
+	if cause != nil {
+		s.server.cfg.Tally.Note(cause)
+		s.recv.Failed(cause) // nobody sets recv any more
+	}
 }
 
 // end ends the session, unless it has ended already. It may be called with s.inbox
@@ -245,7 +255,7 @@ func (s *Session) end(e ending) {
 	if probing != nil {
 		probing.Close(0, "")
 	}
-	s.report(e.reason)
+	s.report(e.reason, e.cause)
 }
 
 // lastPoll gives a polling client the end of the session: at once if a GET waits and
@@ -266,14 +276,18 @@ func (s *Session) lastPoll(e ending) {
 
 // report tells the layer above, on a goroutine of its own: whoever ends a session
 // may hold locks that Closed wants.
-func (s *Session) report(reason string) {
+func (s *Session) report(reason string, cause error) {
 	s.server.cfg.Group.Go(func() {
 		s.inbox.Lock() // a Receive that runs comes to its end first
 		s.reported = true
 		recv := s.recv
 		s.inbox.Unlock()
-		if recv != nil { // nil if open has panicked
-			recv.Closed(reason)
+		if recv == nil { // open has panicked
+			return
 		}
+		if cause != nil {
+			recv.Failed(cause)
+		}
+		recv.Closed(reason)
 	})
 }

@@ -62,15 +62,15 @@ func (v Variant) encode(frames []session.Frame) (payload []byte, binary bool) {
 	}
 }
 
-// decode splits the body of a POST. With an error come the packets before it.
-func (v Variant) decode(payload []byte, binary bool) ([]packet, error) {
+// decode splits the body of a POST into packets, that may be so many. With an error come the packets before it.
+func (v Variant) decode(payload []byte, binary bool, most int) ([]packet, error) {
 	switch {
 	case v.Revision == 4:
-		return decodeV4(payload)
+		return decodeV4(payload, most)
 	case binary:
-		return decodeBinaryV3(payload)
+		return decodeBinaryV3(payload, most)
 	default:
-		return decodeTextV3(payload)
+		return decodeTextV3(payload, most)
 	}
 }
 

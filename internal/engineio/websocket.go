@@ -103,7 +103,7 @@ func (l *link) Closed(err error) {
 	}
 	s.server.log.Log(context.Background(), wsconn.Level(err), "Engine.IO WebSocket closed",
 		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
-	s.end(ending{reason: closeReason(err)})
+	s.end(ending{reason: closeReason(err), cause: wsconn.Fault(err)})
 }
 
 func closeReason(err error) string {

@@ -14,6 +14,7 @@
 package jsonevent
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -29,7 +30,7 @@ const maxMalformed = 10
 // handed on, and its end is told once. Receive, Reject and Deliver have one caller at a
 // time; the others are safe for concurrent use.
 type Client struct {
-	cfg       Config
+	cfg       *Config
 	id        string
 	namespace string
 	conn      session.Conn
@@ -39,6 +40,7 @@ type Client struct {
 	receiver session.Receiver // nil until Admit has returned, which is before anything is received
 	ended    bool             // the receiver has been or will be told, or need not be
 	reason   string           // of the end; empty if the receiver is not to be told
+	cause    error            // what the client has done for it; nil if nothing
 }
 
 // Config is shared by all clients of a protocol. All fields have to be set.
@@ -46,12 +48,16 @@ type Config struct {
 	Hub    session.Admitter
 	Group  *serial.Group  // tells of ends that come from the server itself
 	Tally  *session.Tally // of limits that clients run into; nil for none
+	Report session.Report // of what clients are sent away for; nil for none
 	Logger *slog.Logger
+
+	MaxDepth int // of JSON
+
 	Detach func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
 
 // NewClient returns a client that conn is the way back to, with an id of its own.
-func NewClient(cfg Config, conn session.Conn, namespace string) *Client {
+func NewClient(cfg *Config, conn session.Conn, namespace string) *Client {
 	return &Client{cfg: cfg, id: session.NewID(), conn: conn, namespace: namespace}
 }
 
@@ -72,50 +78,55 @@ func (c *Client) Admit(r *http.Request) {
 	})
 	c.mu.Lock()
 	c.receiver = receiver
-	reason := c.reason
+	reason, cause := c.reason, c.cause
 	c.mu.Unlock()
 	if reason != "" {
-		receiver.Closed(reason)
+		c.tell(receiver, reason, cause)
 	}
 }
 
-// End notes the end of the client by our decision, and says whether this is the first
-// one. The receiver is told on a goroutine of its own: the caller may hold a lock that
+// End notes the end of the client by our decision, with what it has done for it, nil if
+// nothing; and says whether this is the first one. The receiver is told on a goroutine of its own: the caller may hold a lock that
 // Closed takes.
-func (c *Client) End(reason string) (first bool) {
+func (c *Client) End(reason string, cause error) (first bool) {
 	c.cfg.Group.Begin() // who waits for the group sees no gap before Closed is under way
 	defer c.cfg.Group.End()
-	receiver, first := c.finish(reason)
+	receiver, first := c.finish(reason, cause)
 	if receiver != nil {
-		c.cfg.Group.Go(func() { receiver.Closed(reason) })
+		c.cfg.Group.Go(func() { c.tell(receiver, reason, cause) })
 	}
 	return first
 }
 
 // EndHere is End for a goroutine that may tell the receiver itself: one that holds no
 // lock of others.
-func (c *Client) EndHere(reason string) (first bool) {
-	receiver, first := c.finish(reason)
+func (c *Client) EndHere(reason string, cause error) (first bool) {
+	receiver, first := c.finish(reason, cause)
 	if receiver != nil {
-		receiver.Closed(reason)
+		c.tell(receiver, reason, cause)
 	}
 	return first
 }
 
+func (c *Client) tell(receiver session.Receiver, reason string, cause error) {
+	c.cfg.Report.Client(cause, nil, receiver)
+	receiver.Closed(reason)
+}
+
 // Refuse notes the end of a client that is not let in: nobody is told.
 func (c *Client) Refuse() (first bool) {
-	_, first = c.finish("")
+	_, first = c.finish("", nil)
 	return first
 }
 
 // finish returns whom to tell, nil if nobody.
-func (c *Client) finish(reason string) (receiver session.Receiver, first bool) {
+func (c *Client) finish(reason string, cause error) (receiver session.Receiver, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
 		return nil, false
 	}
-	c.ended, c.reason = true, reason
+	c.ended, c.reason, c.cause = true, reason, cause
 	if reason == "" {
 		return nil, true
 	}
@@ -126,7 +137,7 @@ func (c *Client) finish(reason string) (receiver session.Receiver, first bool) {
 // error ends the connection, as session.Verdict says. The task, if any, has to be run, as
 // session.Receiver says.
 func (c *Client) Receive(text []byte) (session.Task, error) {
-	m, malformed := decode(text)
+	m, malformed := decode(text, c.cfg.MaxDepth)
 	if malformed != nil {
 		return nil, c.reject(malformed)
 	}
@@ -153,7 +164,7 @@ func (c *Client) reject(bad *malformedError) error {
 	c.cfg.Logger.Debug("malformed frame", "id", c.id, "namespace", c.namespace, "error", bad)
 	if c.malformed > maxMalformed {
 		c.cfg.Tally.Count(session.LimitIgnored)
-		return session.ErrPolicy
+		return fmt.Errorf("%w: %w", session.ErrPolicy, bad)
 	}
 	c.answer(bad.cid, &session.Failure{Name: "BadRequest", Message: bad.reason})
 	return nil

@@ -28,10 +28,10 @@ type members struct {
 	event, data, cid, rid, failure []byte
 }
 
-// decode reads one frame, which is UTF-8: an event if it has "event", else an answer.
-// The result shares memory with text.
-func decode(text []byte) (*session.Message, *malformedError) {
-	if err := session.CheckJSON(text); err != nil {
+// decode reads one frame, which is UTF-8 and nested no deeper than depth: an event if it has
+// "event", else an answer. The result shares memory with text.
+func decode(text []byte, depth int) (*session.Message, *malformedError) {
+	if err := session.CheckJSON(text, depth); err != nil {
 		return nil, &malformedError{reason: err.Error(), cause: err}
 	}
 	text = bytes.TrimLeft(text, " \t\r\n")

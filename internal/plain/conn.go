@@ -29,7 +29,7 @@ var (
 
 func newConn(s *Server, ws *wsconn.Conn, namespace string, source *door.Source) *conn {
 	c := &conn{server: s, source: source, ws: ws}
-	c.client = jsonevent.NewClient(s.clients, c, namespace)
+	c.client = jsonevent.NewClient(&s.clients, c, namespace)
 	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.PingInterval, s.cfg.PingTimeout, c.ping, c.lost)
 	return c
 }
@@ -78,7 +78,7 @@ func (c *conn) Send(m *session.Message) error {
 	}
 	err = c.ws.Send(frames...)
 	if errors.Is(err, session.ErrSlow) {
-		c.end(session.ReasonSlow, session.CloseTryLater)
+		c.end(session.ReasonSlow, session.CloseTryLater, err)
 	}
 	return err
 }
@@ -95,15 +95,15 @@ func (c *conn) Transport() string { return "websocket" }
 // Listen implements session.Conn.
 func (c *conn) Listen() { c.ws.Listen() }
 
-func (c *conn) leave(reason string) { c.end(reason, session.CloseCode(reason)) }
+func (c *conn) leave(reason string) { c.end(reason, session.CloseCode(reason), nil) }
 
-// end closes the connection by our decision.
-func (c *conn) end(reason string, code int) {
+// end closes the connection by our decision, for what the client has done if cause is not nil.
+func (c *conn) end(reason string, code int, cause error) {
 	group := c.server.cfg.Group
 	group.Begin() // who waits for the group sees no gap before the close frame is queued
 	defer group.End()
 	c.heartbeat.Stop()
-	if c.client.End(reason) {
+	if c.client.End(reason, cause) {
 		c.ws.Close(code, reason)
 	}
 }
@@ -114,7 +114,7 @@ func (c *conn) Message(data []byte, binary bool) (session.Task, error) {
 	task, err := c.receive(data, binary)
 	if err != nil {
 		_, reason := session.Verdict(err)
-		c.finish(reason)
+		c.finish(reason, err)
 	}
 	return task, err
 }
@@ -131,15 +131,15 @@ func (c *conn) Pong() { c.heartbeat.Hear() }
 
 // Closed implements wsconn.Handler.
 func (c *conn) Closed(err error) {
-	c.finish(wsconn.Reason(err))
+	c.finish(wsconn.Reason(err), wsconn.Fault(err))
 	c.server.remove(c)
 	c.server.cfg.Logger.Log(context.Background(), wsconn.Level(err), "websocket closed", "id", c.client.ID(), "namespace", c.client.Namespace(), "error", err)
 }
 
 // finish notes the end on the reader goroutine.
-func (c *conn) finish(reason string) {
+func (c *conn) finish(reason string, cause error) {
 	c.heartbeat.Stop()
-	c.client.EndHere(reason)
+	c.client.EndHere(reason, cause)
 }
 
 func (c *conn) ping() { _ = c.ws.Ping() } // fails only if the connection is closing
@@ -147,6 +147,6 @@ func (c *conn) ping() { _ = c.ws.Ping() } // fails only if the connection is clo
 // lost ends a connection whose heartbeat has stopped.
 func (c *conn) lost() {
 	c.server.cfg.Tally.Count(session.LimitPingTime)
-	c.end(session.ReasonPingTimeout, session.CloseGoingAway)
+	c.end(session.ReasonPingTimeout, session.CloseGoingAway, nil)
 	c.ws.CloseNow()
 }

@@ -6,6 +6,7 @@
 package plain
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -21,9 +22,11 @@ import (
 // Config tells how a Server treats its clients. All fields have to be set.
 type Config struct {
 	wsconn.Config
-	PingInterval time.Duration // between two pings to a client
-	PingTimeout  time.Duration // how long after a ping nothing may come from the client
-	Door         *door.Door    // lets new connections in; nil for all of them
+	PingInterval time.Duration  // between two pings to a client
+	PingTimeout  time.Duration  // how long after a ping nothing may come from the client
+	MaxDepth     int            // of JSON; 0 for session.Depth
+	Door         *door.Door     // lets new connections in; nil for all of them
+	Report       session.Report // of what clients are sent away for; nil for none
 	Logger       *slog.Logger
 	Detach       func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
@@ -46,7 +49,7 @@ type Server struct {
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:     cfg,
-		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Logger: cfg.Logger, Detach: cfg.Detach},
+		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cmp.Or(cfg.MaxDepth, session.Depth), Detach: cfg.Detach},
 		conns:   make(map[*conn]struct{}),
 	}
 }
@@ -101,7 +104,7 @@ func (s *Server) Close(reason string) (ends []func()) {
 	defer s.mu.Unlock()
 	s.closed = true
 	for c := range s.conns {
-		ends = append(ends, func() { c.end(reason, session.CloseGoingAway) })
+		ends = append(ends, func() { c.end(reason, session.CloseGoingAway, nil) })
 	}
 	return ends
 }

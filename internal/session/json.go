@@ -5,14 +5,16 @@ import (
 	"slices"
 )
 
-// Bounds of the JSON that clients send; no honest one comes near either of these.
-const (
-	maxDepth  = 512  // arrays and objects within one another
-	maxNumber = 1024 // bytes of one number
-)
+// Depth is how many arrays and objects of clients are within one another at most, unless
+// somebody says otherwise; no honest client comes near it.
+const Depth = 512
 
-// stdDepth is where encoding/json stops.
-const stdDepth = 10_000
+// MaxDepth is where encoding/json stops: what is nested deeper nobody could decode.
+const MaxDepth = 10_000
+
+// maxNumber bounds one number, in bytes. The longest that a program writes has some 25, and
+// to decode a longer one takes time that grows with its square.
+const maxNumber = 1024
 
 // Errors of ParseArray.
 var (
@@ -22,10 +24,10 @@ var (
 	errNumber   = Beyond(LimitNumber, errors.New("number too long"))
 )
 
-// ParseArray checks that text is one JSON array within the bounds of this package,
-// and returns its values without building them. The result shares memory with text.
-func ParseArray(text []byte) (Args, error) {
-	if err := CheckJSON(text); err != nil {
+// ParseArray checks that text is one JSON array, as CheckJSON does, and returns its values
+// without building them. The result shares memory with text.
+func ParseArray(text []byte, depth int) (Args, error) {
+	if err := CheckJSON(text, depth); err != nil {
 		return Args{}, err
 	}
 	text = trimSpace(text)
@@ -43,16 +45,16 @@ func ParseArray(text []byte) (Args, error) {
 	return Args{Text: slices.Clip(inner), Count: count}, nil
 }
 
-// CheckJSON checks that text is one JSON value, not nested too deep and without
+// CheckJSON checks that text is one JSON value, nested no deeper than depth and without
 // numbers of absurd length.
-func CheckJSON(text []byte) error {
-	s := scanner{text: text, maxDepth: maxDepth, maxNumber: maxNumber}
+func CheckJSON(text []byte, depth int) error {
+	s := scanner{text: text, maxDepth: depth, maxNumber: maxNumber}
 	return s.document()
 }
 
 // ValidJSON is json.Valid, at a fraction of its cost.
 func ValidJSON(text []byte) bool {
-	s := scanner{text: text, maxDepth: stdDepth, maxNumber: len(text)}
+	s := scanner{text: text, maxDepth: MaxDepth, maxNumber: len(text)}
 	return s.document() == nil
 }
 

@@ -73,13 +73,11 @@ func (l Limit) String() string { return limitNames[l] }
 // limitError is the error of who has run into a limit.
 type limitError struct {
 	limit Limit
-	error
+	excess
 }
 
-func (e *limitError) Unwrap() error { return e.error }
-
 // Beyond is cause, as the error of who has run into l; see [Tally.Note].
-func Beyond(l Limit, cause error) error { return &limitError{l, cause} }
+func Beyond(l Limit, cause error) error { return &limitError{l, excess{cause}} }
 
 // The limits of bodies of requests, by the status of who exceeds them.
 var (

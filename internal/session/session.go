@@ -107,8 +107,8 @@ var (
 	ErrClosed  = fmt.Errorf("thinkws: the client has left: %w", net.ErrClosed)
 	ErrSlow    = errors.New("thinkws: send queue full, client disconnected")
 	ErrDropped = errors.New("thinkws: message dropped, the client is busy")
-	ErrOverrun = errors.New("thinkws: receive queue full")
-	ErrPolicy  = errors.New("thinkws: too much of what the protocol forbids")
+	ErrOverrun = error(excess{errors.New("thinkws: too many events")})
+	ErrPolicy  = error(excess{errors.New("thinkws: too much of what the protocol forbids")})
 )
 
 // WebSocket close codes that the protocols send (RFC 6455, section 7.4.1).
@@ -123,12 +123,14 @@ const (
 	CloseTryLater    = 1013
 )
 
-// Verdict tells how a connection ends on which something unacceptable was received:
-// the WebSocket close code and the reason.
+// Verdict tells how a connection ends on which something unacceptable was received, or too
+// little taken: the WebSocket close code and the reason.
 func Verdict(err error) (code int, reason string) {
 	switch {
 	case errors.Is(err, ErrOverrun):
 		return ClosePolicy, ReasonOverrun
+	case errors.Is(err, ErrSlow):
+		return CloseTryLater, ReasonSlow
 	case errors.Is(err, ErrPolicy), errors.Is(err, ErrPings):
 		return ClosePolicy, ReasonParseError
 	default:

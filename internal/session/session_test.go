@@ -133,7 +133,7 @@ func TestParseArray(t *testing.T) {
 		{text: `["a"]x`, bad: true},
 		{text: `[1,]`, bad: true},
 	} {
-		args, err := session.ParseArray([]byte(tt.text))
+		args, err := session.ParseArray([]byte(tt.text), session.Depth)
 		if tt.bad {
 			assert.Error(t, err, "%.60s", tt.text)
 			continue
@@ -225,7 +225,7 @@ func FuzzParseArray(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		args, err := session.ParseArray(text)
+		args, err := session.ParseArray(text, session.Depth)
 		if err != nil {
 			return
 		}
@@ -258,7 +258,7 @@ func BenchmarkCheckJSON(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := session.CheckJSON(text); err != nil {
+		if err := session.CheckJSON(text, session.Depth); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -76,7 +77,7 @@ func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
 		return nil, errMissing
 	}
 	cfg := &c.server.cfg
-	p, err := grammar{c.engine.Revision(), cfg.MaxAttachments}.decode(data)
+	p, err := cfg.grammar(c.engine.Revision()).decode(data)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +199,11 @@ func (c *client) deliver(p *packet) (session.Task, error) {
 		}
 		m.Kind = session.Answer
 	}
-	return r.Receive(m)
+	task, err := r.Receive(m)
+	if err != nil {
+		err = &failure{err, r}
+	}
+	return task, err
 }
 
 // ignore counts a packet that is dropped, and objects when there are too many.
@@ -215,6 +220,36 @@ func (c *client) ignore(p *packet, why string) error {
 		slog.Int("ignored", ignored), slog.String("remote", c.engine.Handshake().RemoteAddr()))
 	if ignored > c.server.cfg.MaxIgnored {
 		return session.Beyond(session.LimitIgnored, fmt.Errorf("socketio: %s: %w", why, session.ErrPolicy))
+	}
+	return nil
+}
+
+// failure is an error of what one namespace received.
+type failure struct {
+	error
+	receiver session.Receiver
+}
+
+func (f *failure) Unwrap() error { return f.error }
+
+// Failed tells what the client has done, by the namespace that it was done in or, if it was
+// none, that it has entered first.
+func (c *client) Failed(err error) {
+	if f, ok := errors.AsType[*failure](err); ok {
+		c.server.cfg.Report.Client(f.error, c.engine.Handshake(), f.receiver)
+		return
+	}
+	c.server.cfg.Report.Client(err, c.engine.Handshake(), c.first())
+}
+
+// first returns the receiver of the namespace that was entered first, nil if there is none.
+func (c *client) first() session.Receiver {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.spaces {
+		if n.state.Load() == stateJoined && n.receiver != nil {
+			return n.receiver
+		}
 	}
 	return nil
 }

@@ -128,9 +128,9 @@ func TestReceiverErrorsArePassedUp(t *testing.T) {
 	w.receive(`0`)
 	failure := errors.New("receive queue full")
 	w.hub.last(t, "/").err = failure
-	assert.Equal(t, failure, w.rejects([]byte(`2["e"]`), false))
+	assert.ErrorIs(t, w.rejects([]byte(`2["e"]`), false), failure)
 	w.receive(`51-["e",{"_placeholder":true,"num":0}]`)
-	assert.Equal(t, failure, w.rejects([]byte("x"), true))
+	assert.ErrorIs(t, w.rejects([]byte("x"), true), failure)
 }
 
 func TestIgnoredPackets(t *testing.T) {

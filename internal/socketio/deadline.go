@@ -1,10 +1,17 @@
 package socketio
 
 import (
+	"errors"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/session"
+)
+
+// What has not come in time.
+var (
+	errIdle       = session.Beyond(session.LimitConnectTime, errors.New("socketio: no namespace entered in time"))
+	errUnfinished = session.Beyond(session.LimitAttachmentTime, errors.New("socketio: attachments have not come in time"))
 )
 
 // deadline is a time by which a client has to have done something.
@@ -30,8 +37,7 @@ func (c *client) connectExpired(d *deadline) {
 	late := c.unadmitted == d
 	c.mu.Unlock()
 	if late {
-		c.server.cfg.Tally.Count(session.LimitConnectTime)
-		c.close(session.ReasonServerClose)
+		c.expire(errIdle, session.ReasonServerClose)
 	}
 }
 
@@ -40,7 +46,17 @@ func (c *client) attachmentsExpired(d *deadline) {
 	late := c.pending != nil && &c.pending.deadline == d
 	c.mu.Unlock()
 	if late {
-		c.server.cfg.Tally.Count(session.LimitAttachmentTime)
-		c.close(session.ReasonParseError)
+		c.expire(errUnfinished, session.ReasonParseError)
 	}
+}
+
+// expire ends the connection for what has not come in time. Who is told of it must not hold
+// up the clock.
+func (c *client) expire(err error, reason string) {
+	c.server.cfg.Tally.Note(err)
+	group, first := c.server.cfg.Group, c.first()
+	group.Begin() // who waits for the group sees no gap before the report
+	defer group.End()
+	c.close(reason)
+	group.Go(func() { c.server.cfg.Report.Client(err, c.engine.Handshake(), first) })
 }

@@ -12,6 +12,8 @@ type (
 	Client = client
 )
 
+var defaults = Config{}.withDefaults()
+
 // Packet is a packet with strings for its parts, to be compared.
 type Packet struct {
 	Kind        int
@@ -35,14 +37,14 @@ func export(p *packet) Packet {
 
 // Decode decodes a packet of a client of the given revision of Engine.IO.
 func Decode(revision int, text []byte) (Packet, error) {
-	p, err := grammar{revision: revision, maxAttachments: 10}.decode(text)
+	p, err := defaults.grammar(revision).decode(text)
 	return export(&p), err
 }
 
 // Assemble decodes a packet and gives it its attachments, as far as they are
 // wanted, so that the result is the message the hub would get.
 func Assemble(revision int, text []byte, attachment func(i int) []byte) (*session.Message, error) {
-	p, err := grammar{revision: revision, maxAttachments: 10}.decode(text)
+	p, err := defaults.grammar(revision).decode(text)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +77,7 @@ func Open(cfg Config, hub session.Admitter, e Engine) *Client {
 
 // DecodeOnly is Decode without the copies that it makes to compare.
 func DecodeOnly(text []byte) error {
-	_, err := grammar{revision: 4, maxAttachments: 10}.decode(text)
+	_, err := defaults.grammar(4).decode(text)
 	return err
 }
 

@@ -27,10 +27,9 @@ const (
 
 // Bounds of the grammar.
 const (
-	maxNamespace = 256       // bytes of a namespace, without the query of revision 3
-	maxID        = 1<<53 - 1 // as far as the numbers of JavaScript count exactly
-	maxIDDigits  = 16        // of maxID
-	maxCount     = 4         // digits of the number of attachments
+	maxID       = 1<<53 - 1 // as far as the numbers of JavaScript count exactly
+	maxIDDigits = 16        // of maxID
+	maxCount    = 4         // digits of the number of attachments
 )
 
 // mainSpace is the namespace that is not written on the wire.
@@ -69,6 +68,8 @@ type packet struct {
 type grammar struct {
 	revision       int // of Engine.IO: 3 has queries in namespaces
 	maxAttachments int
+	maxName        int // bytes of a namespace, without the query of revision 3
+	maxDepth       int // of JSON
 }
 
 // decode reads <type>[<attachments>-][<namespace>,][<ack id>][<JSON>]. It allocates
@@ -84,13 +85,13 @@ func (g grammar) decode(text []byte) (packet, error) {
 	if text, err = p.readAttachments(text, g.maxAttachments); err != nil {
 		return packet{}, err
 	}
-	if text, err = p.readNamespace(text, g.revision); err != nil {
+	if text, err = p.readNamespace(text, g); err != nil {
 		return packet{}, err
 	}
 	if text, err = p.readID(text); err != nil {
 		return packet{}, err
 	}
-	if err := p.readPayload(text); err != nil {
+	if err := p.readPayload(text, g.maxDepth); err != nil {
 		return packet{}, err
 	}
 	return p, nil
@@ -118,16 +119,16 @@ func (p *packet) readAttachments(text []byte, most int) ([]byte, error) {
 	return text[n+1:], nil
 }
 
-func (p *packet) readNamespace(text []byte, revision int) ([]byte, error) {
+func (p *packet) readNamespace(text []byte, g grammar) ([]byte, error) {
 	if len(text) == 0 || text[0] != '/' {
 		p.namespace = mainName
 		return text, nil
 	}
 	namespace, rest, _ := bytes.Cut(text, []byte(","))
-	if revision == 3 {
+	if g.revision == 3 {
 		namespace, p.query, _ = bytes.Cut(namespace, []byte("?"))
 	}
-	if len(namespace) > maxNamespace {
+	if len(namespace) > g.maxName {
 		return nil, errLongName
 	}
 	if !printable(namespace) {
@@ -150,10 +151,10 @@ func (p *packet) readID(text []byte) ([]byte, error) {
 	return text[n:], nil
 }
 
-func (p *packet) readPayload(text []byte) error {
+func (p *packet) readPayload(text []byte, depth int) error {
 	switch p.kind {
 	case typeConnect:
-		return p.readAuth(text)
+		return p.readAuth(text, depth)
 	case typeDisconnect:
 		if len(text) > 0 || p.id != nil {
 			return errPayload
@@ -162,11 +163,11 @@ func (p *packet) readPayload(text []byte) error {
 	case typeConnectError:
 		return errConnectError
 	default:
-		return p.readArgs(text)
+		return p.readArgs(text, depth)
 	}
 }
 
-func (p *packet) readAuth(text []byte) error {
+func (p *packet) readAuth(text []byte, depth int) error {
 	if p.id != nil {
 		return errPayload
 	}
@@ -176,18 +177,18 @@ func (p *packet) readAuth(text []byte) error {
 	if text[0] != '{' {
 		return errPayload
 	}
-	if err := session.CheckJSON(text); err != nil {
+	if err := session.CheckJSON(text, depth); err != nil {
 		return fmt.Errorf("socketio: payload: %w", err)
 	}
 	p.auth = text
 	return nil
 }
 
-func (p *packet) readArgs(text []byte) error {
+func (p *packet) readArgs(text []byte, depth int) error {
 	if len(text) == 0 || text[0] != '[' {
 		return errPayload
 	}
-	args, err := session.ParseArray(text)
+	args, err := session.ParseArray(text, depth)
 	if err != nil {
 		return fmt.Errorf("socketio: payload: %w", err)
 	}

@@ -29,6 +29,10 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// AttachmentTimeout is how long the attachments of one packet may take: 30 s.
 	AttachmentTimeout time.Duration
+	// MaxDepth bounds how deep the JSON of a client is nested: session.Depth.
+	MaxDepth int
+	// MaxName bounds the name of a namespace, in bytes: 256.
+	MaxName int
 	// MaxAttachments bounds the binary messages of one packet: 10.
 	MaxAttachments int
 	// MaxNamespaces bounds those a client is in or waits for: 32. As many
@@ -44,6 +48,8 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.ConnectTimeout = orDefault(c.ConnectTimeout, 45*time.Second)
 	c.AttachmentTimeout = orDefault(c.AttachmentTimeout, 30*time.Second)
+	c.MaxDepth = orDefault(c.MaxDepth, session.Depth)
+	c.MaxName = orDefault(c.MaxName, 256)
 	c.MaxAttachments = orDefault(c.MaxAttachments, 10)
 	c.MaxNamespaces = orDefault(c.MaxNamespaces, 32)
 	c.MaxAuth = orDefault(c.MaxAuth, 64<<10)
@@ -59,6 +65,11 @@ func (c Config) withDefaults() Config {
 		c.Group = new(serial.Group)
 	}
 	return c
+}
+
+// grammar is what clients of a revision of Engine.IO are held to.
+func (c *Config) grammar(revision int) grammar {
+	return grammar{revision: revision, maxAttachments: c.MaxAttachments, maxName: c.MaxName, maxDepth: c.MaxDepth}
 }
 
 func orDefault[T int | int64 | time.Duration](value, fallback T) T {

@@ -24,7 +24,7 @@ func checkStrings(text []byte) (wrong string) {
 	switch {
 	case len(text) == 0:
 		return noPayload
-	case !utf8.Valid(text) || session.CheckJSON(text) != nil:
+	case !utf8.Valid(text) || session.CheckJSON(text, session.Depth) != nil:
 		return brokenJSON
 	case text[0] != '[':
 		return noPayload

@@ -3,6 +3,7 @@ package sockjs_test
 import (
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -27,6 +28,7 @@ func TestDoor(t *testing.T) {
 		require.NoError(t, c.send("x"))
 		assert.Equal(t, e("x"), h.frame(one))
 		time.Sleep(h.cfg.DisconnectDelay)
+		synctest.Wait() // the session's alarm rings at that moment, too
 		assert.Equal(t, "o", h.frame(h.id()), "there is room again")
 		<-h.clients
 		assert.EqualValues(t, 1, tally.Counts()["sessions"])

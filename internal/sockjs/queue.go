@@ -14,7 +14,7 @@ func (s *polled) Send(m *session.Message) error {
 	}
 	err = s.enqueue(frames, m.Volatile)
 	if errors.Is(err, session.ErrSlow) {
-		s.fail(session.CloseTryLater, session.ReasonSlow)
+		s.fail(err)
 	}
 	return err
 }

@@ -26,13 +26,11 @@ const (
 	jsonpSend
 )
 
-// maxSessionID bounds what is kept of a client's choice, in bytes.
-const maxSessionID = 256
-
 // Route is where a path leads.
 type Route struct {
 	endpoint endpoint
 	key      key // of the session; zero where there is none
+	longest  int // bytes of the longer one of the segments that the client has chosen
 }
 
 // key names a session. The id alone does, for the server part is there for load
@@ -126,7 +124,7 @@ func ofSession(base, server, id, name string) Route {
 	if err != nil {
 		return Route{}
 	}
-	return Route{endpoint: e, key: key{base: base, id: text}}
+	return Route{endpoint: e, key: key{base: base, id: text}, longest: max(len(server), len(id))}
 }
 
 func byName(name string) endpoint {
@@ -154,7 +152,7 @@ func byName(name string) endpoint {
 
 // isSegment says whether a segment can be the server's or the session's.
 func isSegment(s string) bool {
-	return s != "" && len(s) <= maxSessionID && strings.IndexByte(s, '.') < 0
+	return s != "" && strings.IndexByte(s, '.') < 0
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

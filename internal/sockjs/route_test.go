@@ -48,7 +48,7 @@ func TestRoutes(t *testing.T) {
 		"/s/i": "404", "/s/i/": "404", "/s/i/nothing": "404", "/s/i/XHR": "404", "/s/i/xhr//": "404", "/s/i/chunking_test": "404",
 		"//i/xhr": "404", "/s//xhr": "404", "///xhr": "404", "/s.s/i/xhr": "404", "/s/i.i/xhr": "404", "/./i/xhr": "404",
 		"/../i/xhr": "404", "/s/../xhr": "404", "/s/i/info": "404", "/x/s/i/xhr": "404", "/xhr": "404", "/i/xhr": "404",
-		"/s/%zz/xhr": "404", "/s/" + long + "x/xhr": "404", "/" + long + "x/i/xhr": "404", "/s/i/x.html": "404",
+		"/s/%zz/xhr": "404", "/s/i/x.html": "404",
 
 		"info": "404", "x/s/i/xhr": "404",
 	} {

@@ -141,7 +141,7 @@ func (s *polled) abort() {
 	}
 	s.mu.Unlock()
 	if open {
-		s.client.End(session.ReasonTransportClose)
+		s.client.End(session.ReasonTransportClose, nil)
 	}
 }
 

@@ -32,6 +32,7 @@ func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) 
 	}
 	if wrong != "" {
 		writeText(w, http.StatusInternalServerError, wrong)
+		s.cfg.Report.Request(errors.New("sockjs: "+wrong), r)
 		return
 	}
 	one := s.lookup(route.key)
@@ -62,7 +63,7 @@ func (s *polled) receive(array []byte) {
 			s.server.cfg.Group.Start(task)
 		}
 		if err != nil {
-			s.fail(session.Verdict(err))
+			s.fail(err)
 			return
 		}
 	}
@@ -71,7 +72,11 @@ func (s *polled) receive(array []byte) {
 // readBody reads the body of a request in limited time, or returns the status to refuse
 // it with.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) {
-	defer func() { s.cfg.Tally.Note(session.BodyError(status)) }()
+	defer func() {
+		err := session.BodyError(status)
+		s.cfg.Tally.Note(err)
+		s.cfg.Report.Request(err, r)
+	}()
 	if r.ContentLength == 0 {
 		return nil, 0
 	}

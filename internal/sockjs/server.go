@@ -1,6 +1,7 @@
 package sockjs
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 type Config struct {
 	wsconn.Config               // its Queue bounds what waits for a session over HTTP, too
 	ReadTimeout   time.Duration // of the body of a POST, from its first byte to its last
+	MaxDepth      int           // of JSON; 0 for session.Depth
+	MaxName       int           // of what a client puts before the transport in a path, in bytes; 0 for 256
 
 	WebSocket  bool   // clients may use it
 	Cookie     bool   // JSESSIONID is set, for load balancers
@@ -30,7 +33,8 @@ type Config struct {
 	PingTimeout     time.Duration // for the answer to one over WebSocket
 	Farewell        time.Duration // for which a closed server waits for clients between two requests; 0 for not at all
 
-	Door      *door.Door // lets new clients in; nil for all of them
+	Door      *door.Door     // lets new clients in; nil for all of them
+	Report    session.Report // of what clients are refused or sent away for; nil for none
 	Logger    *slog.Logger
 	Detach    func(*http.Request) session.Handshake // keeps a request beyond its handler
 	Namespace func(*http.Request) string            // which a client asks to enter
@@ -58,7 +62,7 @@ type Server struct {
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:      cfg,
-		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Logger: cfg.Logger, Detach: cfg.Detach},
+		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cmp.Or(cfg.MaxDepth, session.Depth), Detach: cfg.Detach},
 		iframe:   newIframePage(cfg.ClientURL),
 		sessions: make(map[key]*polled),
 		sockets:  make(map[*socket]struct{}),
@@ -69,6 +73,11 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, route Route) {
 	e := route.endpoint
 	switch {
+	case route.longest > cmp.Or(s.cfg.MaxName, 256):
+		s.cfg.Tally.Note(errLongName)
+		notFound(w)
+		s.cfg.Report.Request(errLongName, r)
+		return
 	case !s.has(e):
 		notFound(w)
 		return
@@ -147,6 +156,7 @@ func (s *Server) checkLeft() {
 
 // Why a session cannot be had.
 var (
+	errLongName   = session.Beyond(session.LimitName, errors.New("sockjs: server or session id too long"))
 	errClosed     = errors.New("sockjs: server is closed")
 	errNoRoom     = errors.New("sockjs: too many clients") // and the request has been answered
 	errNotCreated = errors.New("sockjs: another request was first")

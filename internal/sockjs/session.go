@@ -60,7 +60,7 @@ func newPolled(s *Server, k key, first *receiver, source *door.Source) *polled {
 		auth: first.r.Header.Get("Authorization"), origin: first.r.Header.Get("Origin"),
 		receiver: first, transport: first.transport.name(),
 	}
-	one.client = jsonevent.NewClient(s.clients, one, s.cfg.Namespace(first.r))
+	one.client = jsonevent.NewClient(&s.clients, one, s.cfg.Namespace(first.r))
 	one.inbox.Lock()
 	return one
 }
@@ -106,7 +106,7 @@ type sleeper polled
 func (w *sleeper) Ring() {
 	s := (*polled)(w)
 	if s.rang() {
-		s.client.End(session.ReasonTransportClose)
+		s.client.End(session.ReasonTransportClose, nil)
 	}
 }
 
@@ -150,7 +150,7 @@ func (s *polled) broke() {
 	}
 	s.mu.Unlock()
 	if open {
-		s.client.End(session.ReasonTransportClose)
+		s.client.End(session.ReasonTransportClose, nil)
 	}
 }
 
@@ -171,18 +171,21 @@ func (s *polled) Leave(reason string) { s.Close(reason) }
 // Close implements session.Conn. A client that is between two requests has
 // DisconnectDelay to fetch what waits, and as long again to fetch the close frame.
 func (s *polled) Close(reason string) {
-	s.end(reason, closeFrame(goodbye(reason)), true)
+	s.end(reason, closeFrame(goodbye(reason)), nil)
 }
 
 // fail ends the session over something the client did, or did not do.
-func (s *polled) fail(code int, reason string) { s.end(reason, closeFrame(code, reason), false) }
+func (s *polled) fail(cause error) {
+	code, reason := session.Verdict(cause)
+	s.end(reason, closeFrame(code, reason), cause)
+}
 
-func (s *polled) end(reason string, frame []byte, graceful bool) {
+func (s *polled) end(reason string, frame []byte, cause error) {
 	group := s.server.cfg.Group
 	group.Begin() // who waits for the group sees no gap before the receiver has been told
 	defer group.End()
-	if s.client.End(reason) {
-		s.shut(frame, graceful)
+	if s.client.End(reason, cause) {
+		s.shut(frame, cause == nil)
 	}
 }
 

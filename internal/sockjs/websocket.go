@@ -65,7 +65,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed b
 		return
 	}
 	c := &socket{server: s, source: source, framed: framed, codec: s.codec(framed), ws: ws}
-	c.client = jsonevent.NewClient(s.clients, c, s.cfg.Namespace(r))
+	c.client = jsonevent.NewClient(&s.clients, c, s.cfg.Namespace(r))
 	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.HeartbeatDelay, s.cfg.PingTimeout, c.ping, c.lost)
 	c.open(r)
 }
@@ -175,7 +175,7 @@ func (c *socket) Send(m *session.Message) error {
 	}
 	err = c.ws.Send(frames...)
 	if errors.Is(err, session.ErrSlow) {
-		c.end(session.ReasonSlow, session.CloseTryLater, session.ReasonSlow)
+		c.end(session.ReasonSlow, session.CloseTryLater, session.ReasonSlow, err)
 	}
 	return err
 }
@@ -186,7 +186,7 @@ func (c *socket) Leave(reason string) { c.Close(reason) }
 // Close implements session.Conn.
 func (c *socket) Close(reason string) {
 	code, text := goodbye(reason)
-	c.end(reason, code, text)
+	c.end(reason, code, text, nil)
 }
 
 // Transport implements session.Conn.
@@ -195,13 +195,13 @@ func (c *socket) Transport() string { return "websocket" }
 // Listen implements session.Conn.
 func (c *socket) Listen() { c.ws.Listen() }
 
-// end closes the connection by our decision.
-func (c *socket) end(reason string, code int, text string) {
+// end closes the connection by our decision, for what the client has done if cause is not nil.
+func (c *socket) end(reason string, code int, text string, cause error) {
 	group := c.server.cfg.Group
 	group.Begin() // who waits for the group sees no gap before the close frame is queued
 	defer group.End()
 	c.heartbeat.Stop()
-	if c.client.End(reason) {
+	if c.client.End(reason, cause) {
 		c.shut(code, text)
 	}
 }
@@ -222,7 +222,7 @@ func (c *socket) ping() { _ = c.ws.Ping() } // fails only if the connection is c
 // lost ends a connection whose heartbeat has stopped.
 func (c *socket) lost() {
 	c.server.cfg.Tally.Count(session.LimitPingTime)
-	c.end(session.ReasonPingTimeout, closeLost, "No response from heartbeat")
+	c.end(session.ReasonPingTimeout, closeLost, "No response from heartbeat", nil)
 }
 
 // Message implements wsconn.Handler.
@@ -233,12 +233,12 @@ func (c *socket) Message(data []byte, binary bool) (session.Task, error) {
 	case err == nil:
 		return task, nil
 	case errors.Is(err, errFraming):
-		c.finish(session.ReasonParseError)
+		c.finish(session.ReasonParseError, err)
 		c.ws.Close(closeBroken, "Broken framing.")
 		return nil, nil
 	}
 	code, reason := session.Verdict(err)
-	c.finish(reason)
+	c.finish(reason, err)
 	if c.framed {
 		c.force(closeFrame(code, reason))
 	}
@@ -269,7 +269,7 @@ func (c *socket) receiveFrame(data []byte, binary bool) (session.Task, error) {
 		return nil, nil
 	case binary:
 		return nil, errFraming
-	case text[0] == '"' && session.CheckJSON(text) == nil:
+	case text[0] == '"' && session.CheckJSON(text, session.Depth) == nil:
 		return c.server.deliver(c.client, text[:stringEnd(text)])
 	case checkStrings(text) != "":
 		return nil, errFraming
@@ -314,13 +314,13 @@ func (c *socket) Pong() { c.heartbeat.Hear() }
 
 // Closed implements wsconn.Handler.
 func (c *socket) Closed(err error) {
-	c.finish(wsconn.Reason(err))
+	c.finish(wsconn.Reason(err), wsconn.Fault(err))
 	c.server.drop(c)
 	c.server.cfg.Logger.Log(context.Background(), wsconn.Level(err), "websocket closed", "id", c.client.ID(), "namespace", c.client.Namespace(), "error", err)
 }
 
 // finish notes the end on the reader goroutine.
-func (c *socket) finish(reason string) {
+func (c *socket) finish(reason string, cause error) {
 	c.heartbeat.Stop()
-	c.client.EndHere(reason)
+	c.client.EndHere(reason, cause)
 }

@@ -17,6 +17,9 @@ import (
 // trusted is up to which length a message gets its memory at once, in bytes.
 const trusted = 64 << 10
 
+// errTooBig ends a connection on which a message is announced that is over the limit.
+var errTooBig = session.Beyond(session.LimitMessage, fmt.Errorf("%w: message too big", ErrProtocol))
+
 // errElsewhere ends a reader whose connection somebody else reads now.
 var errElsewhere = errors.New("wsconn: read elsewhere")
 
@@ -96,10 +99,9 @@ func (c *Conn) message(r io.Reader) ([]byte, error) {
 		_, err := io.Copy(io.Discard, r)
 		return nil, err
 	case c.in.boundary.payload > uint64(c.cfg.MaxMessage): // declared, and that is enough
-		c.cfg.Tally.Count(session.LimitMessage)
-		err := fmt.Errorf("%w: message too big", ErrProtocol)
-		c.fail(err, session.CloseTooBig, "")
-		return nil, err
+		c.cfg.Tally.Note(errTooBig)
+		c.fail(errTooBig, session.CloseTooBig, "")
+		return nil, errTooBig
 	default:
 		return readAll(r, c.in.expected())
 	}
@@ -181,7 +183,8 @@ func (c *Conn) end(err error) error {
 		return err
 	case c.in.err == nil: // not the network, so it was what came
 		if errors.Is(err, websocket.ErrMessageTooBig) {
-			c.cfg.Tally.Count(session.LimitMessage)
+			err = session.Beyond(session.LimitMessage, err)
+			c.cfg.Tally.Note(err)
 		}
 		err = fmt.Errorf("%w: %w", ErrProtocol, err)
 		c.fail(err, session.CloseProtocol, "protocol violated") // unless coder/websocket has closed already

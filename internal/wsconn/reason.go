@@ -6,6 +6,15 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
+// Fault is what Handler.Closed gets if it is the peer's fault, a violation or a full queue; nil
+// if the connection was closed, cut or lost.
+func Fault(err error) error {
+	if errors.Is(err, ErrProtocol) || errors.Is(err, session.ErrSlow) {
+		return err
+	}
+	return nil
+}
+
 // Reason puts what Handler.Closed gets in the words of package session.
 func Reason(err error) string {
 	switch {

@@ -18,7 +18,7 @@ import (
 const messageTime = 30 * time.Second
 
 // errDawdles ends a connection whose message does not.
-var errDawdles = fmt.Errorf("%w: a message took too long", ErrProtocol)
+var errDawdles = session.Beyond(session.LimitMessageTime, fmt.Errorf("%w: a message took too long", ErrProtocol))
 
 // Level is how much what Handler.Closed gets is worth a line in the log.
 func Level(err error) slog.Level {
@@ -50,7 +50,7 @@ func (s *stream) clock() {
 		s.unclock()
 	case s.timer == nil:
 		s.timer = time.AfterFunc(cmp.Or(s.conn.cfg.MessageTime, messageTime), func() {
-			s.conn.cfg.Tally.Count(session.LimitMessageTime)
+			s.conn.cfg.Tally.Note(errDawdles)
 			s.conn.fail(errDawdles, session.ClosePolicy, "message takes too long")
 		})
 	}
