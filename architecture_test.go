@@ -19,24 +19,25 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                   {"internal/alarm", "internal/arguments", "internal/bucket", "internal/door", "internal/engineio", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"":                   {"internal/alarm", "internal/arguments", "internal/bucket", "internal/door", "internal/engineio", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
 	"internal/alarm":     {},
 	"internal/bucket":    {},
 	"internal/clientip":  {},
-	"internal/door":      {"internal/bucket", "internal/clientip", "internal/session"},
+	"internal/door":      {"internal/bucket", "internal/clientip", "internal/session", "internal/slim"},
 	"internal/quiet":     {},
 	"internal/session":   {},
 	"internal/arguments": {"internal/session"},
 	"internal/serial":    {},
-	"internal/wsconn":    {"internal/alarm", "internal/serial", "internal/session"},
-	"internal/engineio":  {"internal/alarm", "internal/door", "internal/serial", "internal/session", "internal/wsconn"},
+	"internal/slim":      {},
+	"internal/wsconn":    {"internal/alarm", "internal/serial", "internal/session", "internal/slim"},
+	"internal/engineio":  {"internal/alarm", "internal/door", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},
 	"internal/socketio":  {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
 	"internal/heartbeat": {"internal/alarm"},
 	"internal/jsonevent": {"internal/serial", "internal/session"},
-	"internal/plain":     {"internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/wsconn"},
+	"internal/plain":     {"internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
 	"stickiness":         {"internal/clientip", "internal/quiet", "internal/session"},
 	"redisbus":           {"", "internal/arguments", "internal/quiet", "internal/session", "stickiness"},
-	"internal/sockjs":    {"internal/alarm", "internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/wsconn"},
+	"internal/sockjs":    {"internal/alarm", "internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

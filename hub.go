@@ -145,8 +145,8 @@ func (sp *Space) Socket(id string) (*Socket, bool) {
 	}
 	state.mu.RLock()
 	defer state.mu.RUnlock()
-	s, ok := state.sockets[id]
-	return s, ok
+	s := state.sockets.Get(id)
+	return s, s != nil
 }
 
 // acquire returns the namespace for one more client, nil if it may not be had.
@@ -278,7 +278,7 @@ func (h *Hub) Stats() Stats {
 	for _, sp := range h.spaces {
 		sp.mu.RLock()
 		st.Clients += len(sp.all)
-		st.Rooms += len(sp.rooms)
+		st.Rooms += sp.rooms.Len()
 		sp.mu.RUnlock()
 	}
 	return st

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/slim"
 )
 
 // space is a namespace and who is in it.
@@ -22,9 +23,9 @@ type space struct {
 	users   int                  // clients in it or about to enter; protected by hub.mu
 
 	mu      sync.RWMutex // protects what follows, and slot and rooms of each Socket
-	sockets map[string]*Socket
+	sockets slim.Map[string, *Socket]
 	all     []*Socket
-	rooms   map[string]*room
+	rooms   slim.Map[string, *room]
 }
 
 // room is a set of sockets. Its space's mu protects it.
@@ -34,7 +35,7 @@ type room struct {
 }
 
 func newSpace(h *Hub, name string, t *table, dynamic bool) *space {
-	sp := &space{hub: h, name: name, table: t, dynamic: dynamic, sockets: map[string]*Socket{}, rooms: map[string]*room{}}
+	sp := &space{hub: h, name: name, table: t, dynamic: dynamic}
 	sp.events = serial.NewQueue(h.tasks, h.cfg.receiveQueue, func(run func()) { run() })
 	return sp
 }
@@ -49,7 +50,7 @@ func (sp *space) add(s *Socket) bool {
 	}
 	s.slot = len(sp.all)
 	sp.all = append(sp.all, s)
-	sp.sockets[s.id] = s
+	sp.sockets.Set(s.id, s)
 	return true
 }
 
@@ -72,8 +73,8 @@ func (sp *space) remove(s *Socket, reason string) bool {
 	if s.inside {
 		sp.dropFromAll(s)
 	}
-	if sp.sockets[s.id] == s { // clients of revision 3 come back under the same id
-		delete(sp.sockets, s.id)
+	if sp.sockets.Get(s.id) == s { // clients of revision 3 come back under the same id
+		sp.sockets.Delete(s.id)
 	}
 	return true
 }
@@ -84,7 +85,7 @@ func (sp *space) dropFromAll(s *Socket) {
 	sp.all[s.slot] = moved
 	moved.slot = s.slot
 	sp.all[last] = nil
-	sp.all = sp.all[:last]
+	sp.all = slim.Slice(sp.all[:last])
 }
 
 // join puts s into rooms, all or none. It may be called before s has been added.
@@ -115,10 +116,10 @@ func (sp *space) join(s *Socket, names []string) error {
 }
 
 func (sp *space) enter(s *Socket, name string) {
-	r := sp.rooms[name]
+	r := sp.rooms.Get(name)
 	if r == nil {
 		r = &room{name: name}
-		sp.rooms[name] = r
+		sp.rooms.Set(name, r)
 	}
 	s.rooms.take(r, len(r.members))
 	r.members = append(r.members, s)
@@ -128,7 +129,7 @@ func (sp *space) leave(s *Socket, names []string) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	for _, name := range names {
-		if r := sp.rooms[name]; r != nil {
+		if r := sp.rooms.Get(name); r != nil {
 			sp.drop(s, r)
 		}
 	}
@@ -145,10 +146,10 @@ func (sp *space) drop(s *Socket, r *room) {
 	r.members[at] = moved
 	moved.rooms.take(r, at)
 	r.members[last] = nil
-	r.members = r.members[:last]
+	r.members = slim.Slice(r.members[:last])
 	s.rooms.leave(r)
 	if last == 0 {
-		delete(sp.rooms, r.name)
+		sp.rooms.Delete(r.name)
 	}
 }
 
@@ -157,7 +158,7 @@ func (sp *space) in(s *Socket, name string) bool {
 	if name == s.id {
 		return true
 	}
-	r := sp.rooms[name]
+	r := sp.rooms.Get(name)
 	if r == nil {
 		return false
 	}
@@ -205,10 +206,10 @@ func (sp *space) collect(found []*Socket, rooms, except []string) []*Socket {
 }
 
 func (sp *space) appendRoom(found []*Socket, name string) []*Socket {
-	if s := sp.sockets[name]; s != nil {
+	if s := sp.sockets.Get(name); s != nil {
 		found = append(found, s)
 	}
-	if r := sp.rooms[name]; r != nil {
+	if r := sp.rooms.Get(name); r != nil {
 		found = append(found, r.members...)
 	}
 	return found

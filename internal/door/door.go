@@ -15,6 +15,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/bucket"
 	"github.com/seed-ce09063a/thinkws/internal/clientip"
 	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/slim"
 )
 
 // Config tells whom a Door lets in. All limits have to be set.
@@ -38,7 +39,7 @@ type Door struct {
 	mu      sync.Mutex // protects what follows, and what stands in a Source
 	in      int
 	rate    bucket.Bucket
-	sources map[netip.Prefix]*Source
+	sources slim.Map[netip.Prefix, *Source]
 	sweepAt int // sources, at which those are looked for that can be forgotten
 }
 
@@ -56,7 +57,7 @@ const (
 
 // New returns a door where nobody has come in yet.
 func New(cfg Config) *Door {
-	return &Door{cfg: cfg, began: time.Now(), sources: make(map[netip.Prefix]*Source), sweepAt: minSweep}
+	return &Door{cfg: cfg, began: time.Now(), sweepAt: minSweep}
 }
 
 // Enter lets one more session in that a request wants to begin; Leave has to follow. If it is
@@ -128,7 +129,7 @@ func (d *Door) admit(address netip.Addr) (s *Source, limit session.Limit, ok boo
 // source takes d.mu as held. Clients whose address is not known have one source, too, that
 // has no limits of its own.
 func (d *Door) source(address netip.Addr) (s *Source, known bool) {
-	if s, known = d.sources[network(address)]; known {
+	if s = d.sources.Get(network(address)); s != nil {
 		return s, true
 	}
 	return &Source{}, false
@@ -146,15 +147,15 @@ func network(address netip.Addr) netip.Prefix {
 // keep takes d.mu as held. Sources are forgotten that nobody is in from, and that have not been
 // heard of for a while, whenever there are twice as many as after the last time.
 func (d *Door) keep(n netip.Prefix, s *Source, now int64) {
-	if len(d.sources) >= d.sweepAt {
-		for n, s := range d.sources {
+	if d.sources.Len() >= d.sweepAt {
+		for n, s := range d.sources.All() {
 			if s.in == 0 && s.rate.Full(now, d.cfg.HandshakesPerAddress) {
-				delete(d.sources, n)
+				d.sources.Delete(n)
 			}
 		}
-		d.sweepAt = max(minSweep, 2*len(d.sources))
+		d.sweepAt = max(minSweep, 2*d.sources.Len())
 	}
-	d.sources[n] = s
+	d.sources.Set(n, s)
 }
 
 // refuse answers. Who is told when to come again comes at different times.

@@ -4,5 +4,5 @@ package door
 func (d *Door) Sources() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.sources)
+	return d.sources.Len()
 }

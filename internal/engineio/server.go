@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/slim"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -39,8 +40,8 @@ type Server struct {
 	warnHijack  sync.Once // middleware in the way of WebSocket
 
 	mu       sync.Mutex // protects what follows
-	sessions map[string]*Session
-	leaving  map[string]*Session // closed, but what waits in them may still be fetched
+	sessions slim.Map[string, *Session]
+	leaving  slim.Map[string, *Session] // closed, but what waits in them may still be fetched
 	returns  map[*http.Server]*returns
 	closed   bool
 	reason   string // why, if closed
@@ -52,13 +53,11 @@ type Server struct {
 func NewServer(cfg Config, open func(*Session) Receiver) *Server {
 	cfg = cfg.withDefaults()
 	return &Server{
-		cfg:      cfg,
-		wsconn:   cfg.wsconn(),
-		open:     open,
-		log:      cfg.Logger,
-		sessions: make(map[string]*Session),
-		leaving:  make(map[string]*Session),
-		returns:  make(map[*http.Server]*returns),
+		cfg:     cfg,
+		wsconn:  cfg.wsconn(),
+		open:    open,
+		log:     cfg.Logger,
+		returns: make(map[*http.Server]*returns),
 	}
 }
 
@@ -66,7 +65,7 @@ func NewServer(cfg Config, open func(*Session) Receiver) *Server {
 func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.sessions)
+	return s.sessions.Len()
 }
 
 // Holds says whether r names a session of s.
@@ -82,7 +81,7 @@ func (s *Server) Close(reason string) (ends []func()) {
 	defer s.mu.Unlock()
 	s.closed, s.reason = true, reason
 	s.closeReturns()
-	for _, one := range s.sessions {
+	for _, one := range s.sessions.All() {
 		ends = append(ends, func() { one.end(shutdown(reason)) })
 	}
 	return ends
@@ -101,7 +100,7 @@ func (s *Server) WaitForPolls() {
 
 // checkLeft says if nobody is there any more. It takes s.mu as held.
 func (s *Server) checkLeft() {
-	if s.left != nil && len(s.sessions)+len(s.leaving) == 0 {
+	if s.left != nil && s.sessions.Len()+s.leaving.Len() == 0 {
 		s.left()
 	}
 }
@@ -275,7 +274,7 @@ func (s *Server) add(one *Session) (reason string, ok bool) {
 	if s.closed {
 		return s.reason, false
 	}
-	s.sessions[one.id] = one
+	s.sessions.Set(one.id, one)
 	return "", true
 }
 
@@ -283,16 +282,16 @@ func (s *Server) add(one *Session) (reason string, ok bool) {
 func (s *Server) retire(one *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sessions, one.id)
-	s.leaving[one.id] = one
+	s.sessions.Delete(one.id)
+	s.leaving.Set(one.id, one)
 }
 
 // remove forgets a session. It may be called again.
 func (s *Server) remove(one *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sessions, one.id)
-	delete(s.leaving, one.id)
+	s.sessions.Delete(one.id)
+	s.leaving.Delete(one.id)
 	if one.source != nil {
 		s.cfg.Door.Leave(one.source)
 		one.source = nil
@@ -303,10 +302,10 @@ func (s *Server) remove(one *Session) {
 func (s *Server) lookup(sid string) *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if one := s.sessions[sid]; one != nil {
+	if one := s.sessions.Get(sid); one != nil {
 		return one
 	}
-	return s.leaving[sid]
+	return s.leaving.Get(sid)
 }
 
 func (s *Server) isClosed() bool {

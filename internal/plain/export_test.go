@@ -4,14 +4,14 @@ package plain
 func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.conns)
+	return s.conns.Len()
 }
 
 // Beating is the number of connections whose heartbeat has not stopped.
 func (s *Server) Beating() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
+	for c := range s.conns.All() {
 		if !c.heartbeat.Stopped() {
 			n++
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/slim"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -40,8 +41,8 @@ type Server struct {
 	warnHTTP2  sync.Once // clients that come over HTTP/2
 	warnHijack sync.Once // middleware in the way of WebSocket
 
-	mu     sync.Mutex         // protects what follows
-	conns  map[*conn]struct{} // all that are not closed yet
+	mu     sync.Mutex                // protects what follows
+	conns  slim.Map[*conn, struct{}] // all that are not closed yet
 	closed bool
 }
 
@@ -50,7 +51,6 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:     cfg,
 		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cmp.Or(cfg.MaxDepth, session.Depth), Detach: cfg.Detach},
-		conns:   make(map[*conn]struct{}),
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *Server) Close(reason string) (ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for c := range s.conns {
+	for c := range s.conns.All() {
 		ends = append(ends, func() { c.end(reason, session.CloseGoingAway, nil) })
 	}
 	return ends
@@ -122,7 +122,7 @@ func (s *Server) add(c *conn) bool {
 	if s.closed {
 		return false
 	}
-	s.conns[c] = struct{}{}
+	s.conns.Set(c, struct{}{})
 	return true
 }
 
@@ -131,5 +131,5 @@ func (s *Server) remove(c *conn) {
 	s.cfg.Door.Leave(c.source)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
+	s.conns.Delete(c)
 }

@@ -70,14 +70,14 @@ var CallbackOf = callbackOf
 func (s *Server) Len() (sessions, sockets int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.sessions), len(s.sockets)
+	return s.sessions.Len(), s.sockets.Len()
 }
 
 // Waiting says whether a request waits for frames of the session with this id.
 func (s *Server) Waiting(id string) bool {
 	s.mu.Lock()
 	var found *polled
-	for k, one := range s.sessions {
+	for k, one := range s.sessions.All() {
 		if k.id == id {
 			found = one
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/slim"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -51,8 +52,8 @@ type Server struct {
 	warnFlush  sync.Once // middleware in the way of streaming
 
 	mu       sync.Mutex // protects what follows
-	sessions map[key]*polled
-	sockets  map[*socket]struct{} // WebSockets that are not closed yet
+	sessions slim.Map[key, *polled]
+	sockets  slim.Map[*socket, struct{}] // WebSockets that are not closed yet
 	closed   bool
 	told     int    // of the sessions, how many are only there to say once more that they are closed
 	left     func() // to be called when there are no others any more; nil before WaitForPolls
@@ -61,11 +62,9 @@ type Server struct {
 // NewServer returns a server that brings its clients to hub.
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
-		cfg:      cfg,
-		clients:  jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cmp.Or(cfg.MaxDepth, session.Depth), Detach: cfg.Detach},
-		iframe:   newIframePage(cfg.ClientURL),
-		sessions: make(map[key]*polled),
-		sockets:  make(map[*socket]struct{}),
+		cfg:     cfg,
+		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cmp.Or(cfg.MaxDepth, session.Depth), Detach: cfg.Detach},
+		iframe:  newIframePage(cfg.ClientURL),
 	}
 }
 
@@ -127,10 +126,10 @@ func (s *Server) Close(reason string) (ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for _, one := range s.sessions {
+	for _, one := range s.sessions.All() {
 		ends = append(ends, func() { one.Close(reason) })
 	}
-	for one := range s.sockets {
+	for one := range s.sockets.All() {
 		ends = append(ends, func() { one.Close(reason) })
 	}
 	return ends
@@ -149,7 +148,7 @@ func (s *Server) WaitForPolls() {
 
 // checkLeft says if every client knows that its session is closed. It takes s.mu as held.
 func (s *Server) checkLeft() {
-	if s.left != nil && len(s.sessions) == s.told {
+	if s.left != nil && s.sessions.Len() == s.told {
 		s.left()
 	}
 }
@@ -170,20 +169,20 @@ func (s *Server) create(one *polled) error {
 	switch {
 	case s.closed:
 		return errClosed
-	case s.sessions[one.key] != nil:
+	case s.sessions.Get(one.key) != nil:
 		return errNotCreated
 	}
-	s.sessions[one.key] = one
+	s.sessions.Set(one.key, one)
 	return nil
 }
 
 func (s *Server) remove(one *polled) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions[one.key] != one {
+	if s.sessions.Get(one.key) != one {
 		return
 	}
-	delete(s.sessions, one.key)
+	s.sessions.Delete(one.key)
 	if one.told {
 		s.told--
 	}
@@ -203,7 +202,7 @@ func (s *Server) bid() {
 func (s *Server) lookup(k key) *polled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sessions[k]
+	return s.sessions.Get(k)
 }
 
 // Holds says whether route leads to a session of s.
@@ -218,7 +217,7 @@ func (s *Server) add(one *socket) bool {
 	if s.closed {
 		return false
 	}
-	s.sockets[one] = struct{}{}
+	s.sockets.Set(one, struct{}{})
 	return true
 }
 
@@ -227,5 +226,5 @@ func (s *Server) drop(one *socket) {
 	s.cfg.Door.Leave(one.source)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sockets, one)
+	s.sockets.Delete(one)
 }

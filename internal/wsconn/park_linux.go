@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/slim"
 )
 
 // interest is what a parked socket is watched for. Edge-triggered: an event says that
@@ -212,7 +213,7 @@ type loop struct {
 	n, i   int // events that were fetched, and how many of them have been dealt with
 
 	mu      sync.Mutex // protects what follows
-	conns   map[int32]watched
+	conns   slim.Map[int32, watched]
 	lastGen int32
 }
 
@@ -232,7 +233,7 @@ func newLoop(p *Park) (*loop, error) {
 		_ = syscall.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	l := &loop{park: p, epoll: os.NewFile(uintptr(fd), "epoll"), conns: make(map[int32]watched)}
+	l := &loop{park: p, epoll: os.NewFile(uintptr(fd), "epoll")}
 	l.fetch = l.fetchOnce
 	l.raw, err = l.epoll.SyscallConn()
 	return l, err
@@ -279,7 +280,7 @@ func (l *loop) fetchOnce(fd uintptr) bool {
 
 func (l *loop) deal(e syscall.EpollEvent) {
 	l.mu.Lock()
-	w := l.conns[e.Fd]
+	w := l.conns.Get(e.Fd)
 	l.mu.Unlock()
 	if w.conn == nil || w.gen != e.Pad {
 		return
@@ -301,7 +302,7 @@ func (l *loop) watch(c *Conn) error {
 		l.lastGen++
 		gen := l.lastGen
 		c.parked.fd = int32(fd)
-		l.conns[int32(fd)] = watched{c, gen}
+		l.conns.Set(int32(fd), watched{c, gen})
 		l.mu.Unlock()
 		err := l.raw.Control(func(epoll uintptr) {
 			failed = syscall.EpollCtl(int(epoll), syscall.EPOLL_CTL_ADD, int(fd),
@@ -319,7 +320,7 @@ func (l *loop) watch(c *Conn) error {
 func (l *loop) forget(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.conns[c.parked.fd].conn == c {
-		delete(l.conns, c.parked.fd)
+	if l.conns.Get(c.parked.fd).conn == c {
+		l.conns.Delete(c.parked.fd)
 	}
 }

@@ -17,7 +17,7 @@ import (
 type HalfOpen struct {
 	Rate   int // handshakes a second
 	For    time.Duration
-	Warm   time.Duration // of the same before, without a bound
+	Warm   time.Duration // of the same before, without a bound: the runtime keeps the descriptor of every goroutine that there ever was
 	Honest int           // connects a second, from another address
 	Expire time.Duration // after which the server has forgotten what nobody came for
 	Settle time.Duration // in which the server has to be what it was before
