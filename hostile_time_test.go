@@ -266,6 +266,14 @@ func TestHostile69NeverConnects(t *testing.T) {
 		assert.Equal(t, []string{"1"}, p.get())
 		assert.Equal(t, sidUnknown, p.do(http.MethodGet, ""))
 	})
+	timed(t, "69 a handshake and no more", 45*time.Second, func(t *testing.T, s *site) {
+		p := &poller{s: s, eio: 4, target: io4 + "polling"}
+		p.get()
+		require.Equal(t, 5, s.handler.Hub().Stats().Sessions)
+		<-time.After(45 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, 4, s.handler.Hub().Stats().Sessions, "nothing is kept for who never came")
+	})
 	timed(t, "69 refused at every door", 45*time.Second, func(t *testing.T, s *site) {
 		ws := s.upgrade(io4+"websocket", "40/nope,")
 		ws.expect("0{", "44/nope,")

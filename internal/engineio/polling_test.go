@@ -218,6 +218,23 @@ func TestCloseLingers(t *testing.T) {
 	})
 }
 
+func TestDrop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		away, here := h.polling(4, ""), h.polling(4, "")
+		require.NoError(t, away.send("bye"))
+		polled := h.poll(here)
+		synctest.Wait()
+		away.Drop(session.ReasonServerClose)
+		here.Drop(session.ReasonServerClose)
+		assert.Equal(t, "1", (<-polled).body)
+		h.gone(away)
+		h.gone(here)
+		assert.Equal(t, "closed "+session.ReasonServerClose, away.next(t))
+		assert.Equal(t, "closed "+session.ReasonServerClose, here.next(t))
+	})
+}
+
 func TestSlowPoller(t *testing.T) {
 	h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = serial.Limit{Items: 3, Bytes: 100} }))
 	for name, send := range map[string]func(*peer) error{

@@ -201,6 +201,10 @@ func (s *Session) Close(reason string) {
 	s.end(ending{reason: reason, code: code, graceful: true, last: frameClose})
 }
 
+// Drop is Close for a client that does not seem to be there: a poll that waits is answered,
+// but nothing is kept for others.
+func (s *Session) Drop(reason string) { s.end(ending{reason: reason, last: frameClose}) }
+
 // fail ends the session over something the client did.
 func (s *Session) fail(err error) {
 	s.server.cfg.Tally.Note(err)

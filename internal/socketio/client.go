@@ -21,6 +21,7 @@ type engine interface {
 	Variant() engineio.Variant
 	Send(frames []session.Frame, volatile bool) error
 	Close(reason string)
+	Drop(reason string)
 }
 
 var (
@@ -262,7 +263,10 @@ func (c *client) Closed(reason string) {
 }
 
 // close ends the session and every stay in a namespace. What was sent goes out first.
-func (c *client) close(reason string) {
+func (c *client) close(reason string) { c.leave(reason, c.engine.Close) }
+
+// leave ends the session in the way that end does.
+func (c *client) leave(reason string, end func(reason string)) {
 	group := c.server.cfg.Group
 	group.Begin() // who waits for the group sees no gap before reportAll
 	defer group.End()
@@ -277,7 +281,7 @@ func (c *client) close(reason string) {
 	}
 	c.out.Unlock()
 	if first {
-		c.engine.Close(reason)
+		end(reason)
 		c.reportAll(ended)
 	}
 }

@@ -37,7 +37,7 @@ func (c *client) connectExpired(d *deadline) {
 	late := c.unadmitted == d
 	c.mu.Unlock()
 	if late {
-		c.expire(errIdle, session.ReasonServerClose)
+		c.expire(errIdle, session.ReasonServerClose, c.engine.Drop)
 	}
 }
 
@@ -46,17 +46,17 @@ func (c *client) attachmentsExpired(d *deadline) {
 	late := c.pending != nil && &c.pending.deadline == d
 	c.mu.Unlock()
 	if late {
-		c.expire(errUnfinished, session.ReasonParseError)
+		c.expire(errUnfinished, session.ReasonParseError, c.engine.Close)
 	}
 }
 
 // expire ends the connection for what has not come in time. Who is told of it must not hold
 // up the clock.
-func (c *client) expire(err error, reason string) {
+func (c *client) expire(err error, reason string, end func(reason string)) {
 	c.server.cfg.Tally.Note(err)
 	group, first := c.server.cfg.Group, c.first()
 	group.Begin() // who waits for the group sees no gap before the report
 	defer group.End()
-	c.close(reason)
+	c.leave(reason, end)
 	group.Go(func() { c.server.cfg.Report.Client(err, c.engine.Handshake(), first) })
 }

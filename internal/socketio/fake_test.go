@@ -77,6 +77,8 @@ func (e *fakeEngine) Close(reason string) {
 	}
 }
 
+func (e *fakeEngine) Drop(reason string) { e.Close(reason) }
+
 // take returns what has been sent since the last call.
 func (e *fakeEngine) take() []string {
 	e.mu.Lock()

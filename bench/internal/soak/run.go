@@ -34,7 +34,7 @@ var scenarios = []struct {
 	size Scenario
 }{
 	{"deaf", Deaf{Clients: 1000, Honest: 5, Rate: 1000, Size: 10 << 10, For: 10 * time.Second, Rounds: 3}},
-	{"halfopen", HalfOpen{Rate: 2000, For: 30 * time.Second, Warm: 30 * time.Second, Honest: 20, Expire: 80 * time.Second, Settle: 2 * time.Minute}},
+	{"halfopen", HalfOpen{Rate: 2000, For: 30 * time.Second, Warm: 30 * time.Second, Honest: 20, Expire: 50 * time.Second, Settle: time.Minute}},
 	{"slowbody", SlowBody{Bodies: 2000, Upgrades: 2000, Within: 15 * time.Second}},
 	{"drain", Drain{Clients: 5000, Messages: 3, Size: 200}},
 	{"churn", Churn{Connects: 100_000, Warm: 10_000, Workers: 16, Expire: 3 * time.Second, Settle: time.Minute}},
