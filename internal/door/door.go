@@ -126,10 +126,10 @@ func (d *Door) admit(address netip.Addr) (s *Source, limit session.Limit, ok boo
 	return s, 0, true
 }
 
-// source takes d.mu as held. Clients whose address is not known have one source, too, that
+// source also says whether the source is known. It takes d.mu as held. Clients whose address is not known have one source, too, that
 // has no limits of its own.
-func (d *Door) source(address netip.Addr) (s *Source, known bool) {
-	if s = d.sources.Get(network(address)); s != nil {
+func (d *Door) source(address netip.Addr) (*Source, bool) {
+	if s := d.sources.Get(network(address)); s != nil {
 		return s, true
 	}
 	return &Source{}, false

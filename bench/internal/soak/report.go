@@ -58,10 +58,9 @@ func (s size) String() string {
 	return fmt.Sprintf("%d MiB", s>>20)
 }
 
-// What a server may keep in any case: an idle one has half a megabyte of live objects, and maps
-// keep the room that they once needed.
+// What a server may keep in any case: an idle one has half a megabyte of live objects.
 const (
-	keptHeap = 256 << 10
+	keptHeap = 64 << 10
 	keptRSS  = 2 << 20
 )
 
