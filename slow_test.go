@@ -106,7 +106,7 @@ func TestShutdownWhilePolling(t *testing.T) {
 	ended := make(chan error, 1)
 	began := time.Now()
 	go func() { ended <- h.Shutdown(context.WithoutCancel(t.Context())) }()
-	require.Eventually(t, func() bool { return h.Health() != nil }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.Hub().Stats().Clients == 0 }, 5*time.Second, time.Millisecond)
 	assert.Equal(t, `42["last"]`, exchangeText(t, http.MethodGet, session, ""))
 	assert.Equal(t, "6\x1e1", exchangeText(t, http.MethodGet, session, ""))
 	assert.Equal(t, "a[\"{\\\"event\\\":\\\"last\\\"}\"]\n", exchangeText(t, http.MethodPost, sockjs, ""))
