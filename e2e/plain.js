@@ -177,6 +177,7 @@ const tests = {
   "kicked, and shut down": on(async (instance) => {
     const kicked = await Plain.open(instance, "/ws?tag=kicked");
     const other = await Plain.open(instance, "/ws?tag=other");
+    await instance.log(2); // both are in, which the end of the handshake does not say
     kicked.send({ event: "count", data: 20 });
     kicked.send({ event: "kick", data: true });
     const { code } = await kicked.end();
