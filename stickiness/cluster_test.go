@@ -28,7 +28,8 @@ type member struct {
 	forward *stickiness.Forwarder
 	server  *httptest.Server
 	log     *logs
-	remotes *sync.Map // addresses of the clients that have come
+	remotes *sync.Map    // addresses of the clients that have come
+	arrived atomic.Int64 // requests
 }
 
 func (m *member) url() string { return m.server.URL }
@@ -74,7 +75,7 @@ func newMember(t testing.TB, id string, registry stickiness.Registry, change ...
 	m.forward, err = stickiness.Forward(registry, options)
 	require.NoError(t, err)
 	r := chi.NewRouter()
-	r.Use(m.forward.Middleware)
+	r.Use(m.count, m.forward.Middleware)
 	r.Mount("/socket.io", m.ws)
 	r.Mount("/sockjs", m.ws.SockJS())
 	r.Get("/headers", func(w http.ResponseWriter, r *http.Request) { _ = r.Header.Write(w) })
@@ -83,6 +84,22 @@ func newMember(t testing.TB, id string, registry stickiness.Registry, change ...
 	m.server.Start()
 	t.Cleanup(m.stop)
 	return m
+}
+
+// count counts the requests that come.
+func (m *member) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.arrived.Add(1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// comes returns when the request has come that send sends.
+func (m *member) comes(t *testing.T, send func()) {
+	t.Helper()
+	before := m.arrived.Load()
+	send()
+	require.Eventually(t, func() bool { return m.arrived.Load() > before }, 5*time.Second, time.Millisecond)
 }
 
 // stop ends a node in an orderly way. It may be called twice.

@@ -221,11 +221,11 @@ func TestHostileBodies(t *testing.T) {
 		if i%2 == 0 {
 			chunk = "Content-Length: 100\r\n\r\nhello" // and no more
 		}
-		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\n%s", honest.target(), chunk)
-		require.NoError(t, err)
-		if i%2 == 0 {
-			time.Sleep(20 * time.Millisecond)
-		} else {
+		g.members[1].comes(t, func() {
+			_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\n%s", honest.target(), chunk)
+			require.NoError(t, err)
+		})
+		if i%2 != 0 {
 			_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 			_, _ = http.ReadResponse(bufio.NewReader(conn), nil)
 		}

@@ -49,16 +49,15 @@ func TestRelayLost(t *testing.T) {
 			for _, poll := range []struct{ method, target string }{{http.MethodGet, p.target()}, {http.MethodPost, s.path + "/xhr"}} {
 				ctx, die := context.WithCancel(t.Context())
 				lost := make(chan string, 1)
-				go func() { lost <- relay(ctx, t, m, poll.method, poll.target, "lost") }()
-				time.Sleep(30*time.Millisecond + pause)
+				m.comes(t, func() { go func() { lost <- relay(ctx, t, m, poll.method, poll.target, "lost") }() })
+				time.Sleep(pause)
 				die()
 				assert.Contains(t, <-lost, "canceled")
 				if pause > 0 {
 					time.Sleep(50 * time.Millisecond)
 				}
 				again := make(chan string, 1)
-				go func() { again <- relay(t.Context(), t, m, poll.method, poll.target, "lost") }()
-				time.Sleep(30 * time.Millisecond)
+				m.comes(t, func() { go func() { again <- relay(t.Context(), t, m, poll.method, poll.target, "lost") }() })
 				if poll.method == http.MethodGet {
 					require.NoError(t, p.post(`425["echo",1]`))
 					assert.Equal(t, `200 435["n0aB",1]`, <-again)

@@ -6,6 +6,7 @@ import { pause } from "../lib/run.js";
 import { promptly, sorted } from "./requests.js";
 
 const settle = 3_000; // ms in which what a dead node has held up goes on
+const held = 1_000; // ms for which a Go node holds what it publishes, from when it misses another one: that may come back
 
 /** Lets nodes come and go around two that stay; start(kind) starts one more. */
 export function comingsAndGoings(stays, nodeStays, start) {
@@ -44,8 +45,8 @@ export function comingsAndGoings(stays, nodeStays, start) {
       await open(leaves, { name: "leaves" });
       await leaves.stop();
       await promptly(fence(stays, [client]));
-      for (const asker of [stays, nodeStays]) {
-        const { sockets, error } = await promptly(asker.do("sockets"));
+      for (const [asker, hold] of [[stays, held], [stays, 0], [nodeStays, 0]]) {
+        const { sockets, error } = await promptly(asker.do("sockets"), hold);
         assert.equal(error, undefined);
         assert.deepEqual(sockets.map(({ id }) => id), [client.id], asker.name);
       }

@@ -14,6 +14,7 @@
 package jsonevent
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -51,7 +52,7 @@ type Config struct {
 	Report session.Report // of what clients are sent away for; nil for none
 	Logger *slog.Logger
 
-	MaxDepth int // of JSON
+	MaxDepth int // of JSON; 0 for session.Depth
 
 	Detach func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
@@ -137,7 +138,7 @@ func (c *Client) finish(reason string, cause error) (receiver session.Receiver, 
 // error ends the connection, as session.Verdict says. The task, if any, has to be run, as
 // session.Receiver says.
 func (c *Client) Receive(text []byte) (session.Task, error) {
-	m, malformed := decode(text, c.cfg.MaxDepth)
+	m, malformed := decode(text, cmp.Or(c.cfg.MaxDepth, session.Depth))
 	if malformed != nil {
 		return nil, c.reject(malformed)
 	}
