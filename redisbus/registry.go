@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,11 +72,13 @@ type Registry struct {
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
 	hurry   chan struct{}
+	turn    chan struct{} // holds one while something is asked of Redis: answers do not overtake each other
 
 	mu    sync.Mutex // protects what follows
 	own   map[string]stickiness.Node
 	seen  map[string]time.Time // when each of nodes had a lease last
 	nodes []stickiness.Node    // by id; replaced, never changed
+	left  map[string]bool      // who has said goodbye while nodes are being read
 	away  bool                 // Redis, and it has been said
 }
 
@@ -89,7 +92,8 @@ func NewRegistry(ctx context.Context, client redis.UniversalClient, log *slog.Lo
 		return nil, err
 	}
 	r := &Registry{key: cfg.prefix + "-thinkws-nodes", changes: cfg.prefix + "-thinkws-changes", log: cmp.Or(log, slog.Default()),
-		own: map[string]stickiness.Node{}, seen: map[string]time.Time{}, hurry: make(chan struct{}, 1)}
+		own: map[string]stickiness.Node{}, seen: map[string]time.Time{}, left: map[string]bool{},
+		hurry: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	r.client, r.owned = own(client)
 	if err := r.read(ctx); err != nil {
 		return nil, errors.Join(err, r.closeClient())
@@ -110,13 +114,37 @@ func (r *Registry) Register(ctx context.Context, node stickiness.Node) error {
 	if err := node.Check(); err != nil {
 		return err
 	}
+	if err := r.inTurn(ctx, func() error { return r.begin(ctx, node) }); err != nil {
+		return err
+	}
+	return errors.Join(r.tell(ctx, "+"+node.ID), r.read(ctx))
+}
+
+// begin has a node in Redis, and keeps it there.
+func (r *Registry) begin(ctx context.Context, node stickiness.Node) error {
 	if err := r.enter(ctx, node); err != nil {
 		return err
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.own[node.ID] = node
-	r.mu.Unlock()
-	return errors.Join(r.tell(ctx, "+"+node.ID), r.read(ctx))
+	return nil
+}
+
+// inTurn asks something of Redis while nothing else of this registry does.
+func (r *Registry) inTurn(ctx context.Context, ask func() error) error {
+	var err error
+	select {
+	case r.turn <- struct{}{}:
+		err = ask()
+		<-r.turn
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("redisbus: registry: %w", err)
+	}
+	return nil
 }
 
 // enter gives the node a lease.
@@ -129,17 +157,17 @@ func (r *Registry) enter(ctx context.Context, node stickiness.Node) error {
 	case err == nil:
 		return fmt.Errorf("%w: ID %q is in use", stickiness.ErrNode, node.ID)
 	default:
-		return fmt.Errorf("redisbus: registry: %w", err)
+		return err
 	}
 }
 
 // Unregister implements [stickiness.Registry].
 func (r *Registry) Unregister(ctx context.Context, id string) error {
 	r.mu.Lock()
-	delete(r.own, id)
+	delete(r.own, id) // whatever becomes of the rest, it is not renewed
 	r.mu.Unlock()
-	if err := r.client.HDel(ctx, r.key, id).Err(); err != nil {
-		return fmt.Errorf("redisbus: registry: %w", err)
+	if err := r.inTurn(ctx, func() error { return r.client.HDel(ctx, r.key, id).Err() }); err != nil {
+		return err
 	}
 	r.forget(id)
 	return errors.Join(r.tell(ctx, "-"+id), r.read(ctx))
@@ -224,17 +252,25 @@ func (r *Registry) renew(ctx context.Context) (failed error) {
 	ctx, cancel := context.WithTimeout(ctx, execTimeout)
 	defer cancel()
 	r.mu.Lock()
-	own := make([]stickiness.Node, 0, len(r.own))
-	for _, node := range r.own {
-		own = append(own, node)
-	}
+	own := slices.Collect(maps.Keys(r.own))
 	r.mu.Unlock()
-	for _, node := range own {
-		if err := r.enter(ctx, node); err != nil {
+	for _, id := range own {
+		if err := r.inTurn(ctx, func() error { return r.renewOne(ctx, id) }); err != nil {
 			failed = err
 		}
 	}
 	return failed
+}
+
+// renewOne renews a lease, unless the node has been taken out meanwhile.
+func (r *Registry) renewOne(ctx context.Context, id string) error {
+	r.mu.Lock()
+	node, ok := r.own[id]
+	r.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return r.enter(ctx, node)
 }
 
 // tell lets the others look.
@@ -257,43 +293,56 @@ func (r *Registry) forget(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.seen, id)
+	r.left[id] = true
 	r.nodes = slices.DeleteFunc(slices.Clone(r.nodes), func(n stickiness.Node) bool { return n.ID == id })
 }
 
-// read takes over what is registered. A node that is missing, without having said
-// goodbye, stays for as long as its last lease might: Redis may have lost all, and the node
-// be about to renew it.
+// read takes over what is registered.
 func (r *Registry) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, execTimeout)
 	defer cancel()
-	live, err := readScript.Run(ctx, r.client, []string{r.key}, lease.Milliseconds()).StringSlice()
-	if err != nil {
-		return fmt.Errorf("redisbus: registry: %w", err)
-	}
-	now := time.Now()
-	known := map[string]stickiness.Node{}
+	return r.inTurn(ctx, func() error {
+		r.mu.Lock()
+		clear(r.left)
+		r.mu.Unlock()
+		live, err := readScript.Run(ctx, r.client, []string{r.key}, lease.Milliseconds()).StringSlice()
+		if err == nil {
+			r.takeOver(r.parse(live))
+		}
+		return err
+	})
+}
+
+// parse returns the nodes of ids and entries, without those that are none.
+func (r *Registry) parse(live []string) map[string]stickiness.Node {
+	nodes := map[string]stickiness.Node{}
 	for pair := range slices.Chunk(live, 2) {
 		var node stickiness.Node
 		if err := json.Unmarshal([]byte(pair[1]), &node); err == nil && node.ID == pair[0] && node.Check() == nil {
-			known[node.ID] = node
+			nodes[node.ID] = node
 		} else {
 			r.log.Warn("registry: entry is no node", "id", strconv.Quote(pair[0]))
 		}
 	}
+	return nodes
+}
+
+// takeOver makes nodes the known ones, but for who has said goodbye since they were asked
+// for. One that is missing, without having said goodbye, stays for as long as its last lease
+// might: Redis may have lost all, and the node be about to renew it.
+func (r *Registry) takeOver(nodes map[string]stickiness.Node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id := range known {
+	maps.DeleteFunc(nodes, func(id string, _ stickiness.Node) bool { return r.left[id] })
+	now := time.Now()
+	for id := range nodes {
 		r.seen[id] = now
 	}
 	for _, node := range r.nodes {
-		if _, ok := known[node.ID]; !ok && now.Sub(r.seen[node.ID]) < lease {
-			known[node.ID] = node
+		if _, ok := nodes[node.ID]; !ok && now.Sub(r.seen[node.ID]) < lease {
+			nodes[node.ID] = node
 		}
 	}
-	r.nodes = make([]stickiness.Node, 0, len(known))
-	for _, node := range known {
-		r.nodes = append(r.nodes, node)
-	}
-	slices.SortFunc(r.nodes, func(a, b stickiness.Node) int { return strings.Compare(a.ID, b.ID) })
-	return nil
+	maps.DeleteFunc(r.seen, func(id string, _ time.Time) bool { _, known := nodes[id]; return !known })
+	r.nodes = slices.SortedFunc(maps.Values(nodes), func(a, b stickiness.Node) int { return strings.Compare(a.ID, b.ID) })
 }

@@ -52,6 +52,41 @@ func TestRegistry(t *testing.T) {
 	require.NoError(t, b.Register(t.Context(), nodeAt("n1aB", 7)), "now it is free")
 }
 
+// What a process changes and what it renews are not in each other's way: a node that was
+// taken out is not entered again, and one that has changed is not changed back.
+func TestRegistryRenewsWhatItChanges(t *testing.T) {
+	t.Parallel()
+	client := clientOf(t, shared)
+	a, b := registry(t, shared, &lines{}), registry(t, shared, &lines{})
+	key := "test-" + t.Name() + "-thinkws-"
+	ended, end := make(chan struct{}), make(chan struct{})
+	go func() { // each of these has both renew what they have at once
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				client.Publish(t.Context(), key+"changes", "+x")
+			}
+		}
+	}()
+	defer func() { close(end); <-ended }()
+	for i := range 200 {
+		for _, r := range []*redisbus.Registry{a, b} {
+			node := nodeAt("n1aB", i+1)
+			require.NoError(t, r.Register(t.Context(), node), "the other has taken it out: %d", i)
+			node.Draining = true
+			require.NoError(t, r.Register(t.Context(), node))
+			entry, err := client.HGet(t.Context(), key+"nodes", node.ID).Result()
+			require.NoError(t, err)
+			require.Contains(t, entry, `"Draining":true`, "as it was changed: %d", i)
+			require.NoError(t, r.Unregister(t.Context(), node.ID))
+			require.Zero(t, client.HLen(t.Context(), key+"nodes").Val(), "it was taken out: %d", i)
+		}
+	}
+}
+
 // Row 86: what stands in Redis is not believed.
 func TestHostile86Registry(t *testing.T) {
 	t.Parallel()
