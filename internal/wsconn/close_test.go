@@ -171,20 +171,6 @@ func TestCloseByAPeerThatDoesNotRead(t *testing.T) {
 	})
 }
 
-// A ping whose payload does not come: coder/websocket waits five seconds for it.
-func TestControlFrameThatDoesNotEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cfg := config()
-		c, client := dial(t, cfg)
-		h := newRecorder()
-		c.Serve(h)
-		write(t, client, masked(fin|opPing, "abc")[:7])
-		assert.ErrorIs(t, h.end(t), os.ErrDeadlineExceeded)
-		wait(t, cfg)
-		client.Close()
-	})
-}
-
 func TestCloseNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -60,6 +61,26 @@ func (c *Conn) letGo() {
 	c.in.kept = false
 	c.ws, c.in.reader = nil, nil
 }
+
+// untimed is the context of all reading. One that can be cancelled would cost allocations
+// with every message: deadlines are set on the network connection instead, and a message
+// has its timer (see tempo.go). Its own deadline, which is past and which nobody is told
+// of, is there for control frames: coder/websocket gives each five seconds from its header to
+// the end of its answer, by a context derived from this one, and package context
+// has no timer for a deadline behind the parent's.
+type untimed struct{}
+
+// Deadline implements context.Context.
+func (untimed) Deadline() (time.Time, bool) { return time.Time{}, true }
+
+// Done implements context.Context.
+func (untimed) Done() <-chan struct{} { return nil }
+
+// Err implements context.Context.
+func (untimed) Err() error { return nil }
+
+// Value implements context.Context.
+func (untimed) Value(any) any { return nil }
 
 // handshakeAgain is what a peer once sent, as far as it matters. It is never changed.
 var handshakeAgain = &http.Request{

@@ -72,9 +72,7 @@ func (c *Conn) next() error {
 	if err != nil {
 		return err
 	}
-	// A context that can be cancelled would cost allocations with every message:
-	// deadlines are set on the network connection instead.
-	kind, r, err := ws.Reader(context.Background())
+	kind, r, err := ws.Reader(untimed{})
 	if err != nil {
 		return err
 	}

@@ -195,8 +195,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close ends a Read that waits. coder/websocket calls it after a close handshake,
-// and when the rest of a control frame does not come within five seconds.
+// Close ends a Read that waits. coder/websocket calls it after a close handshake.
 func (s *stream) Close() error {
 	if s.kept {
 		return nil

@@ -16,6 +16,35 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
+// A control frame has the time of a message: not the five seconds of coder/websocket, which
+// a machine may lose by itself that has too much to do.
+func TestControlFrameTakesItsTime(t *testing.T) {
+	for name, before := range map[string][]byte{"first": nil, "in between": masked(opText, "a")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := config()
+				c, client := dial(t, cfg)
+				h := newRecorder()
+				c.Serve(h)
+				ping := masked(fin|opPing, "abc")
+				write(t, client, append(before, ping[:7]...))
+				time.Sleep(20 * time.Second)
+				write(t, client, ping[7:])
+				got, err := readFrame(client)
+				require.NoError(t, err)
+				assert.Equal(t, frame{fin | opPong, "abc"}, got)
+				write(t, client, masked(fin|opClose, closePayload(1000, "")))
+				got, err = readFrame(client)
+				require.NoError(t, err)
+				assert.Equal(t, frame{fin | opClose, closePayload(1000, "")}, got)
+				client.Close()
+				assert.ErrorIs(t, h.end(t), wsconn.ErrClosedByPeer)
+				wait(t, cfg)
+			})
+		})
+	}
+}
+
 // Row 44: a message has its time, in however many pieces it comes.
 func TestHostile44Fragments(t *testing.T) {
 	begun := masked(opText, "a")
@@ -28,6 +57,9 @@ func TestHostile44Fragments(t *testing.T) {
 		"pings within":            {begun, masked(fin|opPing, "")},
 		"silence":                 {begun, nil},
 		"half a header":           {masked(fin|opText, "abc")[:1], nil},
+		"half a ping":             {masked(fin|opPing, "abc")[:7], nil},
+		"half a ping, in between": {append(masked(opText, "abc"), masked(fin|opPing, "abc")[:7]...), nil},
+		"half a close frame":      {masked(fin|opClose, closePayload(1000, ""))[:7], nil},
 		"half a frame":            {masked(fin|opText, "abc")[:7], nil},
 		"half a second fragment":  {append(masked(opText, "abc"), fin|opCont), nil},
 		"byte by byte":            {header(fin|opText, 0x80, 1000), []byte("x")},
