@@ -10,7 +10,7 @@ import (
 
 // Nothing gives memory back that once held few, or still holds a good part.
 const (
-	few  = 1024
+	few  = 128
 	part = 8
 )
 
