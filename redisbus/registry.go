@@ -292,7 +292,6 @@ func (r *Registry) changed(m *redis.Message) {
 func (r *Registry) forget(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.seen, id)
 	r.left[id] = true
 	r.nodes = slices.DeleteFunc(slices.Clone(r.nodes), func(n stickiness.Node) bool { return n.ID == id })
 }
