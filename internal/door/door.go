@@ -33,8 +33,9 @@ type Config struct {
 // Door counts who comes in and who is in. It is safe for concurrent use. A nil Door lets
 // everybody in.
 type Door struct {
-	cfg   Config
-	began time.Time
+	cfg     Config
+	began   time.Time
+	guesses guesses
 
 	mu      sync.Mutex // protects what follows, and what stands in a Source
 	in      int

@@ -6,3 +6,10 @@ func (d *Door) Sources() int {
 	defer d.mu.Unlock()
 	return d.sources.Len()
 }
+
+// GuessSources returns how many sources of guesses are counted.
+func (d *Door) GuessSources() int {
+	d.guesses.mu.Lock()
+	defer d.guesses.mu.Unlock()
+	return len(d.guesses.counts)
+}

@@ -96,7 +96,6 @@ var (
 	errBinary    = errors.New("engineio: binary body")
 	errOverlap   = errors.New("engineio: overlapping requests")
 	errBodySize  = session.BodyError(http.StatusRequestEntityTooLarge)
-	errGuesses   = session.Beyond(session.LimitGuesses, errors.New("engineio: too many unknown session ids"))
 	errUpgrade   = errors.New("engineio: unexpected packet before the upgrade")
 	errLate      = errors.New("engineio: sent by polling after the upgrade")
 	errEnded     = errors.New("engineio: session has ended")

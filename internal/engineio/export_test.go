@@ -24,9 +24,6 @@ const HoldAfter = holdAfter
 // MaxPackets is how many packets a payload may have by default.
 var MaxPackets = Config{}.withDefaults().MaxPackets
 
-// GuardMisses is how many unknown session ids are answered as usual.
-const GuardMisses = guardMisses
-
 // Encode joins the packets of a poll.
 func (v Variant) Encode(frames ...session.Frame) (string, bool) {
 	payload, binary := v.encode(frames)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -33,7 +32,6 @@ type Server struct {
 	wsconn wsconn.Config
 	open   func(*Session) Receiver
 	log    *slog.Logger
-	guard  guard
 
 	warnHeaders sync.Once // a server without a limit on slow headers
 	warnHTTP2   sync.Once // clients that try WebSocket over HTTP/2
@@ -219,18 +217,11 @@ func (s *Server) isForeign(sid string) bool {
 
 // refuseUnknown refuses a session id, and more firmly if the client seems to guess.
 func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
-	n := s.guard.miss(s.cfg.Door.Address(r))
-	if n <= guardMisses {
-		s.refuse(w, r, UnknownSID, "")
+	if s.cfg.Door.Guessed(w, r) {
+		writeError(w, r, http.StatusTooManyRequests, UnknownSID, "")
 		return
 	}
-	if n == guardMisses+1 {
-		s.log.Warn("many requests with unknown session ids", slog.String("remote", r.RemoteAddr))
-	}
-	s.cfg.Tally.Note(errGuesses)
-	s.cfg.Report.Request(errGuesses, r)
-	w.Header().Set("Retry-After", strconv.Itoa(int(guardWindow/time.Second)))
-	writeError(w, r, http.StatusTooManyRequests, UnknownSID, "")
+	s.refuse(w, r, UnknownSID, "")
 }
 
 func (s *Server) logRefusal(r *http.Request, why string) {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -255,12 +256,14 @@ func TestServerCloseInOpen(t *testing.T) {
 }
 
 func TestGuessingSessionIDs(t *testing.T) {
-	h := newHarness(t)
+	h := newHarness(t, func(h *harness, cfg *engineio.Config) {
+		cfg.Door = door.New(door.Config{Sessions: 10, SessionsPerAddress: 10, Handshakes: 10, HandshakesPerAddress: 10, Logger: cfg.Logger})
+	})
 	honest := h.polling(4, "")
-	for i := range engineio.GuardMisses + 5 {
+	for i := range 25 {
 		a := h.get("EIO=4&transport=polling&sid=guess")
 		assert.Equal(t, sidUnknown, a.body)
-		if i < engineio.GuardMisses {
+		if i < 20 {
 			assert.Equal(t, 400, a.status)
 		} else {
 			assert.Equal(t, 429, a.status)
