@@ -128,10 +128,8 @@ or waits for an answer of its client, another one reads on. So an action may blo
 client is still heard.
 
 An idle WebSocket client costs one goroutine, or none with [WithParkedReads]. A polling
-client costs one while its GET waits (for the first second, net/http's own two), and none
-between two requests. To wait without its handler, a GET is taken over from net/http
-as a WebSocket is, and its connection goes back to the http.Server with the answer:
-middleware sees the handler return, and ConnState an end and a new beginning.
-[Handler.Shutdown] awaits every goroutine.
+client costs what net/http needs for its waiting GET, and nothing between two requests.
+The GET stays in its handler until it is answered: middleware sees its status, its size and
+its full duration. [Handler.Shutdown] awaits every goroutine.
 */
 package thinkws

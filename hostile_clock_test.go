@@ -16,7 +16,6 @@ import (
 // wallClock is where the time of day is used, and for what. It may be set at any time,
 // forwards and backwards, and measures nothing.
 var wallClock = map[string]string{
-	"internal/engineio/hold.go": "the header Date",
 	"internal/sockjs/header.go": "the header Expires",
 	"redisbus/state.go":         "none: a duration is rounded for the log",
 	"redisbus/unpack.go":        "times that other nodes have sent as arguments",

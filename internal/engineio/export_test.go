@@ -18,9 +18,6 @@ type Packet struct {
 // LingerTimeout is how long a closed session waits for its polling client.
 const LingerTimeout = lingerTimeout
 
-// HoldAfter is when a GET that waits loses its handler.
-const HoldAfter = holdAfter
-
 // MaxPackets is how many packets a payload may have by default.
 var MaxPackets = Config{}.withDefaults().MaxPackets
 
@@ -83,13 +80,6 @@ func (s *Session) Polling() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.poll != nil
-}
-
-// Held says whether a GET waits without its handler.
-func (s *Session) Held() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.poll != nil && s.poll.held != nil
 }
 
 // Probing says whether a WebSocket is there that may take over.

@@ -20,7 +20,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, one *Sessio
 	if s.cfg.WebSocket {
 		upgrades = `"websocket"`
 	}
-	p := newPoll(one) // the handshake is the first poll
+	p := newPoll() // the handshake is the first poll
 	one.poll = p
 	one.queue.Push(one.openFrame(upgrades))
 	one.start()
@@ -32,7 +32,25 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, one *Sessio
 	one.respond(w, r, p)
 }
 
-// serveGet waits until there is something to send.
+// poll is a GET that waits in its handler.
+type poll struct {
+	ready   chan struct{} // wakes the handler
+	relayed bool          // another server sent it: its end need not be the client's
+	mark    uint64        // session.Mark of a relayed request, otherwise 0
+}
+
+func newPoll() *poll { return &poll{ready: make(chan struct{}, 1)} }
+
+// wake tells the handler to answer.
+func (p *poll) wake() {
+	select {
+	case p.ready <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+// serveGet waits until there is something to send. Meanwhile the request costs what net/http
+// needs for it, and no goroutine, timer or buffer of ours.
 func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	if r.ContentLength != 0 { // a connection is not watched until its request is read
@@ -51,37 +69,15 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	// without deadlines have none that could strike.
 	rc.SetReadDeadline(time.Time{})
 	rc.SetWriteDeadline(time.Time{})
-	defer s.server.cfg.Clock.Stop(&p.alarm)
-	for {
-		select {
-		case <-p.ready:
-			if !s.mayHold(p) {
-				s.respond(w, r, p)
-				return
-			}
-			if s.hold(w, r, p) {
-				return
-			}
-		case <-r.Context().Done():
-			if s.leavePoll(p) && !p.relayed {
-				s.aborted(r.RemoteAddr)
-			}
-			return
+	select {
+	case <-p.ready:
+		s.respond(w, r, p)
+	case <-r.Context().Done():
+		if s.leavePoll(p) && !p.relayed {
+			s.server.log.Debug("Engine.IO poll aborted by the client", slog.String("remote", r.RemoteAddr))
+			s.broken(nil)
 		}
 	}
-}
-
-// mayHold says whether p has been woken because it waits for long.
-func (s *Session) mayHold(p *poll) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return p.long && s.idles()
-}
-
-// aborted ends the session of a client that did not wait for the answer to its GET.
-func (s *Session) aborted(remote string) {
-	s.server.log.Debug("Engine.IO poll aborted by the client", slog.String("remote", remote))
-	s.broken(nil)
 }
 
 // refusal answers a request that the state of the session does not allow.
@@ -96,16 +92,27 @@ func (s *Session) enterPoll(r *http.Request) (p *poll, refused refusal) {
 		return nil, refused
 	}
 	mark := session.Mark(r)
-	if s.poll != nil && !s.poll.giveWay() || mark != 0 && mark == s.answered {
+	if s.poll != nil && !s.dismissPoll() || mark != 0 && mark == s.answered {
 		return nil, s.refuseOverlap // or its answer is lost
 	}
-	s.poll = newPoll(s)
+	p = newPoll()
 	if session.IsRelayed(r) {
-		s.poll.relayed, s.poll.mark = true, mark
+		p.relayed, p.mark = true, mark
 	}
-	s.server.cfg.Clock.Set(&s.poll.alarm, holdAfter, s.poll)
+	s.poll = p
 	s.wake()
-	return s.poll, nil
+	return p, nil
+}
+
+// dismissPoll answers the GET that waits if another server relayed it, since that server may be
+// lost. It returns false if the client itself sent the GET. s.mu must be held.
+func (s *Session) dismissPoll() bool {
+	if !s.poll.relayed {
+		return false
+	}
+	s.poll.wake()
+	s.poll = nil
+	return true
 }
 
 // leavePoll returns false if p waits no more.
@@ -146,19 +153,14 @@ func (s *Session) respond(w http.ResponseWriter, r *http.Request, p *poll) {
 		_ = s.write(w, r, nil) // to nobody, most likely
 		return
 	}
-	s.responded(r.RemoteAddr, frames, s.write(w, r, frames))
-}
-
-// responded makes way for the next answer, or ends the session if err says that this one
-// has not gone out.
-func (s *Session) responded(remote string, frames []session.Frame, err error) {
+	err := s.write(w, r, frames)
 	s.mu.Lock()
 	s.responding = false
 	s.wake()
 	s.mu.Unlock()
 	if err != nil {
 		s.server.log.Debug("Engine.IO poll cannot be answered",
-			slog.Any("error", err), slog.String("remote", remote))
+			slog.Any("error", err), slog.String("remote", r.RemoteAddr))
 		s.end(ending{reason: session.ReasonTransportError, last: frameClose, ifPolling: len(frames) == 0})
 	}
 }
@@ -196,22 +198,14 @@ func (s *Session) takeLast() []session.Frame {
 	return []session.Frame{frameNoop, frameClose}
 }
 
-// write sends the answer to a GET. A small one stays in the server's buffer until
-// its handler returns; if it is lost there, the heartbeat tells.
+// write sends the answer to a GET. net/http buffers a small answer until the handler returns;
+// if it is lost after that, the heartbeat finds out.
 func (s *Session) write(w http.ResponseWriter, r *http.Request, frames []session.Frame) error {
-	payload := s.compose(w.Header(), frames, isIE(r))
-	// Where deadlines are not supported, none is set.
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))
-	_, err := w.Write(payload)
-	return err
-}
-
-// compose returns the body of the answer to a GET, and sets its header.
-func (s *Session) compose(h http.Header, frames []session.Frame, ie bool) []byte {
 	if len(frames) == 0 {
 		frames = []session.Frame{frameNoop}
 	}
 	payload, binary := s.variant.encode(frames)
+	h := w.Header()
 	switch {
 	case s.jsonp != nil:
 		payload = s.jsonp.wrap(payload)
@@ -224,10 +218,13 @@ func (s *Session) compose(h http.Header, frames []session.Frame, ie bool) []byte
 	}
 	h.Set("Content-Length", strconv.Itoa(len(payload)))
 	h.Set("Cache-Control", "no-store")
-	if ie {
+	if isIE(r) {
 		keepFromIE(h)
 	}
-	return payload
+	// A writer that does not support deadlines gets none.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))
+	_, err := w.Write(payload)
+	return err
 }
 
 // keepFromIE turns off the filter of old browsers that takes payloads for attacks.

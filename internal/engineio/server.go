@@ -40,7 +40,6 @@ type Server struct {
 	mu       sync.Mutex // protects what follows
 	sessions slim.Map[string, *Session]
 	leaving  slim.Map[string, *Session] // closed, but what waits in them may still be fetched
-	returns  map[*http.Server]*returns
 	closed   bool
 	reason   string // why, if closed
 	left     func() // to be called when nobody is there any more; nil before WaitForPolls
@@ -50,13 +49,7 @@ type Server struct {
 // of it is received. It may Send at once: the open packet goes first all the same.
 func NewServer(cfg Config, open func(*Session) Receiver) *Server {
 	cfg = cfg.withDefaults()
-	return &Server{
-		cfg:     cfg,
-		wsconn:  cfg.wsconn(),
-		open:    open,
-		log:     cfg.Logger,
-		returns: make(map[*http.Server]*returns),
-	}
+	return &Server{cfg: cfg, wsconn: cfg.wsconn(), open: open, log: cfg.Logger}
 }
 
 // Len returns the number of live sessions.
@@ -78,7 +71,6 @@ func (s *Server) Close(reason string) (ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed, s.reason = true, reason
-	s.closeReturns()
 	for _, one := range s.sessions.All() {
 		ends = append(ends, func() { one.end(shutdown(reason)) })
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // coder is coder/websocket as it comes: the handler stays and reads, broadcasts call
-// Write for each client. Its long-polling is net/http with as little behind it.
+// Write for each client. Its long-polling is a bare net/http handler: a GET waits on a channel.
 type coder struct {
 	lobby lobby[*websocket.Conn]
 	polls pollSessions

@@ -29,10 +29,12 @@ const (
 	stats // counts its allocations
 )
 
-// The two that ratios are made to.
+// The servers that goals compare with.
 const (
 	floor = "limit-go"
 	peer  = "node"
+	// bare is the one whose long-polling is a bare net/http handler that waits on a channel.
+	bare = "coder"
 	// subject is whose goals are checked.
 	subject = "ours"
 	// parked is subject with WithParkedReads.
@@ -49,8 +51,8 @@ func Targets() []*Target {
 			Does: "the same, idle connections without a goroutine (WithParkedReads)"},
 		{Name: floor, Dialect: load.Raw, can: binary | polling | stats,
 			Does: "a goroutine per connection with raw reads and writes, no library, no checks: the floor"},
-		{Name: "coder", Dialect: load.Raw, can: library | polling,
-			Does: "coder/websocket as it comes; long-polling is bare net/http"},
+		{Name: bare, Dialect: load.Raw, can: library | polling,
+			Does: "coder/websocket as it comes; long-polling is a bare net/http handler that waits on a channel"},
 		{Name: "gorilla", Dialect: load.Raw, can: library, Does: "gorilla/websocket, broadcast as one prepared message"},
 		{Name: "gws", Dialect: load.Raw, can: library | deaf, Does: "lxzan/gws with its Broadcaster"},
 		{Name: "melody", Dialect: load.Raw, can: library | deaf, Does: "olahol/melody"},
