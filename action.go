@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/seed-ce09063a/thinkws/internal/excerpt"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -83,7 +84,7 @@ func decodeArg(args session.Args, i int, v any) error {
 		}
 	}
 	if err := json.Unmarshal(arg.JSON(), v); err != nil {
-		return &Error{Name: BadRequest, Message: fmt.Sprintf("argument %d is not what the action takes", i), Err: err}
+		return &Error{Name: BadRequest, Message: fmt.Sprintf("argument %d is not what the action takes", i), Err: excerpt.Error(err)}
 	}
 	return nil
 }

@@ -19,12 +19,13 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                   {"internal/alarm", "internal/arguments", "internal/bucket", "internal/door", "internal/engineio", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"":                   {"internal/alarm", "internal/arguments", "internal/bucket", "internal/door", "internal/engineio", "internal/excerpt", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
 	"internal/alarm":     {},
 	"internal/bucket":    {},
 	"internal/clientip":  {},
 	"internal/door":      {"internal/bucket", "internal/clientip", "internal/session", "internal/slim"},
-	"internal/quiet":     {},
+	"internal/excerpt":   {},
+	"internal/quiet":     {"internal/excerpt"},
 	"internal/session":   {},
 	"internal/arguments": {"internal/session"},
 	"internal/serial":    {},

@@ -199,12 +199,13 @@ func (l *logs) String() string {
 	return l.buf.String()
 }
 
-// newHandler makes a handler that logs to the returned buffer and is shut down at the end.
+// newHandler makes a handler that logs to the returned buffer, unless an option names another
+// logger, and is shut down at the end.
 func newHandler(t *testing.T, options ...thinkws.Option) (*thinkws.Handler, *logs) {
 	t.Helper()
 	out := &logs{}
 	logger := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	options = append(options, thinkws.WithLogger(logger))
+	options = append([]thinkws.Option{thinkws.WithLogger(logger)}, options...)
 	if *parked {
 		options = append(options, thinkws.WithParkedReads())
 	}

@@ -52,7 +52,7 @@ func detach(r *http.Request) session.Handshake {
 func isPlain(r *http.Request) bool {
 	u := r.URL
 	return u.User == nil && u.Opaque == "" && u.Scheme == "" && u.Host == "" && u.Fragment == "" && !u.ForceQuery && !u.OmitHost &&
-		r.Method == http.MethodGet && r.Form == nil && r.MultipartForm == nil && r.Trailer == nil &&
+		r.Form == nil && r.MultipartForm == nil && r.Trailer == nil &&
 		len(r.TransferEncoding) == 0 && !strings.Contains(r.Pattern, "{")
 }
 
@@ -104,7 +104,7 @@ func (h *handshake) build() *http.Request {
 
 // appendRequest begins with the remote address, for it is asked for most.
 func appendRequest(b []byte, r *http.Request) []byte {
-	b = appendTexts(b, r.RemoteAddr, r.Proto, r.Host, r.RequestURI, r.Pattern)
+	b = appendTexts(b, r.RemoteAddr, r.Method, r.Proto, r.Host, r.RequestURI, r.Pattern)
 	if path, query, _ := strings.Cut(r.RequestURI, "?"); r.URL.Path == path && r.URL.RawQuery == query && r.URL.RawPath == "" {
 		b = appendTexts(b, "") // nothing the URI would not tell
 	} else {
@@ -118,8 +118,9 @@ func appendRequest(b []byte, r *http.Request) []byte {
 }
 
 func readRequest(text *reader) *http.Request {
-	r := &http.Request{Method: http.MethodGet, URL: &url.URL{}}
-	r.RemoteAddr, r.Proto, r.Host, r.RequestURI, r.Pattern = text.next(), text.next(), text.next(), text.next(), text.next()
+	r := &http.Request{URL: &url.URL{}}
+	r.RemoteAddr, r.Method, r.Proto = text.next(), text.next(), text.next()
+	r.Host, r.RequestURI, r.Pattern = text.next(), text.next(), text.next()
 	r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(r.Proto)
 	if text.next() == "" {
 		r.URL.Path, r.URL.RawQuery, _ = strings.Cut(r.RequestURI, "?")

@@ -29,6 +29,11 @@ type Limits struct {
 	Handshakes           int
 	HandshakesPerAddress int
 
+	// Header is the maximum size of a request line with its headers in bytes, for every request of
+	// every protocol. It counts 32 bytes for each header beside its name and value, as HTTP/2
+	// does. A larger request gets 431 and its connection is closed. Default: 16 KiB.
+	Header int
+
 	// Namespaces is how many a client of Socket.IO may be in over one connection, and how many
 	// in a row it may be refused. One more ends the connection. Default: 32.
 	Namespaces int
@@ -97,7 +102,7 @@ func (l Limits) check() error {
 	for name, n := range map[string]int{
 		"Sessions": l.Sessions, "SessionsPerAddress": l.SessionsPerAddress,
 		"Handshakes": l.Handshakes, "HandshakesPerAddress": l.HandshakesPerAddress,
-		"Departures": l.Departures, "Namespaces": l.Namespaces, "Attachments": l.Attachments, "Auth": l.Auth, "Answers": l.Answers,
+		"Departures": l.Departures, "Header": l.Header, "Namespaces": l.Namespaces, "Attachments": l.Attachments, "Auth": l.Auth, "Answers": l.Answers,
 		"Depth": l.Depth, "Packets": l.Packets, "Name": l.Name,
 	} {
 		if n < 0 {
@@ -115,6 +120,7 @@ func (l Limits) withDefaults() Limits {
 	l.SessionsPerAddress = cmp.Or(l.SessionsPerAddress, 10_000)
 	l.Handshakes = cmp.Or(l.Handshakes, 5_000)
 	l.HandshakesPerAddress = cmp.Or(l.HandshakesPerAddress, 500)
+	l.Header = cmp.Or(l.Header, 16<<10)
 	l.Namespaces = cmp.Or(l.Namespaces, 32)
 	l.Attachments = cmp.Or(l.Attachments, 10)
 	l.Auth = cmp.Or(l.Auth, 64<<10)

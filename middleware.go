@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
+	"github.com/seed-ce09063a/thinkws/internal/excerpt"
 	"github.com/seed-ce09063a/thinkws/internal/plain"
 	"github.com/seed-ce09063a/thinkws/internal/quiet"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
@@ -209,13 +210,17 @@ func (h *Handler) Holds(r *http.Request) bool {
 // Hub returns the hub.
 func (h *Handler) Hub() *Hub { return h.hub }
 
-// judges is the gate in front of every protocol: it checks the origin. If it is false r
-// has been answered. What a page can embed is not kept for another page that may not.
+// judges is the gate in front of every protocol: it checks the size of the headers, the host and
+// the origin. If ok is false r has been answered. What a page can embed is not kept for another
+// page that may not.
 func (h *Handler) judges(w http.ResponseWriter, r *http.Request, embedded bool) (v originVerdict, ok bool) {
 	h.limitBody(w, r)
+	if !h.limitHeader(w, r) {
+		return v, false
+	}
 	if h.cfg.hosts.refuses(w, r) {
 		h.cfg.logger.Debug("host refused", "host", r.Host, "remote", r.RemoteAddr, "url", r.URL.Path)
-		h.hub.report.Request(&Error{Name: Forbidden, Message: "host refused", Err: fmt.Errorf("%q", r.Host)}, r)
+		h.hub.report.Request(&Error{Name: Forbidden, Message: "host refused", Err: fmt.Errorf("%q", excerpt.Text(r.Host))}, r)
 		return v, false
 	}
 	addVary(w.Header(), "Origin")
@@ -263,5 +268,6 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v originVerdict
 		code, message = engineio.BadRequest, "Bad request"
 	}
 	engineio.WriteError(w, r, code, message)
-	h.hub.report.Request(&Error{Name: Forbidden, Message: "origin refused", Err: fmt.Errorf("%q: %s", v.origin, v.reason)}, r)
+	why := fmt.Errorf("%q: %s", excerpt.Text(v.origin), excerpt.Text(v.reason))
+	h.hub.report.Request(&Error{Name: Forbidden, Message: "origin refused", Err: why}, r)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-ce09063a/thinkws/internal/quiet"
 	"github.com/seed-ce09063a/thinkws/stickiness"
 )
 
@@ -91,7 +92,7 @@ func NewRegistry(ctx context.Context, client redis.UniversalClient, log *slog.Lo
 	if err := cfg.check(client); err != nil {
 		return nil, err
 	}
-	r := &Registry{key: cfg.prefix + "-thinkws-nodes", changes: cfg.prefix + "-thinkws-changes", log: cmp.Or(log, slog.Default()),
+	r := &Registry{key: cfg.prefix + "-thinkws-nodes", changes: cfg.prefix + "-thinkws-changes", log: quiet.New(cmp.Or(log, slog.Default())),
 		own: map[string]stickiness.Node{}, seen: map[string]time.Time{}, left: map[string]bool{},
 		hurry: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	r.client, r.owned = own(client)

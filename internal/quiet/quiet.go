@@ -1,4 +1,4 @@
-// Package quiet keeps a log readable while somebody provokes line after line.
+// Package quiet keeps a log readable while somebody provokes line after line, and long ones.
 package quiet
 
 import (
@@ -15,9 +15,10 @@ const (
 	kinds    = 256 // of messages that are counted apart
 )
 
-// Handler passes lines on to another handler, but of one and the same message no more than 10
-// warnings and 100 errors in ten seconds. The next line says how many were suppressed. It is
-// safe for concurrent use.
+// Handler passes records on to another handler. It drops all but 10 warnings and 100 errors of
+// one message in ten seconds; the next record has the number of those in the attribute
+// "suppressed". It cuts the message and each attribute to 256 bytes, but for a stack trace. It
+// is safe for concurrent use.
 type Handler struct {
 	slog.Handler
 	counts *counts // shared with the handlers made of this one
@@ -40,7 +41,7 @@ func New(l *slog.Logger) *slog.Logger {
 	if _, already := l.Handler().(*Handler); already {
 		return l
 	}
-	return slog.New(&Handler{l.Handler(), &counts{lines: make(map[string]*count)}})
+	return slog.New(&Handler{cutter{l.Handler()}, &counts{lines: make(map[string]*count)}})
 }
 
 // Handle implements slog.Handler.

@@ -16,6 +16,7 @@ const (
 	LimitHandshakes
 	LimitHandshakesPerAddress
 	LimitGuesses
+	LimitHeader
 	LimitReceiveRate
 	LimitReceiveQueue
 	LimitMessage
@@ -45,6 +46,7 @@ var limitNames = [limits]string{
 	LimitHandshakes:           "handshakes",
 	LimitHandshakesPerAddress: "handshakes_per_address",
 	LimitGuesses:              "guesses",
+	LimitHeader:               "header",
 	LimitReceiveRate:          "receive_rate",
 	LimitReceiveQueue:         "receive_queue",
 	LimitMessage:              "message",
