@@ -91,7 +91,7 @@ func TestHostile9SockJSPolls(t *testing.T) {
 
 // Row 23: what the script of an answer calls is a name and nothing else.
 func TestHostile23SockJSCallbacks(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, thinkws.WithLimits(thinkws.Limits{Header: 1 << 20}))
 	const invalid = `500 invalid "callback" parameter`
 	for i, callback := range []string{"alert(1)", "a;b", "a b", "<script>", "x\u2028", "a%00b", "a\r\nX-Evil: 1", "a'", "a/**/", "ü", "a=b", strings.Repeat("a", 33), strings.Repeat("a", 100_000)} {
 		for _, transport := range []string{"jsonp", "htmlfile"} {

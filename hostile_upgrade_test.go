@@ -36,7 +36,7 @@ func TestHostileUpgradeHeaders(t *testing.T) {
 		{"5", "POST", "GET ", "POST ", "405 "},
 	} {
 		t.Run(tt.row+" "+tt.name, func(t *testing.T) {
-			s := newSite(t)
+			s := newSite(t, thinkws.WithLimits(thinkws.Limits{Header: 1 << 20})) // so that large ones are read
 			p := s.open(4, "")
 			got, header := s.exchange(strings.Replace(upgradeRequest(p.upgradeTarget(), ""), tt.replace, tt.by, 1))
 			assert.Equal(t, tt.want, got)
