@@ -34,15 +34,15 @@ func everywhere(sid string) map[string][2]string {
 		"action":               {"GET /action?a=b", plain},
 		"action POST":          {"POST /action?a=b", body},
 		"action preflight":     {"OPTIONS /action?a=b", preflight},
-		"SockJS preflight":     {"OPTIONS /sockjs/0/big/xhr?a=b", preflight},
-		"SockJS WebSocket":     {"GET /sockjs/0/big/websocket?a=b", websocket},
+		"SockJS preflight":     {"OPTIONS /sockjs/0/asked/xhr?a=b", preflight},
+		"SockJS WebSocket":     {"GET /sockjs/0/upgraded/websocket?a=b", websocket},
 		"SockJS raw WebSocket": {"GET /sockjs/websocket?a=b", websocket},
 	}
-	for _, path := range []string{"", "/", "/info", "/iframe.html", "/0/big/eventsource", "/0/big/htmlfile", "/0/big/jsonp"} {
+	for _, path := range []string{"", "/", "/info", "/iframe.html", "/0/one/eventsource", "/0/two/htmlfile", "/0/three/jsonp"} {
 		all["SockJS "+path] = [2]string{"GET /sockjs" + path + "?c=f", plain}
 	}
 	for _, path := range []string{"xhr", "xhr_streaming", "xhr_send", "jsonp_send"} {
-		all["SockJS "+path] = [2]string{"POST /sockjs/0/big/" + path + "?a=b", body}
+		all["SockJS "+path] = [2]string{"POST /sockjs/0/" + path + "/" + path + "?a=b", body}
 	}
 	return all
 }
