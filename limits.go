@@ -72,7 +72,7 @@ type Limits struct {
 
 // WithLimits sets limits; see [Limits]. What was set before is replaced.
 //
-// Behind a proxy all clients have its address, unless [WithTrustedProxies] names it.
+// Limits per address need the addresses of clients: see [WithTrustedProxies].
 func WithLimits(l Limits) Option {
 	return serverOption("WithLimits", func(c *config) error {
 		if err := l.check(); err != nil {
@@ -83,9 +83,19 @@ func WithLimits(l Limits) Option {
 	})
 }
 
-// WithTrustedProxies names the networks from which nobody but proxies of the service can
-// connect: limits per address hold for the clients that they name in X-Forwarded-For, read
-// from the right. The default is none, and the header means nothing.
+// WithTrustedProxies names the networks from which only proxies of the service can connect.
+// Limits per address, the guard against guessed session ids and the log then go by the client
+// that they name in X-Forwarded-For, read from the right; X-Forwarded-Host and
+// X-Forwarded-Proto count for the service's own origin (see [WithAllowOrigin]). The default is
+// none, and these headers mean nothing.
+//
+// Security: a named proxy must set all three headers or remove those of the client. Otherwise
+// clients choose their own address, and pages choose whose origin they have.
+//
+// Without this option all clients behind a proxy have its address. [Limits].SessionsPerAddress
+// and HandshakesPerAddress therefore do not apply to peers on loopback and on unix sockets, nor
+// to private and link-local ones whose requests carry the mark of a proxy (Forwarded,
+// X-Forwarded-*, X-Real-IP, Via or HTTP/1.0). The log says so once. [Stats] counts them.
 func WithTrustedProxies(networks ...netip.Prefix) Option {
 	return serverOption("WithTrustedProxies", func(c *config) error {
 		for _, network := range networks {
@@ -96,6 +106,15 @@ func WithTrustedProxies(networks ...netip.Prefix) Option {
 		c.trusted = networks
 		return nil
 	})
+}
+
+// WithTrustedUnixProxies is [WithTrustedProxies] for peers on unix sockets, which have no
+// address: whoever can connect to a unix socket that the service listens on is then a proxy of
+// the service. The default is that nobody is.
+//
+// Security: the permissions of the socket's file decide who can connect.
+func WithTrustedUnixProxies() Option {
+	return serverOption("WithTrustedUnixProxies", func(c *config) error { c.trustUnix = true; return nil })
 }
 
 func (l Limits) check() error {
@@ -136,6 +155,6 @@ func newDoor(c *config, tally *session.Tally, report session.Report) *door.Door 
 	return door.New(door.Config{
 		Sessions: c.limits.Sessions, SessionsPerAddress: c.limits.SessionsPerAddress,
 		Handshakes: c.limits.Handshakes, HandshakesPerAddress: c.limits.HandshakesPerAddress,
-		Trusted: c.trusted, Tally: tally, Report: report, Logger: c.logger,
+		Trusted: c.trusted, TrustUnix: c.trustUnix, Tally: tally, Report: report, Logger: c.logger,
 	})
 }

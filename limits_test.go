@@ -144,7 +144,7 @@ func TestTrustedProxies(t *testing.T) {
 	for i := range 10 {
 		r := entrances["polling"](i)
 		r.Header.Set("X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i))
-		statuses[s.knock(r, "172.16.0.1:1").Code]++
+		statuses[s.knock(r, "100.64.0.1:1").Code]++
 	}
 	assert.Equal(t, map[int]int{200: 5, 429: 5}, statuses, "it is no proxy, so what it says means nothing")
 	s.verify()

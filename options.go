@@ -58,6 +58,7 @@ type config struct {
 	maxRooms       int
 	limits         Limits
 	trusted        []netip.Prefix
+	trustUnix      bool
 	sendQueue      serial.Limit
 	slow           SlowPolicy
 	onSlow         func(*Socket)

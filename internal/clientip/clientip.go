@@ -1,4 +1,4 @@
-// Package clientip tells who a request comes from, where proxies stand in between.
+// Package clientip determines the address of a client, also behind proxies.
 package clientip
 
 import (
@@ -8,33 +8,97 @@ import (
 	"strings"
 )
 
-// Of returns the address that a request comes from: the remote address or, as far
-// as that and what X-Forwarded-For says behind it are trusted proxies, the rightmost address
-// there that is not one. It is the zero Addr if the remote address is none, as over a unix
-// socket, and where a trusted proxy has said something that is no address.
+// Of returns the address that a request comes from: the remote address or, if that is a trusted
+// proxy, the rightmost address of X-Forwarded-For that is not one. It is the zero Addr if the
+// remote address is not an IP address, as over a unix socket, and if a trusted proxy has sent
+// something else.
 //
 // Security: a client writes into X-Forwarded-For whatever it likes, in front of what proxies
 // add. Trust only networks from which nobody but proxies of yours can connect.
 func Of(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	remote, ok := Parse(r.RemoteAddr)
-	if !ok || !Contains(trusted, remote) {
-		return remote
-	}
-	hops := forwardedFor(r)
-	for _, text := range slices.Backward(hops) {
-		hop, ok := Parse(text)
-		if !ok {
-			return netip.Addr{}
-		}
-		remote = hop
-		if !Contains(trusted, hop) {
-			break
-		}
-	}
-	return remote
+	return Proxies{Networks: trusted}.Client(r).Addr
 }
 
-// maxHops bounds how many addresses of the header are looked at, from the right.
+// Proxies are the peers whose X-Forwarded headers count. The zero Proxies trusts nobody.
+type Proxies struct {
+	Networks []netip.Prefix // from which only proxies can connect
+	Unix     bool           // peers on unix sockets are proxies
+}
+
+// Trust reports whether the peer of a request, which is the other end of its connection, is a
+// proxy whose X-Forwarded headers count.
+func (p Proxies) Trust(r *http.Request) bool { return p.trust(newPeer(r)) }
+
+func (p Proxies) trust(peer Client) bool {
+	if peer.Unix {
+		return p.Unix
+	}
+	return Contains(p.Networks, peer.Addr)
+}
+
+// Client is the other end of a connection, or the client that proxies name.
+type Client struct {
+	Addr   netip.Addr // zero if unknown
+	Unix   bool       // it is on a unix socket
+	Shared bool       // it may be a proxy in front of many clients, and names none of them
+}
+
+func newPeer(r *http.Request) Client {
+	addr, _ := Parse(r.RemoteAddr)
+	return Client{Addr: addr, Unix: isUnix(r.RemoteAddr)}
+}
+
+// isUnix reports whether an address of net/http is that of a unix socket: "@" or "" if the
+// client has not bound a name, else a path or an abstract name.
+func isUnix(remote string) bool { return remote == "" || remote[0] == '@' || remote[0] == '/' }
+
+// Client returns where a request comes from: what limits, guards and logs go by.
+func (p Proxies) Client(r *http.Request) Client {
+	c := newPeer(r)
+	if !p.trust(c) {
+		c.Shared = c.isShared(r)
+		return c
+	}
+	for _, text := range slices.Backward(forwardedFor(r)) {
+		hop, ok := Parse(text)
+		if c = (Client{Addr: hop, Shared: !ok}); !ok || !Contains(p.Networks, hop) {
+			return c
+		}
+	}
+	c.Shared = c.isLocal() // a trusted proxy that names nobody
+	return c
+}
+
+// isShared reports whether a peer that is not a trusted proxy is probably a proxy all the same.
+// Its address is then that of all clients behind it.
+//
+// Security: a peer that is shared escapes the limits per address, so nobody on the internet may
+// pass for one. Nothing but this machine connects over a unix socket or from a loopback address.
+// Other peers need an address that the internet does not route, and a header that proxies add;
+// such a client is on the service's own network. Carrier-grade NAT (100.64.0.0/10) is ordinary:
+// there, clients of the internet connect.
+func (c Client) isShared(r *http.Request) bool {
+	return c.isLocal() || (c.Addr.IsPrivate() || c.Addr.IsLinkLocalUnicast()) && IsMarked(r)
+}
+
+func (c Client) isLocal() bool { return c.Unix || c.Addr.IsLoopback() }
+
+// IsMarked reports whether a request carries the mark of a proxy: a header that proxies add, or
+// HTTP/1.0, which nginx speaks by default and clients no longer do.
+func IsMarked(r *http.Request) bool {
+	if r.ProtoMajor == 1 && r.ProtoMinor == 0 {
+		return true
+	}
+	for name := range r.Header {
+		switch {
+		case name == "Forwarded", name == "Via", name == "X-Real-Ip", strings.HasPrefix(name, "X-Forwarded-"):
+			return true
+		}
+	}
+	return false
+}
+
+// maxHops bounds how many addresses of the header are read, from the right.
 const maxHops = 32
 
 // forwardedFor returns the last addresses of all X-Forwarded-For headers, in their order.
@@ -62,7 +126,7 @@ func Parse(text string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), err == nil
 }
 
-// Contains says whether addr is in one of prefixes.
+// Contains reports whether addr is in one of prefixes.
 func Contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	for _, prefix := range prefixes {
 		if prefix.Contains(addr) {

@@ -24,7 +24,8 @@ type Config struct {
 	SessionsPerAddress   int            // of these, from one address
 	Handshakes           int            // per second, and twice as many at once after a silence
 	HandshakesPerAddress int            // of these, from one address
-	Trusted              []netip.Prefix // proxies, whose word counts for where a client is
+	Trusted              []netip.Prefix // proxies whose X-Forwarded-For counts
+	TrustUnix            bool           // that of peers on unix sockets counts, too
 	Tally                *session.Tally // counts who is refused
 	Report               session.Report // tells of them
 	Logger               *slog.Logger
@@ -34,8 +35,12 @@ type Config struct {
 // everybody in.
 type Door struct {
 	cfg     Config
+	proxies clientip.Proxies
 	began   time.Time
 	guesses guesses
+
+	warnMarked sync.Once // a shared peer that is certainly a proxy
+	noteShared sync.Once // one that may be
 
 	mu      sync.Mutex // protects what follows, and what stands in a Source
 	in      int
@@ -58,7 +63,8 @@ const (
 
 // New returns a door where nobody has come in yet.
 func New(cfg Config) *Door {
-	return &Door{cfg: cfg, began: time.Now(), sweepAt: minSweep}
+	proxies := clientip.Proxies{Networks: cfg.Trusted, Unix: cfg.TrustUnix}
+	return &Door{cfg: cfg, proxies: proxies, began: time.Now(), sweepAt: minSweep}
 }
 
 // Enter lets one more session in that a request wants to begin; Leave has to follow. If it is
@@ -68,12 +74,32 @@ func (d *Door) Enter(w http.ResponseWriter, r *http.Request) (*Source, bool) {
 	if d == nil {
 		return nil, true
 	}
-	address := d.Address(r)
-	source, limit, ok := d.admit(address)
+	c := d.client(r)
+	source, limit, ok := d.admit(c)
 	if !ok {
-		d.refuse(w, r, limit, address)
+		d.refuse(w, r, limit, c.Addr)
+	}
+	if c.Shared {
+		d.noteUnlimited(r, c)
 	}
 	return source, ok
+}
+
+// noteUnlimited counts a client to which the limits per address do not apply, and tells the
+// operator once which option gives clients their own addresses.
+func (d *Door) noteUnlimited(r *http.Request, c clientip.Client) {
+	d.cfg.Tally.Count(session.LimitSharedAddress)
+	option := "WithTrustedProxies"
+	if c.Unix {
+		option = "WithTrustedUnixProxies"
+	}
+	once, level := &d.noteShared, slog.LevelInfo // without a proxy in between, nothing needs to be set
+	if c.Unix || clientip.IsMarked(r) {
+		once, level = &d.warnMarked, slog.LevelWarn
+	}
+	once.Do(func() {
+		d.cfg.Logger.Log(r.Context(), level, "limits per address do not apply", "peer", r.RemoteAddr, "set", option)
+	})
 }
 
 // Leave notes the end of a session that Enter has let in.
@@ -94,25 +120,29 @@ func (d *Door) Len() int {
 	return d.in
 }
 
-// Address returns who a request comes from, the zero Addr if that cannot be known.
-func (d *Door) Address(r *http.Request) netip.Addr {
+// Address returns the address of a request's client, the zero Addr if it is unknown. Limits,
+// guards and logs all go by it.
+func (d *Door) Address(r *http.Request) netip.Addr { return d.client(r).Addr }
+
+func (d *Door) client(r *http.Request) clientip.Client {
 	if d == nil {
-		return clientip.Of(r, nil)
+		return clientip.Proxies{}.Client(r)
 	}
-	return clientip.Of(r, d.cfg.Trusted)
+	return d.proxies.Client(r)
 }
 
-// admit asks about the address first: what one address sends is not to use up what there is
-// for all.
-func (d *Door) admit(address netip.Addr) (s *Source, limit session.Limit, ok bool) {
+// admit checks the limits per address first, so that one address does not use up the limits of
+// all. They need an address that is the client's own.
+func (d *Door) admit(c clientip.Client) (s *Source, limit session.Limit, ok bool) {
+	own := c.Addr.IsValid() && !c.Shared
 	now := int64(time.Since(d.began)) + 1
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s, known := d.source(address)
+	s, known := d.source(c.Addr)
 	switch {
-	case address.IsValid() && s.in >= d.cfg.SessionsPerAddress:
+	case own && s.in >= d.cfg.SessionsPerAddress:
 		return nil, session.LimitSessionsPerAddress, false
-	case address.IsValid() && !s.rate.Take(now, d.cfg.HandshakesPerAddress, 1):
+	case own && !s.rate.Take(now, d.cfg.HandshakesPerAddress, 1):
 		return nil, session.LimitHandshakesPerAddress, false
 	case d.in >= d.cfg.Sessions:
 		return nil, session.LimitSessions, false
@@ -120,15 +150,15 @@ func (d *Door) admit(address netip.Addr) (s *Source, limit session.Limit, ok boo
 		return nil, session.LimitHandshakes, false
 	}
 	if !known {
-		d.keep(network(address), s, now)
+		d.keep(network(c.Addr), s, now)
 	}
 	d.in++
 	s.in++
 	return s, 0, true
 }
 
-// source also says whether the source is known. It takes d.mu as held. Clients whose address is not known have one source, too, that
-// has no limits of its own.
+// source returns the source of an address, and whether it is known. d.mu must be held. Clients
+// without an address share one source, which has no limits of its own.
 func (d *Door) source(address netip.Addr) (*Source, bool) {
 	if s := d.sources.Get(network(address)); s != nil {
 		return s, true
@@ -159,29 +189,32 @@ func (d *Door) keep(n netip.Prefix, s *Source, now int64) {
 	d.sources.Set(n, s)
 }
 
-// refuse answers. Who is told when to come again comes at different times.
+// refuse writes the error response, with a random Retry-After so that clients do not all return
+// at once.
 func (d *Door) refuse(w http.ResponseWriter, r *http.Request, limit session.Limit, address netip.Addr) {
 	d.cfg.Tally.Count(limit)
-	d.cfg.Logger.Warn("client refused", "limit", limit.String(), "address", address, "url", r.URL.Path)
+	status, text, set := answer(limit)
+	d.cfg.Logger.Warn("client refused", "limit", limit.String(), "address", address, "url", r.URL.Path, "set", set)
 	h := w.Header()
 	h.Set("Retry-After", strconv.Itoa(1+rand.IntN(4))) //nolint:gosec // no secret: it spreads clients over time
 	if r.Header.Get("Upgrade") != "" {
 		h.Set("Connection", "close") // frames sent right behind must not be read as a request
 	}
-	status, text := answer(limit)
 	http.Error(w, text, status)
 	d.cfg.Report.Request(session.Beyond(limit, errors.New("thinkws: "+text)), r)
 }
 
-func answer(limit session.Limit) (status int, text string) {
+// answer returns how a limit is answered, and the option to change if that is wrong.
+func answer(limit session.Limit) (status int, text, set string) {
+	const mayBeProxy = "WithTrustedProxies if this is the address of a proxy, else WithLimits"
 	switch limit {
 	case session.LimitSessionsPerAddress:
-		return http.StatusTooManyRequests, "too many clients from your address"
+		return http.StatusTooManyRequests, "too many clients from your address", mayBeProxy
 	case session.LimitHandshakesPerAddress:
-		return http.StatusTooManyRequests, "too many clients at once from your address"
+		return http.StatusTooManyRequests, "too many clients at once from your address", mayBeProxy
 	case session.LimitHandshakes:
-		return http.StatusServiceUnavailable, "too many clients at once"
+		return http.StatusServiceUnavailable, "too many clients at once", "WithLimits"
 	default:
-		return http.StatusServiceUnavailable, "too many clients"
+		return http.StatusServiceUnavailable, "too many clients", "WithLimits"
 	}
 }

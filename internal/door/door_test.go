@@ -110,7 +110,11 @@ func TestAddresses(t *testing.T) {
 		{"a network of IPv6", "[2001:db8:1:2::1]:1", "[2001:db8:1:2:ffff::9]:1", true},
 		{"networks of IPv6", "[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:1", false},
 		{"IPv4 in IPv6", "[::ffff:192.0.2.1]:1", "192.0.2.1:1", true},
-		{"sockets of unix", "@", "@", false},
+		{"unix sockets", "@", "@", false},
+		{"loopback", "127.0.0.1:1", "127.0.0.1:2", false},
+		{"IPv6 loopback", "[::1]:1", "[::1]:2", false},
+		{"a private network", "192.168.1.1:1", "192.168.1.1:2", true},
+		{"carrier-grade NAT", "100.64.0.1:1", "100.64.0.1:2", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := newEntrance(cfg)

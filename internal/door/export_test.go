@@ -11,5 +11,5 @@ func (d *Door) Sources() int {
 func (d *Door) GuessSources() int {
 	d.guesses.mu.Lock()
 	defer d.guesses.mu.Unlock()
-	return len(d.guesses.counts)
+	return len(d.guesses.sources) + len(d.guesses.prefixes)
 }

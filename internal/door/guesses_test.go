@@ -16,14 +16,14 @@ import (
 )
 
 // guess names an unknown session id and reports whether it is one too many.
-func (e *entrance) guess(remote string, headers ...string) bool {
+func (e *entrance) guess(remote, id string, headers ...string) bool {
 	r := httptest.NewRequest(http.MethodGet, "/socket.io/", nil)
 	r.RemoteAddr = remote
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	refused := e.Guessed(w, r)
+	refused := e.Guessed(w, r, id)
 	if refused != (w.Header().Get("Retry-After") == "60") {
 		panic("Retry-After does not fit the answer")
 	}
@@ -33,7 +33,7 @@ func (e *entrance) guess(remote string, headers ...string) bool {
 // guesses returns how many of n guesses are answered as usual.
 func (e *entrance) guesses(n int, remote func(int) string) (usual int) {
 	for i := range n {
-		if !e.guess(remote(i)) {
+		if !e.guess(remote(i), unknown()) {
 			usual++
 		}
 	}
@@ -46,7 +46,7 @@ func TestGuessesPerSource(t *testing.T) {
 		for range 3 {
 			assert.Equal(t, 20, e.guesses(200, one("192.0.2.1:7")))
 			assert.Equal(t, 20, e.guesses(200, func(i int) string { return fmt.Sprintf("[2001:db8:1:2::%x]:1", i+1) }), "a /64 is one source")
-			assert.False(t, e.guess("192.0.2.2:7"), "others are not worse off for it")
+			assert.False(t, e.guess("192.0.2.2:7", unknown()), "others are not worse off for it")
 			time.Sleep(time.Minute)
 		}
 		assert.Equal(t, 6, strings.Count(e.log.String(), `level=WARN msg="many requests with unknown session ids"`), "once per source and minute")
@@ -57,9 +57,9 @@ func TestGuessesPerSource(t *testing.T) {
 func TestGuessesThroughTrustedProxies(t *testing.T) {
 	e := newEntrance(door.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	for i := range 25 {
-		assert.Equal(t, i >= 20, e.guess("10.0.0.1:7", "X-Forwarded-For", "192.0.2.1"))
+		assert.Equal(t, i >= 20, e.guess("10.0.0.1:7", unknown(), "X-Forwarded-For", "192.0.2.1"))
 	}
-	assert.False(t, e.guess("10.0.0.1:7", "X-Forwarded-For", "192.0.2.2"))
+	assert.False(t, e.guess("10.0.0.1:7", unknown(), "X-Forwarded-For", "192.0.2.2"))
 	assert.Contains(t, e.log.String(), "address=192.0.2.1 ", "the log names the client, not the proxy")
 }
 

@@ -165,7 +165,7 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request, q query) {
 	case one == nil && s.isForeign(q.sid):
 		s.refuse(w, r, UnknownSID, "")
 	case one == nil:
-		s.refuseUnknown(w, r)
+		s.refuseUnknown(w, r, q.sid)
 	case one.Revision() != q.revision:
 		s.refuse(w, r, BadRequest, "")
 	case r.Method != http.MethodGet && r.Method != http.MethodPost,
@@ -208,8 +208,8 @@ func (s *Server) isForeign(sid string) bool {
 }
 
 // refuseUnknown refuses a session id, and more firmly if the client seems to guess.
-func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
-	if s.cfg.Door.Guessed(w, r) {
+func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request, sid string) {
+	if s.cfg.Door.Guessed(w, r, sid) {
 		writeError(w, r, http.StatusTooManyRequests, UnknownSID, "")
 		return
 	}

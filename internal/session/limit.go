@@ -15,6 +15,7 @@ const (
 	LimitSessionsPerAddress
 	LimitHandshakes
 	LimitHandshakesPerAddress
+	LimitSharedAddress // counts clients to which those per address do not apply
 	LimitGuesses
 	LimitHeader
 	LimitReceiveRate
@@ -45,6 +46,7 @@ var limitNames = [limits]string{
 	LimitSessionsPerAddress:   "sessions_per_address",
 	LimitHandshakes:           "handshakes",
 	LimitHandshakesPerAddress: "handshakes_per_address",
+	LimitSharedAddress:        "shared_address",
 	LimitGuesses:              "guesses",
 	LimitHeader:               "header",
 	LimitReceiveRate:          "receive_rate",
