@@ -92,7 +92,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: c.readTimeout,
 			MessageTimeout: c.messageTimeout, MaxPackets: c.limits.Packets,
 			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
-			Node: c.node, Cookie: c.cookie, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park,
+			Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park,
 			Door: h.hub.door, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
 		},
 	}

@@ -65,6 +65,7 @@ type config struct {
 	receiveQueue   serial.Limit
 	receiveRate    rate
 	cookie         *http.Cookie
+	sessionCookies []string
 	client         fs.FS
 	logger         *slog.Logger
 	onError        func(*Context, error)
@@ -312,6 +313,28 @@ func WithCookie(cookie http.Cookie) Option {
 			return fmt.Errorf("thinkws: WithCookie: %w", err)
 		}
 		c.cookie = &cookie
+		return nil
+	})
+}
+
+// WithSessionCookies names the cookies that identify a user of the service, such as the one with
+// the id of its login session. Names are case-sensitive. It may be given several times.
+//
+// A session of Socket.IO 2.x (Engine.IO 3), or of SockJS over HTTP, answers only requests that carry
+// the Authorization, the Origin and these cookies of its first request. All others get the answer
+// for an unknown session and count as guesses. Other cookies do not matter, so name none that
+// changes while a user stays: a client whose cookie changes has to connect anew.
+//
+// Security: [Socket.ID] of a Socket.IO 2.x client is the id of its session. Without this option, and
+// without Authorization, whoever learns it can speak for the client. Default: none.
+func WithSessionCookies(names ...string) Option {
+	return serverOption("WithSessionCookies", func(c *config) error {
+		for _, name := range names {
+			if err := (&http.Cookie{Name: name, Value: "x"}).Valid(); err != nil {
+				return fmt.Errorf("thinkws: WithSessionCookies: %q: %w", name, err)
+			}
+		}
+		c.sessionCookies = append(c.sessionCookies, names...)
 		return nil
 	})
 }

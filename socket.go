@@ -72,8 +72,13 @@ type job struct {
 	step  func(*Socket)
 }
 
-// ID returns the public id of the socket, 20 or more characters. It is also the
-// name of a room that only this socket is in.
+// ID returns the id of the socket, 20 or more characters. It is also the name of a room
+// that only this socket is in.
+//
+// Security: for a client of Socket.IO 2.x it is a secret, since it is the id of its session, too:
+// whoever knows it can send requests in the client's name, unless the client has an Authorization
+// header or a cookie named by [WithSessionCookies]. Do not tell it to other clients. In namespaces
+// other than "/" it contains the secret. All other clients have ids that may be told.
 func (s *Socket) ID() string { return s.id }
 
 // Namespace returns the name of the namespace, "/" for the main one.

@@ -36,6 +36,9 @@ type Config struct {
 
 	Node   string       // that session ids name; "" for wholly random ones
 	Cookie *http.Cookie // template of the cookie with the session id; nil for none
+
+	SessionCookies []string // names of the cookies that identify a user, for sessions of revision 3
+
 	Logger *slog.Logger // nil discards
 	Group  *serial.Group
 	Clock  *alarm.Clock   // for all that waits for a time

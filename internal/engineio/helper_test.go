@@ -293,9 +293,12 @@ type ws struct {
 	*websocket.Conn
 }
 
-func (h *harness) dialWS(query string) (*ws, *http.Response, error) {
+func (h *harness) dialWS(query string) (*ws, *http.Response, error) { return h.dialWSWith(query) }
+
+// dialWSWith is dialWS with headers.
+func (h *harness) dialWSWith(query string, headers ...string) (*ws, *http.Response, error) {
 	c, resp, err := websocket.Dial(h.t.Context(), strings.Replace(path, "http", "ws", 1)+query,
-		&websocket.DialOptions{HTTPClient: h.client})
+		&websocket.DialOptions{HTTPClient: h.client, HTTPHeader: request("GET", query, "", headers...).Header})
 	if err != nil {
 		return nil, resp, err
 	}

@@ -164,7 +164,7 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request, q query) {
 	switch {
 	case one == nil && s.isForeign(q.sid):
 		s.refuse(w, r, UnknownSID, "")
-	case one == nil:
+	case one == nil || !one.belongsTo(r):
 		s.refuseUnknown(w, r, q.sid)
 	case one.Revision() != q.revision:
 		s.refuse(w, r, BadRequest, "")

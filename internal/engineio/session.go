@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
+	"github.com/seed-ce09063a/thinkws/internal/credentials"
 	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -30,7 +31,8 @@ type Session struct {
 	variant Variant
 	jsonp   *jsonp // nil if the client does not poll by script elements
 	came    session.Handshake
-	source  *door.Source // protected by server.mu; nil once it has left
+	owner   *credentials.Owner // protected by mu; nil for revision 4
+	source  *door.Source       // protected by server.mu; nil once it has left
 
 	inbox    sync.Mutex // held while recv is called, protects what follows
 	recv     Receiver
@@ -47,7 +49,8 @@ type Session struct {
 	// what waited in the queue has been handed to it.
 	onWebSocket bool
 	conn        *wsconn.Conn
-	probe       *link // the WebSocket that may take over, if there is one
+	probe       *link               // the WebSocket that may take over, if there is one
+	sent        *credentials.Digest // with the handshake of a session that may be upgraded; else nil
 
 	queue session.Waiting // what waits to be polled
 
@@ -64,7 +67,7 @@ type Session struct {
 }
 
 func newSession(s *Server, r *http.Request, q query, source *door.Source) *Session {
-	return &Session{
+	one := &Session{
 		server:  s,
 		id:      session.NewIDOf(s.cfg.Node),
 		variant: q.variant(),
@@ -72,10 +75,12 @@ func newSession(s *Server, r *http.Request, q query, source *door.Source) *Sessi
 		came:    s.cfg.Detach(r),
 		source:  source,
 	}
+	one.remember(r, q)
+	return one
 }
 
-// ID returns the session id, 20 characters. Whoever knows it owns the session: it
-// is for nobody but its client.
+// ID returns the session id, 20 characters. It is a secret of the client: a request that names
+// it is one of the session. In revision 3 the request must also come from the session's owner.
 func (s *Session) ID() string { return s.id }
 
 // Revision returns the client's revision of the protocol, 3 or 4.

@@ -126,7 +126,7 @@ func (l *link) takeOver() error {
 		return nil
 	}
 	s.dropProbe(l)
-	s.onWebSocket, l.probing = true, false
+	s.onWebSocket, s.sent, l.probing = true, nil, false
 	s.wake()
 	s.mu.Unlock()
 	s.adopt(l.conn)

@@ -104,6 +104,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.Se
 // Holds says whether r names a session of s.
 func (s *Server) Holds(r *http.Request) bool { return s.engine.Holds(r) }
 
+// Vouches reports whether r is an upgrade of a living session whose handshake carried the same
+// cookies and the same Authorization.
+func (s *Server) Vouches(r *http.Request) bool { return s.engine.Vouches(r) }
+
 // Close refuses new connections from now on, and returns what ends each of those that there
 // are, for reason, one of the session.Reason constants. What waits to be sent goes out first.
 // WaitForPolls has to follow.

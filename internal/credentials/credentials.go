@@ -1,0 +1,112 @@
+// Package credentials compares what two requests carry to identify a user. A session that several
+// requests share keeps a digest of what the first one carried, never the header texts.
+package credentials
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"net/http"
+	"strings"
+)
+
+// Digest stands for header values: the first half of a SHA-256. Two requests with the same digest
+// carried the same values.
+type Digest [16]byte
+
+// Equal reports whether d and e are the same. It takes the same time for all digests.
+func (d Digest) Equal(e Digest) bool { return subtle.ConstantTimeCompare(d[:], e[:]) == 1 }
+
+// Sent returns the digest of the Authorization header and of all cookies except the one of the given
+// name.
+func Sent(r *http.Request, except string) Digest {
+	b := appendList(nil, r.Header["Authorization"])
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.TrimSpace(pair)
+			if name, _, _ := strings.Cut(pair, "="); pair != "" && (except == "" || name != except) {
+				b = appendText(b, pair)
+			}
+		}
+	}
+	return digest(b)
+}
+
+// Rules are what makes a request one of the user that began a session.
+type Rules struct {
+	Cookies       []string // names of the cookies that identify a user
+	OriginMayMiss bool     // a request needs no Origin, though the first one had it
+}
+
+// Owner is the user that began a session. The zero value is nobody.
+type Owner struct {
+	secrets Digest // of Authorization and the cookies of Rules
+	origin  Digest // of Origin; the zero Digest until a request names one
+	first   bool   // the first request named it
+}
+
+// NewOwner returns the user that sent r, the first request of a session.
+func NewOwner(r *http.Request, rules Rules) Owner {
+	o := Owner{secrets: rules.secrets(r)}
+	o.origin, o.first = originOf(r)
+	return o
+}
+
+// Owns reports whether o sent r: whether Authorization, Origin and the cookies of rules are those of
+// the first request. Other cookies do not count, since a service may renew them at any time.
+//
+// Browsers send no Origin with a GET of the page's own origin. So if the first request had none, the
+// first one that comes later holds. Owns remembers it: callers must not run it concurrently.
+func (o *Owner) Owns(r *http.Request, rules Rules) bool {
+	if !o.secrets.Equal(rules.secrets(r)) {
+		return false
+	}
+	origin, named := originOf(r)
+	switch {
+	case !named:
+		return !o.first || rules.OriginMayMiss
+	case o.origin == Digest{}:
+		o.origin = origin
+		return true
+	default:
+		return o.origin.Equal(origin)
+	}
+}
+
+func (rules Rules) secrets(r *http.Request) Digest {
+	b := appendList(nil, r.Header["Authorization"])
+	for _, name := range rules.Cookies {
+		cookies := r.CookiesNamed(name)
+		b = binary.AppendUvarint(b, uint64(len(cookies)))
+		for _, c := range cookies {
+			b = appendText(b, c.Value)
+		}
+	}
+	return digest(b)
+}
+
+func originOf(r *http.Request) (d Digest, named bool) {
+	origin := r.Header["Origin"]
+	if len(origin) == 0 || len(origin) == 1 && origin[0] == "" {
+		return Digest{}, false
+	}
+	return digest(appendList(nil, origin)), true
+}
+
+func digest(b []byte) Digest {
+	sum := sha256.Sum256(b)
+	return Digest(sum[:])
+}
+
+// appendList and appendText write lengths first, so that no two inputs give the same bytes.
+func appendList(b []byte, texts []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(texts)))
+	for _, s := range texts {
+		b = appendText(b, s)
+	}
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}

@@ -1,0 +1,101 @@
+package credentials_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/seed-ce09063a/thinkws/internal/credentials"
+)
+
+// request has the given headers: name, value, name, value.
+func request(headers ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	return r
+}
+
+func TestAnOwnerIsKnownByAuthorizationOriginAndNamedCookies(t *testing.T) {
+	rules := credentials.Rules{Cookies: []string{"sid", "tenant"}}
+	first := []string{"Authorization", "Bearer a", "Origin", "https://a.test", "Cookie", "sid=1; theme=dark", "Cookie", "tenant=x"}
+	for name, tt := range map[string]struct {
+		headers []string
+		owns    bool
+	}{
+		"the same":                    {first, true},
+		"other cookies":               {[]string{"Authorization", "Bearer a", "Origin", "https://a.test", "Cookie", "csrf=9; sid=1; tenant=x"}, true},
+		"another authorization":       {[]string{"Authorization", "Bearer b", "Origin", "https://a.test", "Cookie", "sid=1; tenant=x"}, false},
+		"no authorization":            {[]string{"Origin", "https://a.test", "Cookie", "sid=1; tenant=x"}, false},
+		"two authorizations":          {append([]string{"Authorization", "Bearer a"}, first...), false},
+		"another origin":              {[]string{"Authorization", "Bearer a", "Origin", "https://b.test", "Cookie", "sid=1; tenant=x"}, false},
+		"origin null":                 {[]string{"Authorization", "Bearer a", "Origin", "null", "Cookie", "sid=1; tenant=x"}, false},
+		"no origin":                   {[]string{"Authorization", "Bearer a", "Cookie", "sid=1; tenant=x"}, false},
+		"another value of a cookie":   {[]string{"Authorization", "Bearer a", "Origin", "https://a.test", "Cookie", "sid=2; tenant=x"}, false},
+		"a named cookie is missing":   {[]string{"Authorization", "Bearer a", "Origin", "https://a.test", "Cookie", "sid=1"}, false},
+		"a named cookie comes twice":  {[]string{"Authorization", "Bearer a", "Origin", "https://a.test", "Cookie", "sid=1; sid=1; tenant=x"}, false},
+		"the values change places":    {[]string{"Authorization", "Bearer a", "Origin", "https://a.test", "Cookie", "sid=x; tenant=1"}, false},
+		"a value moves to the next":   {[]string{"Authorization", "Bearer a", "Origin", "https://a.test", "Cookie", "sid=1x; tenant="}, false},
+		"the name in another case":    {[]string{"Authorization", "Bearer a", "Origin", "https://a.test", "Cookie", "SID=1; tenant=x"}, false},
+		"nothing at all":              {nil, false},
+		"an authorization and origin": {[]string{"Authorization", "Bearer a", "Origin", "https://a.test"}, false},
+	} {
+		o := credentials.NewOwner(request(first...), rules)
+		assert.Equal(t, tt.owns, o.Owns(request(tt.headers...), rules), name)
+	}
+}
+
+func TestAnOriginThatMayMiss(t *testing.T) {
+	rules := credentials.Rules{OriginMayMiss: true}
+	o := credentials.NewOwner(request("Origin", "https://a.test"), rules)
+	assert.True(t, o.Owns(request(), rules))
+	assert.True(t, o.Owns(request("Origin", ""), rules))
+	assert.False(t, o.Owns(request("Origin", "https://b.test"), rules))
+}
+
+// Browsers name the origin in POSTs and upgrades of a session that began with a GET without it.
+func TestTheFirstOriginThatComesHolds(t *testing.T) {
+	var rules credentials.Rules
+	o := credentials.NewOwner(request(), rules)
+	assert.True(t, o.Owns(request(), rules))
+	assert.True(t, o.Owns(request("Origin", "https://a.test"), rules))
+	assert.True(t, o.Owns(request(), rules))
+	assert.True(t, o.Owns(request("Origin", "https://a.test"), rules))
+	assert.False(t, o.Owns(request("Origin", "https://b.test"), rules))
+}
+
+func TestWhatWasSent(t *testing.T) {
+	first := credentials.Sent(request("Authorization", "Bearer a", "Cookie", "a=1; b=2"), "io")
+	for name, tt := range map[string]struct {
+		headers []string
+		equal   bool
+	}{
+		"the same":               {[]string{"Authorization", "Bearer a", "Cookie", "a=1; b=2"}, true},
+		"with our cookie":        {[]string{"Authorization", "Bearer a", "Cookie", "a=1; io=xyz; b=2"}, true},
+		"with our cookie alone":  {[]string{"Authorization", "Bearer a", "Cookie", "a=1; b=2", "Cookie", "io=xyz"}, true},
+		"one more cookie":        {[]string{"Authorization", "Bearer a", "Cookie", "a=1; b=2; c=3"}, false},
+		"one cookie less":        {[]string{"Authorization", "Bearer a", "Cookie", "a=1"}, false},
+		"another value":          {[]string{"Authorization", "Bearer a", "Cookie", "a=1; b=3"}, false},
+		"another authorization":  {[]string{"Authorization", "Bearer b", "Cookie", "a=1; b=2"}, false},
+		"no authorization":       {[]string{"Cookie", "a=1; b=2"}, false},
+		"it says so as a cookie": {[]string{"Cookie", "Bearer a; a=1; b=2"}, false},
+	} {
+		assert.Equal(t, tt.equal, first.Equal(credentials.Sent(request(tt.headers...), "io")), name)
+	}
+	assert.False(t, credentials.Sent(request("Cookie", "=x"), "").Equal(credentials.Sent(request(), "")), "a cookie without a name counts")
+}
+
+func BenchmarkOwns(b *testing.B) {
+	rules := credentials.Rules{Cookies: []string{"sid"}}
+	r := request("Authorization", "Bearer abcdefghijklmnopqrstuvwxyz", "Origin", "https://app.example.com", "Cookie", "theme=dark; sid=0123456789abcdef0123456789abcdef")
+	o := credentials.NewOwner(r, rules)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !o.Owns(r, rules) {
+			b.Fatal("not the owner")
+		}
+	}
+}
