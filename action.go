@@ -15,9 +15,11 @@ import (
 // lifts the order for an action. An action may take its time; the client's next
 // events wait, up to the bounds of [WithReceiveQueue].
 //
-// An error is logged (or goes to [WithOnError]) and, if the client waits for an
-// ack that was not given yet, answers it; see [Error] for what the client sees. A
-// panic is logged with its stack and answers nothing; the client stays connected.
+// An error is logged (or passed to [WithOnError]). If the client waits for an ack that was not
+// given yet, the error answers it; see [Error] for what the client sees. A panic, and a call of
+// runtime.Goexit, is an error with a stack: the client sees [Internal] and stays connected. It
+// costs that one event, also if it happens in a method of a value that the action returns or
+// emits: Error, Unwrap, Is, As or MarshalJSON.
 type HandlerFunc func(c *Context) error
 
 // Bind makes an action of a function that takes the event's first argument as a

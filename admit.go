@@ -78,6 +78,9 @@ func (r *receiver) Closed(reason string) {
 	_ = s.queue.Finish(job{step: (*Socket).closed})
 }
 
+// Fail implements serial.Failer.
+func (r *receiver) Fail(error) { (*Socket)(r).Close() }
+
 // stuckAfter is how long an action may hold up the next events of its client
 // before that is worth a warning.
 const stuckAfter = 10 * time.Second

@@ -19,17 +19,18 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                     {"internal/alarm", "internal/arguments", "internal/bucket", "internal/door", "internal/engineio", "internal/excerpt", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"":                     {"internal/alarm", "internal/arguments", "internal/bucket", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
 	"internal/alarm":       {},
 	"internal/bucket":      {},
 	"internal/clientip":    {},
 	"internal/credentials": {},
 	"internal/door":        {"internal/bucket", "internal/clientip", "internal/session", "internal/slim"},
 	"internal/excerpt":     {},
-	"internal/quiet":       {"internal/excerpt"},
+	"internal/guard":       {},
+	"internal/quiet":       {"internal/excerpt", "internal/guard"},
 	"internal/session":     {},
-	"internal/arguments":   {"internal/session"},
-	"internal/serial":      {},
+	"internal/arguments":   {"internal/guard", "internal/session"},
+	"internal/serial":      {"internal/guard"},
 	"internal/slim":        {},
 	"internal/wsconn":      {"internal/alarm", "internal/serial", "internal/session", "internal/slim"},
 	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},

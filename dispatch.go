@@ -1,25 +1,22 @@
 package thinkws
 
 import (
-	"errors"
 	"log/slog"
-	"runtime/debug"
 	"strings"
 
-	"github.com/seed-ce09063a/thinkws/internal/arguments"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // maxBeside bounds how many Concurrent actions run at a time for one client.
 const maxBeside = 64
 
-// enter is the first job of a socket: it asks who has to be asked, lets the client
-// in, and runs the action "open".
+// enter is a socket's first job. It runs the Authorize functions, admits the client and runs its
+// "open" action.
 func (s *Socket) enter() {
-	if len(s.space.table.authorize) > 0 {
+	if authorize := s.space.table.authorize; len(authorize) > 0 {
 		c := s.context("connect")
-		if err := s.authorize(c); err != nil {
-			s.refuse(c, err)
+		if o := c.try(authorize...); o.err != nil {
+			s.refuse(c, o)
 			return
 		}
 	}
@@ -28,33 +25,22 @@ func (s *Socket) enter() {
 		return // it has left; Closed has cleaned up
 	}
 	if open := s.space.table.open; open != nil {
-		c := s.context(eventOpen)
-		c.finish(c.run(open))
+		s.context(eventOpen).act(open)
 	}
-}
-
-func (s *Socket) authorize(c *Context) error {
-	for _, fn := range s.space.table.authorize {
-		if err := c.run(fn); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // refuse tells the client that it may not enter.
-func (s *Socket) refuse(c *Context, err error) {
+func (s *Socket) refuse(c *Context, o outcome) {
 	if !s.space.remove(s, session.ReasonServerDisconnect) {
 		return
 	}
 	s.release()
-	failure := failureOf(err)
-	if failure.Name == Internal {
-		c.report(err)
+	if o.failure.Name == Internal {
+		c.report(o)
 	} else {
-		s.log().Info("client refused", "namespace", s.space.name, "error", err)
+		s.log().Info("client refused", "namespace", s.space.name, "error", o.err)
 	}
-	s.conn.Refuse(failure)
+	s.conn.Refuse(o.failure)
 	s.space.hub.release(s.space)
 }
 
@@ -79,7 +65,7 @@ func (s *Socket) closed() {
 	if fn := s.space.table.close; fn != nil && s.entered() {
 		c := s.context(eventClose)
 		c.reason = Reason(s.reason)
-		c.finish(c.run(fn))
+		c.act(fn)
 	}
 }
 
@@ -101,7 +87,7 @@ func (s *Socket) dispatch(m *session.Message) {
 		c.fail(&session.Failure{Name: NotFound, Message: "no such event"})
 		return
 	}
-	c.finish(c.run(fn))
+	c.act(fn)
 }
 
 // beside runs fn on a goroutine of its own, at most maxBeside at a time.
@@ -116,7 +102,7 @@ func (s *Socket) beside(c *Context, fn HandlerFunc) {
 	slots <- struct{}{}
 	s.space.hub.tasks.Go(func() {
 		defer func() { <-slots }()
-		c.finish(c.run(fn))
+		c.act(fn)
 	})
 }
 
@@ -128,31 +114,20 @@ func (s *Socket) log() *slog.Logger {
 	return s.space.hub.cfg.logger.With("socket", s.id, "remote", s.handshake.RemoteAddr())
 }
 
-// run calls fn and turns a panic into an error.
-func (c *Context) run(fn HandlerFunc) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &arguments.PanicError{Value: p, Stack: debug.Stack()}
-		}
-	}()
-	return fn(c)
+// finish handles the error of an action, once: it is reported, and it answers the event if
+// that was not answered before.
+func (c *Context) finish(o outcome) {
+	c.report(o)
+	c.fail(o.failure)
 }
 
-// finish handles the error of an action, once: it is reported, and answers the
-// client's ack unless that was given or the action panicked.
-func (c *Context) finish(err error) {
-	if err == nil {
+// fail answers the event with a failure, if somebody waits for an answer.
+func (c *Context) fail(f *session.Failure) {
+	if c.ackID == "" && c.reply == nil || c.acked.Swap(true) {
 		return
 	}
-	c.report(err)
-	if _, panicked := errors.AsType[*arguments.PanicError](err); !panicked {
-		c.fail(failureOf(err))
-	}
-}
-
-// fail answers the client's ack with a failure, if it waits for one.
-func (c *Context) fail(f *session.Failure) {
-	if c.ackID == "" || c.acked.Swap(true) {
+	if c.reply != nil {
+		c.reply(session.Args{Text: failureJSON(f), Count: 1})
 		return
 	}
 	p := &parcel{message: session.Message{Failure: f, Deflate: c.hub.deflate}}
@@ -161,14 +136,9 @@ func (c *Context) fail(f *session.Failure) {
 	}
 }
 
-// tell calls the service's hook, whose own panic is nobody else's.
-func (c *Context) tell(err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.hub.log().Error("the function of WithOnError panicked", "panic", p, "of", err, "stack", string(debug.Stack()))
-		}
-	}()
-	c.hub.cfg.onError(c, err)
+// tell calls the WithOnError hook, and reports whether that went well.
+func (c *Context) tell(err error) bool {
+	return c.hub.call("WithOnError", func() { c.hub.cfg.onError(c, err) }) == nil
 }
 
 // blame is the session.Report of a hub whose service has a hook.
@@ -185,16 +155,15 @@ func (h *Hub) blame(err error, came session.Handshake, r session.Receiver) {
 	c.tell(err)
 }
 
-// report tells the service what went wrong: its own hook, or the log.
-func (c *Context) report(err error) {
+// report tells the service what went wrong: through the WithOnError hook, or else in the log.
+func (c *Context) report(o outcome) {
 	c.hub.stats.failed.Add(1)
-	if c.hub.cfg.onError != nil {
-		c.tell(err)
+	if c.hub.cfg.onError != nil && c.tell(o.err) {
 		return
 	}
-	attrs := []any{"event", c.event, "error", err}
-	if p, ok := errors.AsType[*arguments.PanicError](err); ok {
-		attrs = append(attrs, "stack", string(p.Stack))
+	attrs := []any{"event", c.event, "error", o.err}
+	if o.stack != nil {
+		attrs = append(attrs, "stack", string(o.stack))
 	}
 	switch {
 	case c.space != nil:

@@ -1,7 +1,6 @@
 package thinkws
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -82,21 +81,6 @@ func (e *Error) name() string {
 		return Internal
 	}
 	return e.Name
-}
-
-// failureOf is err as the client may see it.
-func failureOf(err error) *session.Failure {
-	var public *Error
-	if !errors.As(err, &public) {
-		return &session.Failure{Name: Internal, Message: "internal error"}
-	}
-	f := &session.Failure{Name: public.name(), Message: public.Message}
-	if public.Data != nil {
-		if data, err := json.Marshal(public.Data); err == nil {
-			f.Data = data
-		}
-	}
-	return f
 }
 
 // errorOf is the failure that a client sent as an error of ours.

@@ -25,8 +25,8 @@ func (bomb) MarshalJSON() ([]byte, error) { panic("boom") }
 func (*bomb) UnmarshalJSON([]byte) error  { panic("boom") }
 func (dud) MarshalJSON() ([]byte, error)  { return nil, errors.New("dud") }
 
-// Row 88: a panic costs one event: no ack, an error in the log with its stack, and the
-// client stays.
+// Row 88: a panic costs one event: the ack is an internal error, the log has an error with its
+// stack, and the client stays.
 func TestHostile88Panic(t *testing.T) {
 	boom := func(*thinkws.Context) error { panic("boom") }
 	for _, tt := range []struct {
@@ -62,8 +62,12 @@ func TestHostile88Panic(t *testing.T) {
 				ws, _ := s.enter(kind)
 				for range 3 {
 					ws.send(attack)
+					assert.Contains(t, []string{
+						`431[{"error":{"name":"Internal","message":"internal error"}}]`,
+						`{"rid":1,"error":{"name":"Internal","message":"internal error"}}`,
+					}, ws.read())
 				}
-				s.alive(ws, kind) // nothing comes before the answer to this
+				s.alive(ws, kind)
 				require.Eventually(t, func() bool { return strings.Count(s.log.String(), `msg="action failed"`) == 3 }, 5*time.Second, time.Millisecond)
 				assert.Equal(t, 3, strings.Count(s.log.String(), `level=ERROR msg="action failed"`))
 				assert.Equal(t, 3, strings.Count(s.log.String(), `stack="goroutine `))

@@ -50,6 +50,7 @@ type Hub struct {
 // pattern is a description of dynamic namespaces.
 type pattern struct {
 	match func(string, *http.Request) bool
+	ours  bool // match is of Namespace, not of the service
 	table *table
 }
 
@@ -67,7 +68,7 @@ func newHub(b *builder, tasks *serial.Group) *Hub {
 	for _, s := range b.all {
 		t := s.table(b.main)
 		if s.match != nil {
-			h.patterns = append(h.patterns, pattern{s.match, t})
+			h.patterns = append(h.patterns, pattern{match: s.match, ours: s.name != "", table: t})
 			continue
 		}
 		h.static[s.name] = t
@@ -177,18 +178,27 @@ func (h *Hub) acquire(name string, came session.Handshake) *space {
 	return sp
 }
 
-// match finds the description of a dynamic namespace.
+// match finds the description of a dynamic namespace. A NamespaceFunc that panics does not match.
+// No lock is held.
 func (h *Hub) match(name string, came session.Handshake) *table {
 	if len(h.patterns) == 0 {
 		return nil
 	}
 	r := came.Request()
 	for _, p := range h.patterns {
-		if p.match(name, r) {
+		if h.matches(p, name, r) {
 			return p.table
 		}
 	}
 	return nil
+}
+
+func (h *Hub) matches(p pattern, name string, r *http.Request) (ok bool) {
+	if p.ours {
+		return p.match(name, r)
+	}
+	err := h.call("NamespaceFunc", func() { ok = p.match(name, r) })
+	return ok && err == nil
 }
 
 func (h *Hub) release(sp *space) {

@@ -54,8 +54,9 @@ func New(options ...Option) (*Handler, error) {
 	}
 	b.cfg.logger = quiet.New(b.cfg.logger)
 	h := &Handler{cfg: b.cfg, use: main.use}
+	h.tasks.Logger = b.cfg.logger
 	var err error
-	if h.origins, err = newOriginPolicy(b.cfg.origins, b.cfg.originFunc, b.cfg.requireOrigin); err != nil {
+	if h.origins, err = newOriginPolicy(b.cfg.origins, h.guardedOrigin(), b.cfg.requireOrigin); err != nil {
 		return nil, fmt.Errorf("thinkws: WithAllowOrigin: %w", err)
 	}
 	if b.cfg.client != nil {

@@ -24,7 +24,7 @@ type spec struct {
 	server    map[string]HandlerFunc // for events of other nodes
 	any       HandlerFunc
 	use       []func(HandlerFunc) HandlerFunc
-	authorize []func(*Context) error
+	authorize []HandlerFunc
 }
 
 // table is the finished form of a spec. It is immutable, so dispatch takes no lock.
@@ -34,7 +34,7 @@ type table struct {
 	open      HandlerFunc // nil if there is none, as all below
 	close     HandlerFunc
 	any       HandlerFunc
-	authorize []func(*Context) error
+	authorize []HandlerFunc
 }
 
 // On registers the action of an event. Two names are fixed: "open" runs when a

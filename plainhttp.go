@@ -32,7 +32,7 @@ func (h *Handler) Action(fn HandlerFunc) http.Handler {
 		args, err := readArgs(w, r, h.cfg)
 		if err != nil {
 			h.hub.tally.Note(err)
-			writeFailure(w, err)
+			refuseArgs(w, err)
 			return
 		}
 		var reply *session.Args
@@ -41,10 +41,10 @@ func (h *Handler) Action(fn HandlerFunc) http.Handler {
 			lent.Text = bytes.Clone(lent.Text)
 			reply = &lent
 		}
-		if err := c.run(fn); err != nil {
-			c.report(err)
+		if o := c.try(fn); o.err != nil {
+			c.report(o)
 			if reply == nil {
-				writeFailure(w, err)
+				writeFailure(w, o.failure)
 				return
 			}
 		}
@@ -91,19 +91,26 @@ func writeReply(w http.ResponseWriter, reply *session.Args) {
 	writeJSON(w, http.StatusOK, body)
 }
 
-func writeFailure(w http.ResponseWriter, err error) {
+// refuseArgs answers a request whose body readArgs has refused.
+func refuseArgs(w http.ResponseWriter, err error) {
 	f := failureOf(err)
+	if errors.Is(err, errTooLarge) {
+		writeJSON(w, http.StatusRequestEntityTooLarge, failureJSON(f))
+		return
+	}
+	writeFailure(w, f)
+}
+
+func writeFailure(w http.ResponseWriter, f *session.Failure) {
 	status := http.StatusBadRequest
-	switch {
-	case errors.Is(err, errTooLarge):
-		status = http.StatusRequestEntityTooLarge
-	case f.Name == Forbidden:
+	switch f.Name {
+	case Forbidden:
 		status = http.StatusForbidden
-	case f.Name == NotFound:
+	case NotFound:
 		status = http.StatusNotFound
-	case f.Name == Timeout:
+	case Timeout:
 		status = http.StatusRequestTimeout
-	case f.Name == Internal:
+	case Internal:
 		status = http.StatusInternalServerError
 	}
 	writeJSON(w, status, failureJSON(f))

@@ -338,7 +338,7 @@ func TestOnErrorPanics(t *testing.T) {
 		r.Header.Set("Origin", "https://evil.example")
 		assert.Equal(t, 403, s.knock(r, "192.0.2.7:1").Code)
 		s.verify(thinkws.ReasonParseError)
-		assert.Equal(t, 3, strings.Count(s.log.String(), `panic="out of order"`))
+		assert.Equal(t, 3, strings.Count(s.log.String(), `error="thinkws: panic: out of order"`))
 		assert.Contains(t, s.log.String(), `msg="origin refused"`, "what is logged is logged all the same")
 	}, hook, fail, thinkws.WithAllowOrigin("https://app.example"))
 }

@@ -65,18 +65,7 @@ func (h *Hub) serverEvent(e *Envelope, reply func(*Envelope)) {
 			reply(&Envelope{Kind: BusAnswer, Namespace: e.Namespace, Args: lent})
 		}
 	}
-	if err := sp.events.Push(len(e.Args.Text), func() { c.runServerEvent(fn) }); err != nil {
+	if err := sp.events.Push(len(e.Args.Text), func() { c.act(fn) }); err != nil {
 		h.log().Warn("event of another node dropped, too many wait", "event", e.Event, "namespace", e.Namespace)
-	}
-}
-
-func (c *Context) runServerEvent(fn HandlerFunc) {
-	err := c.run(fn)
-	if err == nil {
-		return
-	}
-	c.report(err)
-	if c.reply != nil && !c.acked.Swap(true) {
-		c.reply(session.Args{Text: failureJSON(failureOf(err)), Count: 1})
 	}
 }

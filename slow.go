@@ -31,9 +31,9 @@ func WithSlowPolicy(policy SlowPolicy) Option {
 	})
 }
 
-// WithOnSlow sets a function that is told of each message for which a client's queue was
-// full, whatever the policy. It runs on the goroutine that emits, so it must not wait. The
-// default is none.
+// WithOnSlow sets a function that is called for each message that finds a client's queue full,
+// whatever the policy. Emit waits for it, so it must not block. It may be called by several
+// goroutines at once. The default is none.
 func WithOnSlow(fn func(*Socket)) Option {
 	return serverOption("WithOnSlow", func(c *config) error { c.onSlow = fn; return nil })
 }
@@ -54,7 +54,7 @@ func (s *Socket) undelivered(m *session.Message, err error) error {
 		late = true
 	}
 	if late && h.cfg.onSlow != nil {
-		h.cfg.onSlow(s)
+		_ = h.call("WithOnSlow", func() { h.cfg.onSlow(s) }) // it has been logged
 	}
 	return err
 }

@@ -248,11 +248,21 @@ func (s *Socket) isGone() bool {
 
 // work runs one job of the queue. Only the queue's goroutine is in here.
 func (s *Socket) work(j job) {
+	defer s.worked(j)
 	s.busy.Store(s.space.hub.clock())
 	if j.step != nil {
 		j.step(s)
 	} else {
 		s.dispatch(j.event)
+	}
+}
+
+// worked is deferred by work. A panic that reaches it is a mistake of ours, and ends the client.
+func (s *Socket) worked(j job) {
+	if p := recover(); p != nil {
+		s.space.hub.tasks.Crashed((*receiver)(s), p)
+	}
+	if j.event != nil {
 		j.event.Release()
 	}
 	s.busy.Store(0)

@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"runtime/debug"
 	"strconv"
 	"sync"
 
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -27,13 +27,12 @@ func NewEncoder() *Encoder {
 }
 
 // Encode marshals values the way encoding/json does, but that []byte becomes
-// binary, at any depth. A panic of a value's own marshaler becomes an error
-// that is logged like a panic of the action which returns it. The text is appended to
-// dst.
+// binary, at any depth. The text is appended to dst. A panic of a value's marshaler becomes a
+// [guard.Error], which is logged with its stack if an action returns it.
 func (e *Encoder) Encode(dst []byte, values []any) (args session.Args, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &PanicError{Value: p, Stack: debug.Stack()}
+			err = guard.Caught(p)
 		}
 	}()
 	args.Text, args.Count = dst, len(values)
@@ -141,12 +140,3 @@ func appendJSON(args *session.Args, value any) error {
 	args.Text = bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 	return nil
 }
-
-// PanicError is a recovered panic.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-// Error returns the value of the panic.
-func (e *PanicError) Error() string { return fmt.Sprintf("thinkws: panic: %v", e.Value) }

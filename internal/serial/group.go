@@ -2,9 +2,12 @@ package serial
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 )
 
 // Bounds of the goroutines that wait for more work.
@@ -17,7 +20,13 @@ const (
 // sync.WaitGroup it may be waited for with a deadline and while others start. A
 // goroutine that is done waits a moment for more work: its stack has grown already.
 // The zero value is ready. A Group is safe for concurrent use.
+//
+// It is the last resort of its goroutines: a panic that nobody else has stopped is a mistake of
+// ours. It is reported with its stack and ends its task, and the client of that if the task is a
+// [Failer]. The process goes on. A goroutine that is lost by runtime.Goexit is counted as ended.
 type Group struct {
+	Logger *slog.Logger // gets the reports; nil for slog.Default(). Set it before the first use.
+
 	running atomic.Int64
 	idle    atomic.Pointer[chan struct{}] // set by Wait, signalled at zero
 
@@ -32,15 +41,23 @@ type Group struct {
 // Task is work for a goroutine.
 type Task interface{ Run() }
 
-type taskFunc func()
+// Failer is a task that knows its client.
+type Failer interface {
+	// Fail ends the client, because Run has panicked: err says with what.
+	Fail(err error)
+}
 
-func (f taskFunc) Run() { f() }
+// Func is a task without a client.
+type Func func()
+
+// Run implements Task.
+func (f Func) Run() { f() }
 
 // worker is a goroutine of the group.
 type worker struct{ next chan Task } // nil ends it
 
 // Go runs f on a goroutine of its own.
-func (g *Group) Go(f func()) { g.Start(taskFunc(f)) }
+func (g *Group) Go(f func()) { g.Start(Func(f)) }
 
 // Start runs t on a goroutine of its own.
 func (g *Group) Start(t Task) {
@@ -60,26 +77,67 @@ func (g *Group) Start(t Task) {
 	go g.work(w, t)
 }
 
-// Fresh runs f on a new goroutine, whose stack is as small as they come and goes with it:
+// Fresh runs t on a new goroutine, whose stack is as small as they come and goes with it:
 // for what waits long and does little.
-func (g *Group) Fresh(f func()) {
+func (g *Group) Fresh(t Task) {
 	g.Begin()
 	go func() {
-		f()
-		g.End()
+		defer g.End()
+		g.run(t)
 	}()
 }
 
+// AfterFunc calls f after d, as time.AfterFunc does. Nobody waits for it.
+func (g *Group) AfterFunc(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() { g.run(Func(f)) })
+}
+
 func (g *Group) work(w *worker, t Task) {
+	running := true
+	defer func() {
+		if running { // it was lost by runtime.Goexit
+			g.End()
+		}
+	}()
 	for t != nil {
-		t.Run()
+		g.run(t)
 		stays := g.rest(w)
+		running = false
 		g.End()
 		if !stays {
 			return
 		}
 		t = <-w.next
+		running = true
 	}
+	running = false
+}
+
+// run runs t, and stops its panic.
+func (g *Group) run(t Task) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.Crashed(t, p)
+		}
+	}()
+	t.Run()
+}
+
+// Crashed reports the panic of a task, p being the result of recover, and ends its client. It is
+// for those who run a task of the group themselves.
+func (g *Group) Crashed(t any, p any) {
+	err := guard.Caught(p)
+	g.logger().Error("task panicked", "error", err, "stack", string(err.Stack))
+	if f, ok := t.(Failer); ok {
+		f.Fail(err)
+	}
+}
+
+func (g *Group) logger() *slog.Logger {
+	if g.Logger == nil {
+		return slog.Default()
+	}
+	return g.Logger
 }
 
 // rest lets a worker wait for more, unless enough do or the end has come.

@@ -130,11 +130,30 @@ func (q *Queue[T]) append(size int, item T) bool {
 	return idle
 }
 
-// Run implements Task. It is for the group to call, and for who got it from Offer.
+// Run implements Task. It is for the group to call, and for the caller of Offer.
 func (q *Queue[T]) Run() {
-	for e, ok := q.take(0, 0); ok; e, ok = q.take(1, e.size) {
+	var e entry[T]
+	working := false
+	defer func() {
+		if working { // the function has panicked or called runtime.Goexit
+			q.handOver(e.size)
+		}
+	}()
+	var ok bool
+	for e, ok = q.take(0, 0); ok; e, ok = q.take(1, e.size) {
+		working = true
 		q.work(e.item)
+		working = false
 	}
+}
+
+// handOver counts an item as done whose goroutine is lost. Another goroutine works on.
+func (q *Queue[T]) handOver(size int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.items--
+	q.bytes -= size
+	q.group.Start(q)
 }
 
 // take notes what has been done and returns the next item; if there is none, the

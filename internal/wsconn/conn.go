@@ -91,6 +91,9 @@ type reader Conn
 // Run implements serial.Task.
 func (r *reader) Run() { (*Conn)(r).read() }
 
+// Fail implements serial.Failer: nobody reads any more.
+func (r *reader) Fail(err error) { (*Conn)(r).finishReading(err) }
+
 // Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It returns session.ErrClosed if the connection
 // is closed or closing. If the queue is full it does as Config.Slow says: it returns
 // session.ErrSlow and closes the connection with 1013, or session.ErrDropped, or a

@@ -306,6 +306,9 @@ func (o *outbox) Run() {
 	}
 }
 
+// Fail implements serial.Failer: nobody writes any more.
+func (o *outbox) Fail(err error) { o.conn.cut(err) }
+
 // take moves what waits to frames. None means that the goroutine has to end.
 func (o *outbox) take(frames [][]byte) [][]byte {
 	o.mu.Lock()

@@ -116,7 +116,7 @@ func (c *Conn) await() (ours bool, err error) {
 		case w.resume(c.in.Conn):
 			c.in.err = nil
 			c.letGo()
-			c.cfg.Group.Fresh(c.waitCold)
+			c.cfg.Group.Fresh((*coldReader)(c))
 			return false, nil
 		}
 		c.in.err = nil // a new deadline holds
@@ -124,9 +124,16 @@ func (c *Conn) await() (ours bool, err error) {
 	return true, nil
 }
 
-// waitCold is the goroutine that waits for a cold connection. Its stack must not grow.
-func (c *Conn) waitCold() {
-	_ = c.in.await() // who reads next meets the error
+// coldReader is a Conn as the goroutine sees it that waits for a cold connection.
+type coldReader Conn
+
+// Run implements serial.Task. The stack of its goroutine must not grow.
+func (r *coldReader) Run() {
+	c := (*Conn)(r)
+	_ = c.in.await() // the next reader meets the error
 	c.warm()
 	c.cfg.Group.Start((*reader)(c))
 }
+
+// Fail implements serial.Failer: nobody reads any more.
+func (r *coldReader) Fail(err error) { (*Conn)(r).finishReading(err) }

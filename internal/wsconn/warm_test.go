@@ -25,7 +25,7 @@ const soon = 5 * time.Millisecond
 // cold waits until that many connections are cold.
 func cold(t *testing.T, want int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return strings.Count(goroutines(t), "wsconn.(*Conn).waitCold") == want },
+	require.Eventually(t, func() bool { return strings.Count(goroutines(t), "wsconn.(*coldReader).Run") == want },
 		5*time.Second, soon)
 }
 

@@ -128,17 +128,29 @@ func (w *Watch) replace(c *Conn) {
 
 // perform runs a task, or has it run. Its error ends a reader that has lost its
 // connection meanwhile.
-func (c *Conn) perform(t session.Task) error {
+func (c *Conn) perform(t session.Task) (err error) {
 	w := c.cfg.Watch
 	if c.busy > 0 || w == nil || c.isParked() || !w.enter(c) {
 		c.busy = max(c.busy-1, 0)
 		c.cfg.Group.Start(t)
 		return nil
 	}
+	returned := false
+	defer func() {
+		p := recover() // the connection has not been the task's concern: it is read on
+		ours := w.leave(c)
+		switch {
+		case !ours:
+			err = errElsewhere
+		case !returned && p == nil: // the task has called runtime.Goexit, and this goroutine ends
+			c.cfg.Group.Start((*reader)(c))
+		}
+		if p != nil {
+			c.cfg.Group.Crashed(t, p)
+		}
+	}()
 	t.Run()
-	if !w.leave(c) {
-		return errElsewhere
-	}
+	returned = true
 	return nil
 }
 

@@ -1,0 +1,71 @@
+package guard_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/seed-ce09063a/thinkws/internal/guard"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// loud, lost and dead are values whose methods make mistakes.
+type (
+	loud struct{}
+	lost struct{}
+	dead struct{}
+)
+
+func (loud) Error() string  { panic("louder") }
+func (lost) String() string { runtime.Goexit(); return "" }
+func (dead) Error() string  { panic(lost{}) }
+
+func TestCallReturnsMistakes(t *testing.T) {
+	var none *error
+	for name, tt := range map[string]struct {
+		fn   func()
+		want string
+	}{
+		"text":                  {func() { panic("boom") }, "thinkws: panic: boom"},
+		"error":                 {func() { panic(errors.New("boom")) }, "thinkws: panic: boom"},
+		"nil":                   {func() { panic(error(nil)) }, "thinkws: panic: panic called with nil argument (use GODEBUG=panicnil=1 to disable)"},
+		"runtime error":         {func() { *none = nil }, "thinkws: panic: runtime error: invalid memory address or nil pointer dereference"},
+		"Goexit":                {runtime.Goexit, "thinkws: runtime.Goexit was called"},
+		"Goexit behind a panic": {func() { defer runtime.Goexit(); panic("boom") }, "thinkws: runtime.Goexit was called"},
+		"panic behind a Goexit": {func() { defer func() { panic("boom") }(); runtime.Goexit() }, "thinkws: panic: boom"},
+		"value that panics":     {func() { panic(loud{}) }, "thinkws: panic: %!v(PANIC=Error method: louder)"},
+		"value that exits":      {func() { panic(lost{}) }, "thinkws: panic: a guard_test.lost that cannot be printed"},
+		"value that does both":  {func() { panic(dead{}) }, "thinkws: panic: a guard_test.dead that cannot be printed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := guard.Call(tt.fn)
+			require.EqualError(t, err, tt.want)
+			assert.Contains(t, string(guard.StackOf(err)), "guard_test.go", "the stack shows where it happened")
+			assert.NotEmpty(t, guard.StackOf(fmt.Errorf("wrapped: %w", err)))
+		})
+	}
+	ran := false
+	assert.NoError(t, guard.Call(func() { ran = true }))
+	assert.True(t, ran)
+	assert.Nil(t, guard.StackOf(errors.New("ordinary")))
+}
+
+func TestDoReturnsErrorsAndPanics(t *testing.T) {
+	ordinary := errors.New("ordinary")
+	assert.Equal(t, ordinary, guard.Do(func() error { return ordinary }))
+	assert.NoError(t, guard.Do(func() error { return nil }))
+	assert.EqualError(t, guard.Do(func() error { panic("boom") }), "thinkws: panic: boom")
+}
+
+func BenchmarkCall(b *testing.B) {
+	b.ReportAllocs()
+	for range b.N {
+		_ = guard.Call(func() {})
+	}
+}
