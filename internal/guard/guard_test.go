@@ -34,7 +34,6 @@ func TestCallReturnsMistakes(t *testing.T) {
 	}{
 		"text":                  {func() { panic("boom") }, "thinkws: panic: boom"},
 		"error":                 {func() { panic(errors.New("boom")) }, "thinkws: panic: boom"},
-		"nil":                   {func() { panic(error(nil)) }, "thinkws: panic: panic called with nil argument (use GODEBUG=panicnil=1 to disable)"},
 		"runtime error":         {func() { *none = nil }, "thinkws: panic: runtime error: invalid memory address or nil pointer dereference"},
 		"Goexit":                {runtime.Goexit, "thinkws: runtime.Goexit was called"},
 		"Goexit behind a panic": {func() { defer runtime.Goexit(); panic("boom") }, "thinkws: runtime.Goexit was called"},
