@@ -35,7 +35,7 @@ func TestCallReturnsMistakes(t *testing.T) {
 		"text":                  {func() { panic("boom") }, "thinkws: panic: boom"},
 		"error":                 {func() { panic(errors.New("boom")) }, "thinkws: panic: boom"},
 		"runtime error":         {func() { *none = nil }, "thinkws: panic: runtime error: invalid memory address or nil pointer dereference"},
-		"Goexit":                {runtime.Goexit, "thinkws: runtime.Goexit was called"},
+		"Goexit":                {func() { runtime.Goexit() }, "thinkws: runtime.Goexit was called"},
 		"Goexit behind a panic": {func() { defer runtime.Goexit(); panic("boom") }, "thinkws: runtime.Goexit was called"},
 		"panic behind a Goexit": {func() { defer func() { panic("boom") }(); runtime.Goexit() }, "thinkws: panic: boom"},
 		"value that panics":     {func() { panic(loud{}) }, "thinkws: panic: %!v(PANIC=Error method: louder)"},
