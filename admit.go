@@ -45,14 +45,6 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	s := (*Socket)(r)
 	h := s.space.hub
 	h.stats.received.Add(1)
-	if s.allowance.exceeded { // this was under way when the client was sent away
-		return nil, session.ErrOverrun
-	}
-	if !s.allowance.take(h.cfg.receiveRate, h.clock(), m.Size()) {
-		h.tally.Count(session.LimitReceiveRate)
-		s.log().Warn("client sends too much, disconnected", "event", m.Name, "limit", h.cfg.receiveRate.messages)
-		return nil, session.ErrOverrun
-	}
 	if m.Kind == session.Answer {
 		s.answered(m)
 		return nil, nil

@@ -114,7 +114,7 @@ func TestDefectAnswers(t *testing.T) {
 // A thousand clients that come and go, and a thousand questions without an answer, leave
 // no goroutine behind.
 func TestDefectGoroutines(t *testing.T) {
-	h, _ := newHandler(t)
+	h, _ := newHandler(t, anyHandshakes)
 	m := serveMemory(t, h)
 	a := enter(t, h, "/")
 	s, _ := h.Hub().Socket(a.id)

@@ -15,14 +15,6 @@ import (
 
 // What comes too slowly, too fast, or is not fetched.
 
-// echoes is an event that the kind of client may send as often as it likes.
-func echoes(kind string) string {
-	if kind == "plain" {
-		return `{"event":"echo"}`
-	}
-	return `42["echo"]`
-}
-
 // Row 44: a message in fragments without an end has thirty seconds, whatever it is.
 func TestHostile44EndlessFragments(t *testing.T) {
 	for _, kind := range []string{"v4", "v3", "plain"} {
@@ -141,35 +133,4 @@ func TestHostile47SlowReader(t *testing.T) {
 			assert.Contains(t, p.poll(), "c[1013,")
 		}, flood)
 	}
-}
-
-// Row 49: who sends more than is allowed is cut off on every transport, and found in the
-// log. See TestHostile49Flood for how much that is.
-func TestHostile49FloodOfEvents(t *testing.T) {
-	rate := thinkws.WithReceiveRate(10, 1<<20)
-	for _, kind := range []string{"v4", "v3", "plain"} {
-		timed(t, "49 "+kind, 0, func(t *testing.T, s *site) {
-			ws, _ := s.enter(kind)
-			entered := map[string]int{"plain": 1}[kind] // events that it took
-			for range 20 - entered {
-				ws.send(echoes(kind))
-			}
-			ws.send(echoes(kind))
-			assert.Equal(t, policy, ws.read())
-			require.NoError(t, ws.conn.Close())
-			s.verify(thinkws.ReasonOverrun)
-			synctest.Wait() // the log comes last
-			assert.Contains(t, s.log.String(), `level=WARN msg="client sends too much, disconnected"`)
-		}, rate)
-	}
-	timed(t, "49 polling", 0, func(t *testing.T, s *site) {
-		p := s.open(4, "")
-		assert.Equal(t, "400 ", p.do("POST", strings.Repeat("42[\"echo\"]\x1e", 20)+`42["echo"]`))
-		p.dead(thinkws.ReasonOverrun)
-	}, rate)
-	timed(t, "49 SockJS", 0, func(t *testing.T, s *site) {
-		p := s.sockjs("/sockjs/0/flood", "")
-		require.Equal(t, "204 ", p.send(strings.Split(strings.Repeat(`{"event":"echo"} `, 21), " ")[:21]...))
-		s.verify(thinkws.ReasonOverrun)
-	}, rate)
 }

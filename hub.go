@@ -34,6 +34,7 @@ type Hub struct {
 	tally   session.Tally
 	report  session.Report // nil without WithOnError
 	door    *door.Door
+	meter   *session.Meter
 	found   sync.Pool    // of *found, for targets
 	asking  atomic.Int64 // questions of other nodes that wait for clients
 	stopped context.Context
@@ -61,6 +62,7 @@ func newHub(b *builder, tasks *serial.Group) *Hub {
 		h.report = h.blame
 	}
 	h.door = newDoor(b.cfg, &h.tally, h.report)
+	h.meter = session.NewMeter(b.cfg.receiveRate, &h.tally, b.cfg.logger)
 	h.stopped, h.stop = context.WithCancel(context.Background())
 	if b.cfg.compress > 0 {
 		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))

@@ -94,7 +94,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			MessageTimeout: c.messageTimeout, MaxPackets: c.limits.Packets,
 			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
 			Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park,
-			Door: h.hub.door, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
+			Door: h.hub.door, Meter: h.hub.meter, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
 		},
 	}
 }
@@ -103,7 +103,7 @@ func (h *Handler) plainConfig() plain.Config {
 	c := h.cfg
 	return plain.Config{
 		Config: h.wsconnConfig(), PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
-		MaxDepth: c.limits.Depth, Door: h.hub.door, Report: h.hub.report, Logger: c.logger, Detach: detach,
+		MaxDepth: c.limits.Depth, Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Logger: c.logger, Detach: detach,
 	}
 }
 
@@ -114,7 +114,7 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
 		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, HeartbeatDelay: o.HeartbeatDelay,
 		PingTimeout: sockjsTimeout, Farewell: farewell,
-		Door: h.hub.door, Report: h.hub.report, Logger: c.logger, Detach: detach,
+		Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Logger: c.logger, Detach: detach,
 		Namespace: func(r *http.Request) string { return normalize(r.URL.Query().Get("nsp")) },
 	}
 }

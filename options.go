@@ -63,7 +63,7 @@ type config struct {
 	slow           SlowPolicy
 	onSlow         func(*Socket)
 	receiveQueue   serial.Limit
-	receiveRate    rate
+	receiveRate    session.Rate
 	cookie         *http.Cookie
 	sessionCookies []string
 	client         fs.FS
@@ -94,7 +94,7 @@ func defaults() *config {
 		limits:         Limits{}.withDefaults(),
 		sendQueue:      serial.Limit{Items: 1_000, Bytes: 1 << 20},
 		receiveQueue:   serial.Limit{Items: 1_000, Bytes: 4 << 20},
-		receiveRate:    rate{messages: 5_000, bytes: 16 << 20},
+		receiveRate:    session.Rate{Messages: 5_000, Bytes: 16 << 20},
 		logger:         slog.Default(),
 	}
 }

@@ -288,9 +288,24 @@ func TestOnErrorHearsOfNobody(t *testing.T) {
 	}
 }
 
-// Of several namespaces it is the one that was flooded.
+// A full receive queue belongs to a namespace. The rate belongs to the connection: the report names
+// the namespace that was entered first.
 func TestOnErrorNamesTheNamespace(t *testing.T) {
 	rs := &reports{}
+	full := thinkws.On("x", func(c *thinkws.Context) error { <-c.Context().Done(); return nil })
+	timed(t, "full queue", 20*time.Millisecond, func(t *testing.T, s *site) {
+		ws, _ := s.enter("v4")
+		ws.send("40/chat,")
+		ws.expect("40/chat,{")
+		for range 3 {
+			ws.send(`42/chat,["x"]`)
+		}
+		assert.Equal(t, policy, ws.read())
+		require.NoError(t, ws.conn.Close())
+		s.verify(thinkws.ReasonOverrun)
+		assert.Equal(t, "/chat", rs.one(t).namespace)
+	}, rs.options(thinkws.Namespace("/chat", full), thinkws.WithReceiveQueue(2, 1<<20))...)
+	rs = &reports{}
 	timed(t, "flood", 0, func(t *testing.T, s *site) {
 		ws, _ := s.enter("v4")
 		ws.send("40/chat,")
@@ -301,7 +316,7 @@ func TestOnErrorNamesTheNamespace(t *testing.T) {
 		assert.Equal(t, policy, ws.read())
 		require.NoError(t, ws.conn.Close())
 		s.verify(thinkws.ReasonOverrun)
-		assert.Equal(t, "/chat", rs.one(t).namespace)
+		assert.Equal(t, "/", rs.one(t).namespace)
 	}, rs.options(thinkws.Namespace("/chat"), thinkws.WithReceiveRate(10, 1<<20))...)
 }
 

@@ -23,7 +23,6 @@ type Socket struct {
 	conn      session.Conn
 	handshake session.Handshake
 	queue     serial.Queue[job]
-	allowance allowance    // of whoever receives from the client
 	entry     sync.Mutex   // held while the client is let in: from its being a member until it has been told
 	ready     atomic.Bool  // the client has been told that it is in
 	busy      atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about

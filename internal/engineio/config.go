@@ -45,6 +45,7 @@ type Config struct {
 	Watch  *wsconn.Watch  // over readers that run tasks; nil if the group runs them all
 	Park   *wsconn.Park   // where idle WebSockets wait; nil for a goroutine each
 	Door   *door.Door     // lets new sessions in; nil for all of them
+	Meter  *session.Meter // charges what clients send; nil for no limit
 	Tally  *session.Tally // of limits that clients run into; nil for none
 	Report session.Report // of what clients are refused or sent away for; nil for none
 

@@ -40,18 +40,21 @@ type packet struct {
 	typ    packetType
 	binary bool
 	data   []byte
+	wire   int // bytes that it took on the wire, after inflating
 }
 
 // packet decodes one packet as it stands in a WebSocket message.
-func (v Variant) packet(data []byte, binary bool) (packet, error) {
+func (v Variant) packet(data []byte, binary bool) (p packet, err error) {
 	switch {
 	case !binary:
-		return v.textPacket(data)
+		p, err = v.textPacket(data)
 	case v.Revision == 4:
-		return packet{typ: typeMessage, binary: true, data: data}, nil
+		p = packet{typ: typeMessage, binary: true, data: data}
 	default:
-		return binaryPacketV3(data)
+		p, err = binaryPacketV3(data)
 	}
+	p.wire = len(data)
+	return p, err
 }
 
 func (v Variant) textPacket(data []byte) (packet, error) {

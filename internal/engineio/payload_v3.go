@@ -80,11 +80,11 @@ func decodeTextV3(payload []byte, most int) (packets []packet, err error) {
 		if len(packets) == most {
 			return packets, errCount
 		}
-		var p packet
-		p, payload, err = cutTextV3(payload)
+		p, rest, err := cutTextV3(payload)
 		if err != nil {
 			return packets, err
 		}
+		p.wire, payload = len(payload)-len(rest), rest
 		packets = append(packets, p)
 	}
 	return packets, nil
@@ -117,11 +117,11 @@ func decodeBinaryV3(payload []byte, most int) (packets []packet, err error) {
 		if len(packets) == most {
 			return packets, errCount
 		}
-		var p packet
-		p, payload, err = cutBinaryV3(payload)
+		p, rest, err := cutBinaryV3(payload)
 		if err != nil {
 			return packets, err
 		}
+		p.wire, payload = len(payload)-len(rest), rest
 		packets = append(packets, p)
 	}
 	return packets, nil

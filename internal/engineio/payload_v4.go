@@ -46,6 +46,7 @@ func decodeV4(payload []byte, most int) (packets []packet, err error) {
 		if err != nil {
 			return packets, err
 		}
+		p.wire = len(one) + 1 // the separator
 		packets = append(packets, p)
 	}
 	return packets, nil

@@ -38,6 +38,8 @@ type Session struct {
 	recv     Receiver
 	reported bool           // Closed has been called or is about to be: nothing is received any more
 	pings    *session.Pings // of a client of revision 3; nil as long as it has sent none
+	// One allowance for all that the client sends, over every transport and into every namespace.
+	allowance session.Allowance
 
 	mu    sync.Mutex // protects what follows
 	state state
@@ -166,6 +168,9 @@ func (s *Session) handle(p packet) (session.Task, error) {
 	if s.reported || !s.isOpen() {
 		return nil, errEnded
 	}
+	if err := s.charge(p); err != nil {
+		return nil, err
+	}
 	switch p.typ {
 	case typeMessage:
 		return s.recv.Receive(p.data, p.binary)
@@ -177,6 +182,12 @@ func (s *Session) handle(p packet) (session.Task, error) {
 		s.end(ending{reason: session.ReasonTransportClose, last: frameNoop})
 	}
 	return nil, nil // the others mean nothing from a client
+}
+
+// charge takes p from the allowance of the session, whatever it asks for: also what means nothing
+// causes work. s.inbox must be held.
+func (s *Session) charge(p packet) error {
+	return s.server.cfg.Meter.Take(&s.allowance, p.wire, s.came)
 }
 
 func (s *Session) isOpen() bool {

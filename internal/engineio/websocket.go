@@ -81,6 +81,9 @@ func (l *link) Message(data []byte, binary bool) (session.Task, error) {
 	case l.probing && err != nil:
 		return nil, errUpgrade
 	case l.probing:
+		if err := l.charge(p); err != nil {
+			return nil, err
+		}
 		return nil, l.answerProbe(p)
 	case err != nil:
 		l.session.fail(err)
@@ -90,8 +93,22 @@ func (l *link) Message(data []byte, binary bool) (session.Task, error) {
 	}
 }
 
-// Pong has no meaning here: heartbeats are packets.
-func (l *link) Pong() {}
+// Pong means nothing here, because heartbeats are packets. Nothing limits how often a peer sends
+// pong frames but the allowance.
+func (l *link) Pong() { _ = l.charge(packet{}) } // an error has ended the session
+
+// charge charges what is not handed to the layer above. The session ends if that is too much.
+func (l *link) charge(p packet) error {
+	s := l.session
+	s.inbox.Lock()
+	err := s.charge(p)
+	s.inbox.Unlock()
+	if err != nil {
+		l.conn.Close(session.Verdict(err)) // before the session does that without a code, if this only probes
+		s.fail(err)
+	}
+	return err
+}
 
 // Closed ends the session with its connection; a connection that was only probing
 // leaves the session as it is.

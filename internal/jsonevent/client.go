@@ -35,7 +35,9 @@ type Client struct {
 	id        string
 	namespace string
 	conn      session.Conn
-	malformed int // texts; of whoever calls Receive
+	malformed int // texts; owned by the caller of Receive, as allowance is
+	allowance session.Allowance
+	came      session.Handshake // set by Admit
 
 	mu       sync.Mutex       // protects what follows
 	receiver session.Receiver // nil until Admit has returned, which is before anything is received
@@ -48,6 +50,7 @@ type Client struct {
 type Config struct {
 	Hub    session.Admitter
 	Group  *serial.Group  // tells of ends that come from the server itself
+	Meter  *session.Meter // charges what clients send; nil for no limit
 	Tally  *session.Tally // of limits that clients run into; nil for none
 	Report session.Report // of what clients are sent away for; nil for none
 	Logger *slog.Logger
@@ -71,10 +74,11 @@ func (c *Client) Namespace() string { return c.namespace }
 // Admit asks the hub to let the client in. The hub may use the connection before Admit
 // returns, and end it too: then the receiver, unknown at that time, is told here.
 func (c *Client) Admit(r *http.Request) {
+	c.came = c.cfg.Detach(r)
 	receiver := c.cfg.Hub.Admit(session.Peer{
 		ID:        c.id,
 		Namespace: c.namespace,
-		Handshake: c.cfg.Detach(r),
+		Handshake: c.came,
 		Conn:      c.conn,
 	})
 	c.mu.Lock()
@@ -132,6 +136,16 @@ func (c *Client) finish(reason string, cause error) (receiver session.Receiver, 
 		return nil, true
 	}
 	return c.receiver, true
+}
+
+// Charge takes one message of size bytes on the wire from the allowance of the connection. It is
+// called for everything that comes from the client, before that is read. An error ends the
+// connection, as session.Verdict says. It has one caller at a time, the same as Receive.
+func (c *Client) Charge(size int) error {
+	if c.came == nil { // not admitted, because the server is closing: nothing is read
+		return nil
+	}
+	return c.cfg.Meter.Take(&c.allowance, size, c.came)
 }
 
 // Receive takes a text of the client, which is UTF-8 and the client's from then on. An

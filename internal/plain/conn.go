@@ -120,14 +120,25 @@ func (c *conn) Message(data []byte, binary bool) (session.Task, error) {
 }
 
 func (c *conn) receive(data []byte, binary bool) (session.Task, error) {
+	if err := c.client.Charge(len(data)); err != nil {
+		return nil, err
+	}
 	if binary {
 		return nil, c.client.Reject("binary frame")
 	}
 	return c.client.Receive(data)
 }
 
-// Pong implements wsconn.Handler.
-func (c *conn) Pong() { c.heartbeat.Hear() }
+// Pong implements wsconn.Handler. Nothing limits how often a peer sends pong frames but the
+// allowance.
+func (c *conn) Pong() {
+	c.heartbeat.Hear()
+	if err := c.client.Charge(0); err != nil {
+		code, reason := session.Verdict(err)
+		c.finish(reason, err)
+		c.ws.Close(code, reason)
+	}
+}
 
 // Closed implements wsconn.Handler.
 func (c *conn) Closed(err error) {

@@ -26,6 +26,7 @@ type Config struct {
 	PingTimeout  time.Duration  // how long after a ping nothing may come from the client
 	MaxDepth     int            // of JSON; 0 for session.Depth
 	Door         *door.Door     // lets new connections in; nil for all of them
+	Meter        *session.Meter // charges what clients send; nil for no limit
 	Report       session.Report // of what clients are sent away for; nil for none
 	Logger       *slog.Logger
 	Detach       func(*http.Request) session.Handshake // keeps a request beyond its handler
@@ -49,7 +50,7 @@ type Server struct {
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:     cfg,
-		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cfg.MaxDepth, Detach: cfg.Detach},
+		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Meter: cfg.Meter, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cfg.MaxDepth, Detach: cfg.Detach},
 	}
 }
 

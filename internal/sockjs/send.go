@@ -54,19 +54,40 @@ func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) 
 func (s *polled) receive(array []byte) {
 	s.inbox.Lock()
 	defer s.inbox.Unlock()
+	if !s.isOpen() {
+		return
+	}
+	if err := s.receiveStrings(array); err != nil {
+		s.fail(err)
+	}
+}
+
+// receiveStrings charges the request, with all its bytes, as its first message. A request without
+// messages is charged too.
+func (s *polled) receiveStrings(array []byte) error {
+	if err := s.client.Charge(len(array)); err != nil {
+		return err
+	}
+	more := false
 	for value := range values(array) {
+		if more {
+			if err := s.client.Charge(0); err != nil {
+				return err
+			}
+		}
+		more = true
 		if !s.isOpen() {
-			return
+			return nil
 		}
 		task, err := s.server.deliver(s.client, value)
 		if task != nil {
 			s.server.cfg.Group.Start(task)
 		}
 		if err != nil {
-			s.fail(err)
-			return
+			return err
 		}
 	}
+	return nil
 }
 
 // readBody reads the body of a request in limited time, or returns the status to refuse

@@ -35,6 +35,7 @@ type Config struct {
 	Farewell        time.Duration // for which a closed server waits for clients between two requests; 0 for not at all
 
 	Door      *door.Door     // lets new clients in; nil for all of them
+	Meter     *session.Meter // charges what clients send; nil for no limit
 	Report    session.Report // of what clients are refused or sent away for; nil for none
 	Logger    *slog.Logger
 	Detach    func(*http.Request) session.Handshake // keeps a request beyond its handler
@@ -63,7 +64,7 @@ type Server struct {
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
 		cfg:     cfg,
-		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cfg.MaxDepth, Detach: cfg.Detach},
+		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Meter: cfg.Meter, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cfg.MaxDepth, Detach: cfg.Detach},
 		iframe:  newIframePage(cfg.ClientURL),
 	}
 }

@@ -248,6 +248,9 @@ func (c *socket) Message(data []byte, binary bool) (session.Task, error) {
 var errFraming = errors.New("sockjs: message is no array of strings")
 
 func (c *socket) receive(data []byte, binary bool) (session.Task, error) {
+	if err := c.client.Charge(len(data)); err != nil {
+		return nil, err
+	}
 	switch {
 	case c.framed:
 		return c.receiveFrame(data, binary)
@@ -280,7 +283,14 @@ func (c *socket) receiveFrame(data []byte, binary bool) (session.Task, error) {
 // receiveStrings returns the first of the tasks that come of an array, for the reader to
 // run. As a rule there are no others: what comes behind is for the same to do.
 func (c *socket) receiveStrings(array []byte) (first session.Task, err error) {
+	more := false
 	for value := range values(array) {
+		if more { // the frame, with all its bytes, is charged as its first message
+			if err := c.client.Charge(0); err != nil {
+				return first, err
+			}
+		}
+		more = true
 		task, err := c.server.deliver(c.client, value)
 		switch {
 		case task == nil:
@@ -310,7 +320,14 @@ func deliverRaw(c *jsonevent.Client, value []byte) (session.Task, error) {
 }
 
 // Pong implements wsconn.Handler.
-func (c *socket) Pong() { c.heartbeat.Hear() }
+func (c *socket) Pong() {
+	c.heartbeat.Hear()
+	if err := c.client.Charge(0); err != nil { // nothing else limits how often a peer sends pong frames
+		code, reason := session.Verdict(err)
+		c.finish(reason, err)
+		c.shut(code, reason)
+	}
+}
 
 // Closed implements wsconn.Handler.
 func (c *socket) Closed(err error) {
