@@ -53,8 +53,8 @@ func TestHostileUpgradeSteps(t *testing.T) {
 		wire := map[string]string{"probe": "v4", "probe3": "v3"}[kind]
 		for name, attack := range map[string]func(t *testing.T, s *site, ws *rawWS, p *poller){
 			"50 second upgrade while the first is on": func(t *testing.T, s *site, ws *rawWS, p *poller) {
-				got, _ := s.exchange(upgradeRequest(p.upgradeTarget(), ""))
-				assert.Equal(t, badRequest, got)
+				second := upgrade(t, s.dial(), p.upgradeTarget(), "2probe", `41["echo",1]`)
+				assert.Equal(t, "close 1005", second.read())
 				ws.send("5")
 				s.alive(ws, wire)
 			},
@@ -62,8 +62,8 @@ func TestHostileUpgradeSteps(t *testing.T) {
 				ws.send("5")
 				ws.send(`421["echo",1]`)
 				ws.expect(`431[1]`)
-				got, _ := s.exchange(upgradeRequest(p.upgradeTarget(), ""))
-				assert.Equal(t, badRequest, got)
+				second := upgrade(t, s.dial(), p.upgradeTarget(), "2probe", `41["echo",1]`)
+				assert.Equal(t, "close 1005", second.read())
 				s.alive(ws, wire)
 			},
 			"50 upgrade of a session that is closing": func(t *testing.T, s *site, ws *rawWS, p *poller) {
@@ -124,7 +124,7 @@ func TestHostileUpgradeSteps(t *testing.T) {
 	}
 }
 
-// Row 50: of many upgrades at once, one is let in.
+// Row 50: of many upgrades at once, one is used. The others are closed.
 func TestHostile50UpgradesAtOnce(t *testing.T) {
 	s := newSite(t)
 	p := s.open(4, "")
@@ -134,18 +134,20 @@ func TestHostile50UpgradesAtOnce(t *testing.T) {
 		conn := s.dial()
 		go func() {
 			_, _ = io.WriteString(conn, upgradeRequest(p.upgradeTarget(), ""))
-			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil {
+			in := bufio.NewReader(conn)
+			if _, err := http.ReadResponse(in, nil); err != nil {
 				answers <- err.Error()
 				return
 			}
-			answers <- res.Status
+			_, _ = conn.Write(maskedFrame(opText, "2probe"))
+			frame, _ := nextFrame(in)
+			answers <- frame
 		}()
 	}
 	count := map[string]int{}
 	for range tries {
 		count[<-answers]++
 	}
-	assert.Equal(t, map[string]int{"101 Switching Protocols": 1, "400 Bad Request": tries - 1}, count)
+	assert.Equal(t, map[string]int{"3probe": 1, "close 1005": tries - 1}, count)
 	p.alive()
 }

@@ -55,9 +55,11 @@ type Config struct {
 }
 
 const (
-	closeTimeout   = 5 * time.Second  // for the client's answer to a WebSocket close frame
-	expiredTimeout = time.Second      // the same of one that has not finished its upgrade in time
-	lingerTimeout  = 30 * time.Second // for a polling client to fetch what waits in a closed session
+	closeTimeout   = 5 * time.Second        // for the client's answer to a WebSocket close frame
+	expiredTimeout = time.Second            // the same of one that has not finished its upgrade in time
+	endedMemory    = 100 * time.Millisecond // for requests that were under way when their session ended
+	maxEnded       = 1000                   // sessions that have ended and are remembered
+	lingerTimeout  = 30 * time.Second       // for a polling client to fetch what waits in a closed session
 )
 
 func (c Config) withDefaults() Config {

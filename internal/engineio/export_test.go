@@ -18,6 +18,19 @@ type Packet struct {
 // LingerTimeout is how long a closed session waits for its polling client.
 const LingerTimeout = lingerTimeout
 
+// How long, and how many, sessions that have ended are remembered.
+const (
+	EndedMemory = endedMemory
+	MaxEnded    = maxEnded
+)
+
+// Ended returns how many sessions that have ended are remembered.
+func (s *Server) Ended() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended.Len()
+}
+
 // MaxPackets is how many packets a payload may have by default.
 var MaxPackets = Config{}.withDefaults().MaxPackets
 

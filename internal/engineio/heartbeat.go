@@ -31,14 +31,18 @@ type sleeper Session
 func (w *sleeper) Ring() {
 	s := (*Session)(w)
 	s.mu.Lock()
-	if s.state == stateClosed || !s.server.cfg.Clock.Rang(&s.alarm) {
+	if !s.server.cfg.Clock.Rang(&s.alarm) {
+		s.mu.Unlock()
+		return
+	}
+	if s.state == stateClosed {
+		s.server.forget(s)
 		s.mu.Unlock()
 		return
 	}
 	if s.state == stateClosing { // nobody came to fetch what waits
-		s.state = stateClosed
 		s.queue.Take()
-		s.server.remove(s)
+		s.closeLocked()
 		s.mu.Unlock()
 		return
 	}

@@ -88,6 +88,10 @@ type refusal func(http.ResponseWriter, *http.Request)
 func (s *Session) enterPoll(r *http.Request) (p *poll, refused refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.quit { // once: the next GET is one too many
+		s.quit = false
+		return nil, func(w http.ResponseWriter, r *http.Request) { _ = s.write(w, r, nil) }
+	}
 	if refused := s.refuseHTTP(); refused != nil {
 		return nil, refused
 	}
@@ -192,9 +196,7 @@ func (s *Session) takeLast() []session.Frame {
 		s.arm(lingerTimeout)
 		return s.queue.Take()
 	}
-	s.state = stateClosed
-	s.server.cfg.Clock.Stop(&s.alarm)
-	s.server.remove(s)
+	s.closeLocked()
 	return []session.Frame{frameNoop, frameClose}
 }
 

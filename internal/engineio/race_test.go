@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -26,32 +27,29 @@ func together(functions ...func()) {
 	wg.Wait()
 }
 
-// Of several upgrades at once exactly one is accepted.
+// Of several upgrades at once exactly one is used.
 func TestRaceOfUpgrades(t *testing.T) {
 	h := newHarness(t)
 	for range 30 {
 		p := h.polling(4, "")
 		query := strings.Replace(p.query, "polling", "websocket", 1)
-		results := make(chan *ws, 4)
+		won := make(chan *ws, 4)
 		dial := func() {
-			w, resp, err := h.dialWS(query)
-			if err != nil {
-				assert.Equal(t, 400, resp.StatusCode)
-				w = nil
+			w := h.ws(query)
+			_ = w.Write(t.Context(), websocket.MessageText, []byte("2probe")) // it may be closed by now
+			if _, reply, err := w.Read(t.Context()); err == nil {
+				assert.Equal(t, "3probe", string(reply))
+				won <- w
+			} else {
+				assert.Equal(t, websocket.StatusNoStatusRcvd, websocket.CloseStatus(err))
 			}
-			results <- w
 		}
 		together(dial, dial, dial, dial)
-		var won []*ws
-		for range 4 {
-			if w := <-results; w != nil {
-				won = append(won, w)
-			}
-		}
 		require.Len(t, won, 1)
-		won[0].write("2probe", "5", "4x")
+		w := <-won
+		w.write("5", "4x")
 		assert.Equal(t, "text x", p.next(t))
-		won[0].CloseNow()
+		w.CloseNow()
 		assert.Equal(t, "closed "+session.ReasonTransportClose, p.next(t))
 	}
 }

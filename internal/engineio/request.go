@@ -16,7 +16,7 @@ const (
 type query struct {
 	transport string // "" if it is not exactly one
 	sid       string
-	revision  int // 0 if it is neither 3 nor 4, or not exactly one
+	revision  int // 3 or 4; 0 if there is no such revision, or the request names several
 	base64    bool
 	jsonp     *jsonp
 }
@@ -34,16 +34,24 @@ func newQuery(raw string) query {
 		base64:    values.Get("b64") != "",
 		jsonp:     newJSONP(values),
 	}
-	q.setRevision(only(values["EIO"]))
+	if revisions := values["EIO"]; len(revisions) == 0 {
+		q.revision = revisionOf("")
+	} else if text := only(revisions); text != "" {
+		q.revision = revisionOf(text)
+	}
 	return q
 }
 
-func (q *query) setRevision(text string) {
+// revisionOf returns the revision that a request names. Clients that name none, or 2, speak
+// revision 3.
+func revisionOf(text string) int {
 	switch text {
-	case "3":
-		q.revision = 3
+	case "", "2", "3":
+		return 3
 	case "4":
-		q.revision = 4
+		return 4
+	default:
+		return 0
 	}
 }
 
@@ -72,7 +80,7 @@ func readQuery(raw string) (q query, ok bool) {
 		}
 		*field = value
 	}
-	q.setRevision(revision)
+	q.revision = revisionOf(revision) // none is empty
 	return q, !strings.ContainsAny(raw, ";%+")
 }
 

@@ -40,6 +40,7 @@ type Server struct {
 	mu       sync.Mutex // protects what follows
 	sessions slim.Map[string, *Session]
 	leaving  slim.Map[string, *Session] // closed, but what waits in them may still be fetched
+	ended    slim.Map[string, *Session] // closed less than endedMemory ago, maxEnded at most
 	closed   bool
 	reason   string // why, if closed
 	left     func() // to be called when nobody is there any more; nil before WaitForPolls
@@ -282,13 +283,33 @@ func (s *Server) remove(one *Session) {
 	s.checkLeft()
 }
 
+// bury remembers a session that has been removed, unless there are too many.
+func (s *Server) bury(one *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended.Len() >= maxEnded {
+		return false
+	}
+	s.ended.Set(one.id, one)
+	return true
+}
+
+func (s *Server) forget(one *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended.Delete(one.id)
+}
+
 func (s *Server) lookup(sid string) *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if one := s.sessions.Get(sid); one != nil {
 		return one
 	}
-	return s.leaving.Get(sid)
+	if one := s.leaving.Get(sid); one != nil {
+		return one
+	}
+	return s.ended.Get(sid)
 }
 
 func (s *Server) isClosed() bool {

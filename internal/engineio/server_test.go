@@ -57,7 +57,9 @@ func TestRefusals(t *testing.T) {
 		"no upgrade":             {"GET", "EIO=4&transport=websocket", nil, badRequest},
 		"upgrade to h2c":         {"GET", "EIO=4&transport=websocket", []string{"Connection", "Upgrade", "Upgrade", "h2c"}, badRequest},
 		"upgrade to polling":     {"GET", "EIO=4&transport=polling", upgradeHeaders, badRequest},
-		"EIO missing":            {"GET", "transport=polling", nil, badVersion},
+		"EIO 1":                  {"GET", "EIO=1&transport=polling", nil, badVersion},
+		"EIO 2, 2":               {"GET", "EIO=2&EIO=2&transport=polling", nil, badVersion},
+		"EIO empty, escaped":     {"GET", "EIO=&transport=%70olling", nil, badVersion},
 		"EIO empty":              {"GET", "EIO=&transport=polling", nil, badVersion},
 		"EIO 9":                  {"GET", "EIO=9&transport=polling", nil, badVersion},
 		"EIO 04":                 {"GET", "EIO=04&transport=polling", nil, badVersion},
@@ -71,7 +73,6 @@ func TestRefusals(t *testing.T) {
 		"sid, upgrade, polling":  {"GET", live.query, upgradeHeaders, badRequest},
 		"poll on WebSocket":      {"GET", "EIO=4&transport=polling&sid=" + onWS.ID(), nil, badRequest},
 		"POST on WebSocket":      {"POST", "EIO=4&transport=polling&sid=" + onWS.ID(), nil, badRequest},
-		"second WebSocket":       {"GET", "EIO=4&transport=websocket&sid=" + onWS.ID(), upgradeHeaders, badRequest},
 	} {
 		a := h.do(request(c.method, c.query, "", c.headers...))
 		assert.Equal(t, 400, a.status, name)
@@ -315,4 +316,25 @@ func TestWriteError(t *testing.T) {
 	engineio.WriteError(w, request("GET", "", "", upgradeHeaders...), engineio.Forbidden, "origin not allowed")
 	assert.Equal(t, `{"code":4,"message":"origin not allowed"}`, w.Body.String())
 	assert.Equal(t, "close", w.Header().Get("Connection"))
+}
+
+// Clients that name no revision, or 2, speak revision 3.
+func TestRevision3IsUnderstoodWithoutItsNumber(t *testing.T) {
+	h := newHarness(t)
+	for _, query := range []string{"transport=polling", "EIO=2&transport=polling", "EIO=3&transport=polling", "transport=%70olling", "transport=polling&j=0"} {
+		a := h.get(query)
+		require.Equal(t, 200, a.status, query)
+		c := <-h.clients
+		assert.Equal(t, 3, c.Revision(), query)
+		require.NoError(t, c.send("x"))
+		assert.Contains(t, h.get(query+"&sid="+c.ID()).body, "2:4x", query)
+	}
+	w := h.ws("transport=websocket")
+	c := <-h.clients
+	assert.Equal(t, 3, c.Revision())
+	w.read()
+	w.write("2")
+	assert.Equal(t, "3", w.read(), "the client pings")
+	noEIO3 := newHarness(t, with(func(c *engineio.Config) { c.EIO3 = false }))
+	assert.Equal(t, badVersion, noEIO3.get("transport=polling").body)
 }

@@ -45,6 +45,7 @@ type Session struct {
 	state state
 	code  int16 // how it has ended: as in ending
 	due   bool  // it has ended in due form: ending.graceful
+	quit  bool  // the client has closed it, and the GET that it may have under way is not answered
 
 	// The transport. While a client polls, onWebSocket is false and conn is nil.
 	// From the moment of the upgrade onWebSocket is true, and conn is set as soon as
@@ -179,7 +180,7 @@ func (s *Session) handle(p packet) (session.Task, error) {
 	case typePong:
 		return nil, s.gotPong()
 	case typeClose:
-		s.end(ending{reason: session.ReasonTransportClose, last: frameNoop})
+		s.end(ending{reason: session.ReasonTransportClose, last: frameNoop, quits: true})
 	}
 	return nil, nil // the others mean nothing from a client
 }
@@ -203,6 +204,7 @@ type ending struct {
 	graceful  bool          // what waits goes out first
 	last      session.Frame // answer to the GET that waits
 	cause     error         // what the client has done for it; nil if nothing
+	quits     bool          // the client asked for it
 	ifPolling bool          // not once the session has gone to a WebSocket
 }
 
@@ -265,7 +267,7 @@ func (s *Session) end(e ending) {
 		s.lastPoll(e)
 	}
 	if s.state == stateClosed {
-		s.server.remove(s)
+		s.closeLocked()
 	}
 	conn, probing := s.conn, s.dropProbe(s.probe)
 	s.mu.Unlock()
@@ -291,6 +293,19 @@ func (s *Session) lastPoll(e ending) {
 		s.state = stateClosing
 		s.server.retire(s)
 		s.arm(lingerTimeout)
+	case e.quits:
+		s.quit = !s.responding // otherwise that GET has its answer
+	}
+}
+
+// closeLocked takes the session out of the server. For a moment it is remembered, since a request
+// of its client may be under way. s.mu must be held.
+func (s *Session) closeLocked() {
+	s.state = stateClosed
+	s.server.cfg.Clock.Stop(&s.alarm)
+	s.server.remove(s)
+	if !s.onWebSocket && s.server.bury(s) {
+		s.arm(endedMemory)
 	}
 }
 

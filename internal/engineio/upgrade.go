@@ -10,11 +10,15 @@ import (
 
 // upgrade takes a WebSocket for a session that is polling. The first one wins, and
 // proves itself before the session uses it: the client sends a probe, gets it
-// answered, ends its polling and sends the upgrade packet.
+// answered, ends its polling and sends the upgrade packet. All others are closed, as in Node.js.
 func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
 	l := &link{session: s, probing: true}
-	if !s.reserve(l) {
-		s.server.refuse(w, r, BadRequest, "")
+	if state := s.reserve(l); state != stateOpen {
+		code := BadRequest
+		if state == stateClosed {
+			code = UnknownSID
+		}
+		s.server.refuse(w, r, code, "")
 		return
 	}
 	conn, err := wsconn.Accept(w, r, &s.server.wsconn)
@@ -24,24 +28,30 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.startProbe(l, conn) {
-		conn.Close(0, "")
+		s.server.turnAway(conn)
 	}
 	conn.Serve(l)
 }
 
-// reserve keeps the place of the WebSocket before it exists, so that of several
-// only one is accepted.
-func (s *Session) reserve(l *link) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state != stateOpen || s.onWebSocket || s.probe != nil {
-		return false
-	}
-	s.probe = l
-	return true
+// turnAway closes a WebSocket that its session does not use. The client gets less time than others to
+// answer the close frame: such a connection counts as no session, so it must not stay.
+func (s *Server) turnAway(conn *wsconn.Conn) {
+	conn.Close(0, "")
+	time.AfterFunc(expiredTimeout, conn.CloseNow) // changes nothing if it is closed by then
 }
 
-// startProbe fails if the session has ended in the meantime.
+// reserve keeps the place of the WebSocket before it exists, unless the session has one. It returns
+// the state of the session, which must be open.
+func (s *Session) reserve(l *link) state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateOpen && !s.onWebSocket && s.probe == nil {
+		s.probe = l
+	}
+	return s.state
+}
+
+// startProbe fails if l has no place, or the session has ended in the meantime.
 func (s *Session) startProbe(l *link, conn *wsconn.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,12 +63,11 @@ func (s *Session) startProbe(l *link, conn *wsconn.Conn) bool {
 	return true
 }
 
-// expire closes a WebSocket whose time is up. It gets less time than others to answer the
-// close frame, for it has had enough.
+// expire closes a WebSocket whose time is up.
 func (s *Session) expire(l *link) {
 	if conn := s.abandon(l); conn != nil {
 		s.server.cfg.Tally.Count(session.LimitUpgradeTime)
-		time.AfterFunc(expiredTimeout, conn.CloseNow) // which changes nothing if it is closed by then
+		s.server.turnAway(conn)
 	}
 }
 

@@ -2,12 +2,14 @@ package engineio_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -43,7 +45,7 @@ func TestUpgrade(t *testing.T) {
 		assert.Equal(t, "4last", w.read())
 		assert.Equal(t, badRequest, h.get(p.query).body)
 		assert.Equal(t, badRequest, h.post(p.query, c.hello).body)
-		assert.Equal(t, badRequest, h.get(strings.Replace(p.query, "polling", "websocket", 1), upgradeHeaders...).body)
+		assert.Equal(t, 1005, h.upgrading(p).closed())
 		w.write("4unharmed")
 		assert.Equal(t, "text unharmed", p.next(t))
 		w.Close(1000, "")
@@ -121,19 +123,58 @@ func TestUpgradeThatFails(t *testing.T) {
 	assert.Equal(t, "text x", p.next(t))
 }
 
+// A WebSocket of a session that has one, or is about to, is closed, whatever comes by it.
 func TestSecondUpgrade(t *testing.T) {
-	h := newHarness(t)
-	p := h.polling(4, "")
-	first := h.upgrading(p)
-	query := strings.Replace(p.query, "polling", "websocket", 1)
-	a := h.get(query, upgradeHeaders...)
-	assert.Equal(t, 400, a.status)
-	assert.Equal(t, badRequest, a.body)
-	first.write("2probe", "5", "4x")
-	assert.Equal(t, "text x", p.next(t))
-	assert.Equal(t, badRequest, h.get(query, upgradeHeaders...).body)
-	first.write("4y")
-	assert.Equal(t, "text y", p.next(t))
+	for revision, hello := range map[int]string{3: "4x", 4: "4x"} {
+		h := newHarness(t)
+		p := h.polling(revision, "")
+		used := h.upgrading(p)
+		for _, packets := range [][]string{nil, {"2probe"}, {"5"}, {"4stolen"}, {"1"}} {
+			second := h.upgrading(p)
+			for _, packet := range packets { // the server may be gone by then
+				_ = second.Write(t.Context(), websocket.MessageText, []byte(packet))
+			}
+			assert.Equal(t, 1005, second.closed(), "while probing")
+		}
+		used.write("2probe", "5", hello)
+		assert.Equal(t, "3probe", used.read())
+		assert.Equal(t, "text x", p.next(t))
+		for _, packets := range [][]string{nil, {"2probe"}, {"5"}, {"4stolen"}, {"1"}} {
+			second := h.upgrading(p)
+			for _, packet := range packets {
+				_ = second.Write(t.Context(), websocket.MessageText, []byte(packet))
+			}
+			assert.Equal(t, 1005, second.closed(), "after the upgrade")
+		}
+		used.write(hello)
+		assert.Equal(t, "text x", p.next(t))
+		require.NoError(t, p.send("y"))
+		assert.Equal(t, "4y", used.read())
+
+		born, w := h.websocket(revision, "")
+		assert.Equal(t, 1005, h.ws(fmt.Sprintf("EIO=%d&transport=websocket&sid=%s", revision, born.ID())).closed(), "it began so")
+		w.write(hello)
+		assert.Equal(t, "text x", born.next(t))
+		assert.Equal(t, 2, h.server.Len())
+	}
+}
+
+// Such a WebSocket counts as no session, so one that does not answer the close frame is cut off soon.
+func TestSecondUpgradeThatStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		p := h.polling(4, "")
+		h.upgrading(p)
+		_, in := h.raw("GET /socket.io/?" + strings.Replace(p.query, "polling", "websocket", 1) + " HTTP/1.1\r\n" + rawUpgrade)
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		require.Equal(t, 101, resp.StatusCode)
+		begun := time.Now()
+		rest, err := io.ReadAll(in)
+		require.NoError(t, err)
+		assert.Equal(t, []byte{0x88, 0}, rest)
+		assert.Equal(t, time.Second, time.Since(begun))
+	})
 }
 
 func TestUpgradeOfAClosingSession(t *testing.T) {
