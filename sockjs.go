@@ -37,9 +37,9 @@ type SockJSOptions struct {
 	// 25 seconds. A WebSocket has to answer it within 10.
 	HeartbeatDelay time.Duration
 
-	// Cookie sets the cookie JSESSIONID, with the value "dummy" unless the client brings
-	// another one, for load balancers that route by it. It says nothing of the client, but
-	// the origin gate cannot know that: pages of other origins have to be listed then.
+	// Cookie sets the cookie JSESSIONID=dummy, for load balancers that route by it: HttpOnly, Secure under TLS, and only
+	// for clients that have no cookie of this name. The cookie carries no information, but the origin check treats it as
+	// a credential, so cross-origin pages must be listed with WithAllowOrigin.
 	Cookie bool
 
 	// ClientURL is where the client's script is, for the page of the iframe transports:

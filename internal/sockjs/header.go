@@ -26,8 +26,9 @@ func (s *Server) setHeaders(w http.ResponseWriter, r *http.Request, e endpoint) 
 	case e == info || e.isHTTP():
 		h.Set("Cache-Control", "no-store, no-cache, no-transform, must-revalidate, max-age=0")
 	}
-	if s.cfg.Cookie && (e.isHTTP() || r.Method == http.MethodOptions) {
-		setCookie(w, r)
+	// A preflight never carries cookies, so it does not tell whether the client has one.
+	if s.cfg.Cookie && e.isHTTP() && r.Method != http.MethodOptions && !hasCookie(r, sessionCookie) {
+		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: "dummy", Path: "/", HttpOnly: true, Secure: r.TLS != nil})
 	}
 }
 
@@ -50,7 +51,7 @@ func setCORS(h http.Header, r *http.Request) {
 	}
 }
 
-// isPrintable says whether a header of the client may go back to it.
+// isPrintable reports whether a header of the client may be echoed.
 func isPrintable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -68,14 +69,19 @@ func setCacheable(h http.Header) {
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 
-// setCookie sets the cookie by which load balancers send a client to the same server
-// again. Those that have set it themselves get it back.
-func setCookie(w http.ResponseWriter, r *http.Request) {
-	value := "dummy"
-	if c, err := r.Cookie(sessionCookie); err == nil && c.Value != "" {
-		value = c.Value
+// hasCookie reports whether the client sends a cookie of this name, also one with a value that net/http does not accept.
+//
+// Security: a request does not show the attributes of its cookies. To set one again, even to the same value, removes HttpOnly,
+// Secure and SameSite from what the service or the load balancer has set.
+func hasCookie(r *http.Request, name string) bool {
+	for _, line := range r.Header["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			if key, _, _ := strings.Cut(part, "="); strings.TrimSpace(key) == name {
+				return true
+			}
+		}
 	}
-	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: value, Path: "/"})
+	return false
 }
 
 // preflight answers what a browser asks before a request of another origin.

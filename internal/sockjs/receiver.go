@@ -10,9 +10,9 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// patience is how long a request waits for the one before it to leave: net/http may
-// serve it before it has noticed that the client has broken off the other.
-const patience = time.Second
+// patience is how long a receiver waits for the one before it to leave. The wait is only for clients whose first
+// connection has just died: net/http may serve the second before it notices. It notices within a millisecond.
+const patience = 250 * time.Millisecond
 
 // receiver is a request that carries frames to a client. The goroutine of its handler
 // owns it, and alone writes; the session keeps it to wake it.
@@ -206,13 +206,15 @@ func (r *receiver) only(frame []byte) {
 
 // begin sends what comes before the first frame.
 func (r *receiver) begin() error {
-	r.w.Header().Set("Content-Type", r.transport.contentType())
+	h := r.w.Header()
+	h.Set("Content-Type", r.transport.contentType())
 	if r.transport == transport(jsonp) {
-		r.w.Header().Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Content-Type-Options", "nosniff")
 	}
 	if !r.transport.streams() {
 		return nil
 	}
+	h.Set("X-Accel-Buffering", "no") // nginx, by its defaults, keeps an answer until it is complete
 	return r.send(r.transport.prelude(r.callback))
 }
 

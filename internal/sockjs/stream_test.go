@@ -35,6 +35,7 @@ func TestChunks(t *testing.T) {
 			s := h.stream(tt.method, target+tt.path)
 			assert.Equal(t, "HTTP/1.1 200 OK", s.status)
 			assert.Equal(t, "chunked", s.header.Get("Transfer-Encoding"))
+			assert.Equal(t, "no", s.header.Get("X-Accel-Buffering"), "nginx holds streams back otherwise")
 			prelude := s.chunk()
 			assert.Regexp(t, tt.prelude, prelude)
 			if tt.html {
@@ -60,6 +61,15 @@ func TestChunks(t *testing.T) {
 }
 
 // A message that would end the script it is in, or its page, does not.
+// What is over with one frame may be buffered.
+func TestPollsMayBeBuffered(t *testing.T) {
+	h := newHarness(t)
+	target, _ := h.open()
+	for _, a := range []answer{h.post(h.id()+"/xhr", ""), h.get(h.id() + "/jsonp?c=x"), h.post(target+"/xhr_send", "[]"), h.get("/info")} {
+		assert.Empty(t, a.header["X-Accel-Buffering"])
+	}
+}
+
 func TestHTMLFileIsSafe(t *testing.T) {
 	h := newHarness(t, func(h *harness) { h.cfg.RawStrings = true })
 	s := h.stream("GET", h.id()+"/htmlfile?c=x")

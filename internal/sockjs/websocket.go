@@ -50,6 +50,9 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed b
 		return
 	}
 	if !isHandshake(r) && r.ProtoMajor < 2 {
+		if asksForWebSocket(r) && r.Header.Get(version) != "13" {
+			w.Header().Set(version, "13") // RFC 6455, section 4.4
+		}
 		w.Header().Set("Connection", "close") // frames sent right behind must not be read as a request
 		writeText(w, http.StatusBadRequest, "Not a valid websocket request")
 		return
@@ -105,11 +108,16 @@ func (s *Server) codec(framed bool) session.Codec {
 	}
 }
 
-// isHandshake says whether r asks for a WebSocket in due form (RFC 6455, section 4.2.1).
+const version = "Sec-WebSocket-Version"
+
+// isHandshake reports whether r asks for a WebSocket in due form (RFC 6455, section 4.2.1).
 func isHandshake(r *http.Request) bool {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
-	return err == nil && len(key) == 16 && r.Header.Get("Sec-WebSocket-Version") == "13" &&
-		hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
+	return err == nil && len(key) == 16 && r.Header.Get(version) == "13" && asksForWebSocket(r)
+}
+
+func asksForWebSocket(r *http.Request) bool {
+	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 }
 
 func hasToken(lists []string, token string) bool {
