@@ -49,6 +49,10 @@ type Config struct {
 	Clock        *alarm.Clock       // for all that waits for a time
 	Watch        *Watch             // over readers that run tasks; nil if the group runs them all, which may be
 	Park         *Park              // where idle connections wait without a goroutine; nil for none, which may be
+
+	// Subprotocol chooses one of the subprotocols that a client offers, all of them tokens and at least one, or "" for
+	// none. It may be nil: the answer names the first one then, as Node.js does.
+	Subprotocol func(r *http.Request, offered []string) string
 }
 
 // Why a handshake was answered 501: it is the service, or what stands in front of it,
@@ -71,6 +75,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	}
 	c := newConn(cfg)
 	w.Header().Del(extensions) // which are for the handshake to name
+	nameSubprotocol(w.Header(), r, cfg.Subprotocol)
 	ws, err := c.handshake(&upgrade{w, c}, r, cfg.Compress)
 	if err != nil {
 		return nil, fmt.Errorf("wsconn: %w", err)
@@ -106,16 +111,17 @@ func canHijack(w http.ResponseWriter, r *http.Request) error {
 }
 
 // upgrade is the ResponseWriter that Accept of coder/websocket sees: it hands out
-// the stream of a Conn in place of the network connection.
+// the stream of a Conn instead of the network connection.
 type upgrade struct {
 	http.ResponseWriter
 	conn *Conn
 }
 
-// WriteHeader turns the several ways to say no to a handshake into 400.
+// WriteHeader turns the several ways to refuse a handshake into 400.
 func (u *upgrade) WriteHeader(status int) {
-	if 400 < status && status < 500 {
+	if 400 <= status && status < 500 {
 		status = http.StatusBadRequest
+		u.Header().Del(subprotocol)
 	}
 	u.ResponseWriter.WriteHeader(status)
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // First bytes of the control frames that are written (RFC 6455, section 5.2).
@@ -47,10 +49,24 @@ func cutReason(reason string) string {
 	return reason[:end]
 }
 
-// validClose says whether the reason in a close frame is UTF-8, as it has to be.
+// validClose reports whether the reason in a close frame is UTF-8, as it has to be.
 // coder/websocket would send back whatever came.
 func validClose(frame []byte) bool {
 	return len(frame) < 4 || utf8.Valid(frame[4:])
+}
+
+// withoutWording returns a close frame of coder/websocket as peers get it. If the code is for a violation, the text is that
+// library's error, so only the code goes out. Any other frame echoes the peer's own, as Node.js does.
+func withoutWording(frame []byte) []byte {
+	if len(frame) < 4 {
+		return frame
+	}
+	switch binary.BigEndian.Uint16(frame[2:]) {
+	case session.CloseProtocol, session.CloseTooBig:
+		return []byte{closeByte, 2, frame[2], frame[3]}
+	default:
+		return frame
+	}
 }
 
 // boundary follows the frames in a stream of bytes, far enough to know whether it

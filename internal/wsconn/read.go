@@ -185,7 +185,7 @@ func (c *Conn) end(err error) error {
 			c.cfg.Tally.Note(err)
 		}
 		err = fmt.Errorf("%w: %w", ErrProtocol, err)
-		c.fail(err, session.CloseProtocol, "protocol violated") // unless coder/websocket has closed already
+		c.fail(err, session.CloseProtocol, "") // unless coder/websocket has closed already
 		c.linger(draining)
 		return err
 	case errors.Is(c.in.err, errEOF) && c.in.boundary.between() && !errors.As(err, &partial):

@@ -120,7 +120,10 @@ func TestViolationsAreAnsweredWithACode(t *testing.T) {
 			h := newRecorder()
 			c.Serve(h)
 			write(t, client, tt.send)
-			expectClose(t, client, tt.code)
+			text := expectClose(t, client, tt.code)
+			if tt.code != session.CloseInvalidText {
+				assert.Empty(t, text, "as from Node.js, and nothing tells which library reads")
+			}
 			client.Close()
 			h.end(t)
 			assert.Empty(t, h.messages())

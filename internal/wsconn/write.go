@@ -47,7 +47,7 @@ func (c *Conn) control(frame []byte) {
 	case !validClose(frame):
 		c.Close(session.CloseInvalidText, "reason is not UTF-8")
 	default:
-		c.finish(frame)
+		c.finish(withoutWording(frame))
 	}
 }
 
