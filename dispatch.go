@@ -77,14 +77,14 @@ func (s *Socket) dispatch(m *session.Message) {
 	c := s.context(m.Name)
 	c.args, c.ackID = m.Args, m.ID
 	fn := s.space.table.actions[m.Name]
-	if fn == nil && m.Name != eventOpen && m.Name != eventClose {
+	if fn == nil && m.Name != eventOpen && m.Name != eventClose && !session.ReservedEvent(m.Name) {
 		fn = s.space.table.any
 		c.event = strings.Clone(m.Name) // whoever keeps a name does not keep its message
 	}
 	if fn == nil {
 		s.space.hub.stats.ignored.Add(1)
 		s.log().Debug("event without an action", "event", m.Name)
-		c.fail(&session.Failure{Name: NotFound, Message: "no such event"})
+		c.fail(&session.Failure{Name: NotFound, Message: "no such event", Unheard: true})
 		return
 	}
 	c.act(fn)

@@ -142,11 +142,13 @@ func exchangeText(t *testing.T, method, url, body string) string {
 func TestSlowClientOfFailures(t *testing.T) {
 	sockets := make(chan *thinkws.Socket, 2)
 	h, log := newHandler(t, thinkws.WithSendQueue(4, 1<<20), thinkws.WithSlowPolicy(thinkws.SlowDropNewest),
+		thinkws.On("fails", func(*thinkws.Context) error { return &thinkws.Error{Name: thinkws.Forbidden} }),
+		thinkws.WithOnError(func(*thinkws.Context, error) {}),
 		thinkws.On("open", func(c *thinkws.Context) error { sockets <- c.Websocket(); return nil }))
 	server := httptest.NewServer(h.Middleware(http.NotFoundHandler()))
 	defer server.Close()
 	session, _, _ := enterPolling(t, server.URL, sockets)
-	exchangeText(t, http.MethodPost, session, strings.TrimSuffix(strings.Repeat("421[\"nobody\"]\x1e", 10), "\x1e"))
+	exchangeText(t, http.MethodPost, session, strings.TrimSuffix(strings.Repeat("421[\"fails\"]\x1e", 10), "\x1e"))
 	assert.Eventually(t, func() bool { return h.Hub().Stats().Dropped == 6 }, 5*time.Second, time.Millisecond)
 	assert.NotContains(t, log.String(), "level=ERROR")
 }

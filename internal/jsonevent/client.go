@@ -156,10 +156,6 @@ func (c *Client) Receive(text []byte) (session.Task, error) {
 	if malformed != nil {
 		return nil, c.reject(malformed)
 	}
-	if m.Kind == session.Event && isReserved(m.Name) {
-		c.ignore(m)
-		return nil, nil
-	}
 	return c.Deliver(m)
 }
 
@@ -183,14 +179,6 @@ func (c *Client) reject(bad *malformedError) error {
 	}
 	c.answer(bad.cid, &session.Failure{Name: "BadRequest", Message: bad.reason})
 	return nil
-}
-
-// ignore drops an event that clients may not send. To a client that waits for an
-// answer it looks like one that nobody has registered.
-func (c *Client) ignore(m *session.Message) {
-	if m.ID != "" {
-		c.answer(m.ID, &session.Failure{Name: "NotFound", Message: "no such event"})
-	}
 }
 
 // answer sends a failure of the protocol's own. A client that is gone or does not

@@ -135,16 +135,6 @@ func isID(value []byte) bool {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// isReserved says whether an event is not for clients to send: those the library
-// raises itself, and those that begin with "#".
-func isReserved(event string) bool {
-	switch event {
-	case "open", "close", "connect", "disconnect", "error":
-		return true
-	}
-	return event[0] == '#'
-}
-
 // eachMember calls do with every member of an object, the key unquoted. The text is
 // valid JSON and begins with the brace.
 func eachMember(object []byte, do func(key, value []byte)) {

@@ -100,6 +100,10 @@ type Failure struct {
 	Name    string          // a word for programs: BadRequest, NotFound, Forbidden, Timeout, Internal
 	Message string          // a sentence for people
 	Data    json.RawMessage // more of it, any JSON value; nil if there is none
+
+	// Unheard marks the answer to an event that nobody has registered. A wire on which clients cannot tell failures from
+	// answers does not send it.
+	Unheard bool
 }
 
 // Errors of Conn.Send and Receiver.Receive.
@@ -152,7 +156,8 @@ const (
 	ReasonOverrun          = "too many events"             // its receive queue was full
 )
 
-// ReservedEvent says whether clients give an event of this name a meaning of their own.
+// ReservedEvent reports whether the name of an event is reserved, on every wire: clients of Socket.IO give these names a
+// meaning of their own. Services cannot register or emit such an event, and one that a client sends has no handler.
 func ReservedEvent(name string) bool {
 	switch name {
 	case "", "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":

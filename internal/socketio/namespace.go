@@ -151,8 +151,12 @@ func refusal(f *session.Failure, revision int) []byte {
 	return data
 }
 
-// Send implements session.Conn.
+// Send implements session.Conn. An event that nobody has registered gets no answer, as from Node.js: clients take whatever
+// comes as an ack for success, and those that retry would stop.
 func (n *namespace) Send(m *session.Message) error {
+	if m.Failure != nil && m.Failure.Unheard {
+		return nil
+	}
 	if n.state.Load() != stateJoined {
 		return session.ErrClosed
 	}

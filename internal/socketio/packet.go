@@ -212,7 +212,7 @@ func eventName(text []byte) (string, error) {
 		return numericName(text)
 	}
 	name := unquote(text)
-	if reserved(name) {
+	if name != "" && session.ReservedEvent(name) { // Node.js reads the empty name, which nobody can register
 		return "", errReserved
 	}
 	return name, nil
@@ -228,15 +228,6 @@ func numericName(text []byte) (string, error) {
 	}
 	name, err := json.Marshal(n) // writes numbers as JavaScript does
 	return string(name), err
-}
-
-// reserved says whether the clients of Socket.IO keep name for themselves.
-func reserved(name string) bool {
-	switch name {
-	case "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
-		return true
-	}
-	return false
 }
 
 // unquote returns what the JSON string text stands for. Lone surrogates and invalid
