@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -163,10 +164,13 @@ const (
 	ReasonOverrun          Reason = session.ReasonOverrun          // it sent faster than its actions run; see WithReceiveQueue
 )
 
-// checkEvent refuses the names that nobody may emit or act on.
+// checkEvent refuses the names that can be neither registered nor emitted.
 func checkEvent(name string) error {
 	if session.ReservedEvent(name) {
 		return fmt.Errorf("%w %q", ErrReserved, name)
+	}
+	if !utf8.ValidString(name) {
+		return fmt.Errorf("thinkws: event name %q is not UTF-8", name)
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func failureOf(err error) *session.Failure {
 	f := &session.Failure{Name: public.name(), Message: public.Message}
 	if public.Data != nil {
 		if data, err := json.Marshal(public.Data); err == nil {
-			f.Data = data
+			f.Data = session.UTF8(data)
 		}
 	}
 	return f

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -72,6 +73,9 @@ func readArgs(w http.ResponseWriter, r *http.Request, c *config) (session.Args, 
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the action may take its time
 	if len(body) == 0 {
 		return session.Args{}, nil
+	}
+	if !utf8.Valid(body) { // whatever the action passes on breaks the connections of those who get it
+		return session.Args{}, &Error{Name: BadRequest, Message: "the body is not UTF-8"}
 	}
 	if err := session.CheckJSON(body, c.limits.Depth); err != nil {
 		return session.Args{}, &Error{Name: BadRequest, Message: "the body is not acceptable JSON", Err: err}

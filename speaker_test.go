@@ -101,7 +101,7 @@ func (s *site) speakers() []*speaker {
 		}
 		ws.expect("40")
 		all = append(all, &speaker{name: fmt.Sprint("Socket.IO ", eio), raw: ws.send, read: func(*testing.T) string { return ws.read() }})
-		p := s.open(eio, "&hasty")
+		p := s.open(eio, "&hasty&b64=1") // binary as text, in payloads that can be read here
 		all = append(all, queued(fmt.Sprint("Socket.IO polling ", eio), false, func(text string) { require.Equal(s.t, "200 ok", p.post(text)) }, p.get))
 	}
 	return all

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 
@@ -148,6 +149,9 @@ func (m Emission) event(kind thinkws.EnvelopeKind, event string, args []any) (*t
 	}
 	if kind == thinkws.BusEmit && session.ReservedEvent(event) {
 		return nil, fmt.Errorf("%w %q", thinkws.ErrReserved, event)
+	}
+	if !utf8.ValidString(event) {
+		return nil, fmt.Errorf("redisbus: event name %q is not UTF-8", event)
 	}
 	encoded, err := m.emitter.encoder.Encode(nil, args)
 	if err != nil {

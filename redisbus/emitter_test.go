@@ -2,8 +2,10 @@ package redisbus_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
@@ -52,6 +54,21 @@ func TestEmitter(t *testing.T) {
 	}
 	assert.ErrorIs(t, emitter.Emit(ctx, "connect"), thinkws.ErrReserved)
 	assert.Error(t, emitter.Emit(ctx, "e", make(chan int)))
+	assert.ErrorContains(t, emitter.Emit(ctx, "a\xff"), "UTF-8")
+}
+
+// The nodes of Node.js hand on what they get: text has to be UTF-8 here already.
+func TestBroadcastsAreUTF8(t *testing.T) {
+	args := payload(t, json.RawMessage("\"a\xff\xfeb\""), map[string]any{"k\xff\xfe": json.RawMessage("[\"\xff\xfe\"]")}, "\xff\xfe")
+	assert.True(t, utf8.Valid(args.Text))
+	for _, old := range []bool{false, true} {
+		data := redisbus.EncodeBroadcast("uid", &thinkws.Envelope{Namespace: "/", Event: "e", Args: args}, old)
+		assert.NotContains(t, string(data), "\xff\xfe")
+		_, e, _, err := redisbus.DecodeBroadcast(data)
+		require.NoError(t, err)
+		assert.True(t, utf8.Valid(e.Args.Text))
+		assert.Contains(t, string(e.Args.Text), "a\uFFFDb")
+	}
 }
 
 func TestEmitterWithoutRedis(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // cut out. It is safe for concurrent use.
 type Encoder struct {
 	mark  string   // begins the JSON strings that stand for binary values until they are cut out; random, so no data can forge one
-	types sync.Map // reflect.Type -> bool: may a value of the type hold binary?
+	types sync.Map // reflect.Type -> traits
 }
 
 // NewEncoder returns an encoder.
@@ -64,7 +64,7 @@ func (e *Encoder) add(args *session.Args, value any) error {
 		} else if !session.ValidJSON(v) {
 			return fmt.Errorf("not valid JSON: %.40q", v)
 		}
-		args.Text = append(args.Text, v...)
+		args.Text = append(args.Text, session.UTF8(v)...)
 	case string:
 		return appendString(args, v)
 	case int:
@@ -96,19 +96,24 @@ func appendString(args *session.Args, s string) error {
 // replaced by a mark, and then cuts the marks out.
 func (e *Encoder) addAny(args *session.Args, value any) error {
 	v := reflect.ValueOf(value)
-	if !e.mayHoldBinary(v.Type(), nil) {
-		return appendJSON(args, value)
-	}
-	l := lifter{encoder: e}
-	lifted, changed := l.lift(v, 0)
-	if !changed {
-		return appendJSON(args, value)
+	t := e.traitsOf(v.Type(), nil)
+	var found [][]byte
+	if t.binary {
+		l := lifter{encoder: e}
+		if lifted, changed := l.lift(v, 0); changed {
+			value, found = lifted, l.found
+		}
 	}
 	start := len(args.Text)
-	if err := appendJSON(args, lifted); err != nil {
+	if err := appendJSON(args, value); err != nil {
 		return err
 	}
-	e.cut(args, start, l.found)
+	if t.foreign {
+		args.Text = append(args.Text[:start], session.UTF8(args.Text[start:])...)
+	}
+	if len(found) > 0 {
+		e.cut(args, start, found)
+	}
 	return nil
 }
 

@@ -9,44 +9,60 @@ import (
 	"strings"
 )
 
-// mayHoldBinary says whether a value of type t may hold a []byte that encoding/json
-// would write as base64. Types that marshal themselves hold none.
-func (e *Encoder) mayHoldBinary(t reflect.Type, above []reflect.Type) bool {
-	if known, ok := e.types.Load(t); ok {
-		return known.(bool)
-	}
-	if slices.Contains(above, t) {
-		return false // a recursive type: the other branches decide
-	}
-	may := e.examine(t, append(above, t))
-	if len(above) == 0 {
-		e.types.Store(t, may)
-	}
-	return may
+// traits are what values of a type may hold, at any depth.
+type traits struct {
+	binary  bool // a []byte that encoding/json would write as base64
+	foreign bool // JSON text that encoding/json takes over as it is, from a json.Marshaler
 }
 
-func (e *Encoder) examine(t reflect.Type, above []reflect.Type) bool {
-	if marshalsItself(t) {
-		return false
+func (t traits) or(other traits) traits {
+	return traits{binary: t.binary || other.binary, foreign: t.foreign || other.foreign}
+}
+
+// traitsOf returns the traits of t, which is found inside of the types above.
+func (e *Encoder) traitsOf(t reflect.Type, above []reflect.Type) traits {
+	if known, ok := e.types.Load(t); ok {
+		return known.(traits)
+	}
+	if slices.Contains(above, t) {
+		return traits{} // a recursive type: the other branches decide
+	}
+	found := e.examine(t, append(above, t))
+	if len(above) == 0 {
+		e.types.Store(t, found)
+	}
+	return found
+}
+
+// examine is traitsOf for a type that is not known. Types that marshal themselves hold no binary.
+func (e *Encoder) examine(t reflect.Type, above []reflect.Type) (found traits) {
+	if implements[json.Marshaler](t) {
+		return traits{foreign: true}
+	}
+	if implements[encoding.TextMarshaler](t) { // whose strings encoding/json checks, where it can call the method
+		return traits{foreign: !t.Implements(reflect.TypeFor[encoding.TextMarshaler]())}
 	}
 	switch t.Kind() {
 	case reflect.Interface:
-		return true
+		return traits{binary: true, foreign: true}
 	case reflect.Slice:
-		return isBytes(t) || e.mayHoldBinary(t.Elem(), above)
+		if isBytes(t) {
+			return traits{binary: true}
+		}
+		return e.traitsOf(t.Elem(), above)
 	case reflect.Pointer, reflect.Array, reflect.Map:
-		return e.mayHoldBinary(t.Elem(), above)
+		return e.traitsOf(t.Elem(), above)
 	case reflect.Struct:
 		for f := range t.Fields() {
-			if encoded(f) && e.mayHoldBinary(f.Type, above) {
-				return true
+			if encoded(f) {
+				found = found.or(e.traitsOf(f.Type, above))
 			}
 		}
 	}
-	return false
+	return found
 }
 
-// encoded says whether encoding/json looks at the field.
+// encoded reports whether encoding/json looks at the field.
 func encoded(f reflect.StructField) bool {
 	return (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-"
 }
@@ -56,10 +72,15 @@ func isBytes(t reflect.Type) bool {
 }
 
 func marshalsItself(t reflect.Type) bool {
+	return implements[json.Marshaler](t) || implements[encoding.TextMarshaler](t)
+}
+
+// implements reports whether t, or a pointer to it, implements the interface I.
+func implements[I any](t reflect.Type) bool {
 	if t.Kind() != reflect.Interface && t.Kind() != reflect.Pointer {
 		t = reflect.PointerTo(t)
 	}
-	return t.Implements(reflect.TypeFor[json.Marshaler]()) || t.Implements(reflect.TypeFor[encoding.TextMarshaler]())
+	return t.Implements(reflect.TypeFor[I]())
 }
 
 // lifter copies a value as far as it holds binary, with a marker in place of each
@@ -82,7 +103,7 @@ const maxLift = 100
 // lift returns a value that marshals like v but for the markers, and whether it
 // differs from v.
 func (l *lifter) lift(v reflect.Value, depth int) (any, bool) {
-	if depth > maxLift || !v.IsValid() || !l.encoder.mayHoldBinary(v.Type(), nil) {
+	if depth > maxLift || !v.IsValid() || !l.encoder.traitsOf(v.Type(), nil).binary {
 		return nil, false
 	}
 	switch v.Kind() {
@@ -200,7 +221,7 @@ func (l *lifter) field(f reflect.StructField, v reflect.Value, depth int) (_ ref
 	return value, true, true
 }
 
-// embeds says whether encoding/json lifts the field's own fields one level up.
+// embeds reports whether encoding/json lifts the field's own fields one level up.
 func embeds(f reflect.StructField) bool {
 	if !f.Anonymous {
 		return false
