@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,7 +157,8 @@ func (sp *Space) Socket(id string) (*Socket, bool) {
 // release must follow. Dynamic namespaces ask match for every client, also when
 // another one is in already: the request counts, not only the name.
 func (h *Hub) acquire(name string, came session.Handshake) *space {
-	if len(name) > h.cfg.limits.Name {
+	// Security: the bus makes channel names of it, see separator.
+	if len(name) > h.cfg.limits.Name || strings.Contains(name, separator) {
 		return nil
 	}
 	t, static := h.static[name]

@@ -131,17 +131,22 @@ func Authorize(fn func(c *Context) error) Option {
 	}
 }
 
+// separator parts the names of a bus's channels, of which a namespace is one part. A namespace
+// that contained it could be taken for another one and a server in it.
+const separator = "#"
+
 // Namespace describes a namespace: an event space of its own on the same
 // connection. The leading slash may be left out. A name with * in it is a pattern
 // (as of path.Match, * stops at a slash) for namespaces that come into being when
 // the first client enters, and go with the last; plain names go before patterns,
-// and patterns are tried in order.
+// and patterns are tried in order. A name with a comma, a question mark or a # makes [New]
+// fail, and no client enters a namespace with a # in its name.
 //
 // It takes [On], [WithMessages], [OnAny], [Use] and [Authorize].
 func Namespace(name string, options ...Option) Option {
 	return func(b *builder) error {
 		name := normalize(name)
-		if strings.ContainsAny(name, ",?") {
+		if strings.ContainsAny(name, ",?"+separator) {
 			return fmt.Errorf("thinkws: Namespace: bad name %q", name)
 		}
 		s := &spec{name: name}
@@ -157,7 +162,8 @@ func Namespace(name string, options ...Option) Option {
 
 // NamespaceFunc describes the namespaces for which match returns true, given the
 // name and the handshake request. Namespaces named by [Namespace] go before; apart
-// from that the first match counts. match must be safe for concurrent use.
+// from that the first match counts. match is not called for a name with a #, which no client
+// enters. It must be safe for concurrent use.
 func NamespaceFunc(match func(name string, r *http.Request) bool, options ...Option) Option {
 	return func(b *builder) error {
 		if match == nil {

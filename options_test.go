@@ -86,6 +86,8 @@ func TestBadOptions(t *testing.T) {
 		{"origin inside", thinkws.Namespace("/a", thinkws.WithRequireOrigin()), []string{"WithRequireOrigin"}},
 		{"long namespace", thinkws.Namespace(strings.Repeat("n", 256)), []string{"Namespace", "256 bytes"}},
 		{"comma", thinkws.Namespace("/a,b"), []string{"Namespace", `"/a,b"`}},
+		{"separator", thinkws.Namespace("/a#b"), []string{"Namespace", `"/a#b"`}},
+		{"separator in a pattern", thinkws.Namespace("room-*#"), []string{"Namespace", `"/room-*#"`}},
 		{"pattern", thinkws.Namespace("/[*"), []string{"Namespace", `"/[*"`}},
 		{"match", thinkws.NamespaceFunc(nil), []string{"NamespaceFunc"}},
 		{"match holds bad", thinkws.NamespaceFunc(match, thinkws.On("connect", noop)), []string{`"connect"`}},

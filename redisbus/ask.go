@@ -109,24 +109,11 @@ func (l *link) wait(ctx context.Context, c channels, q *question) error {
 func (l *link) look(ctx context.Context, c channels, q *question) error {
 	ctx, cancel := context.WithTimeout(ctx, execTimeout)
 	defer cancel()
-	count, err := subscribers(ctx, l.client, c.request)
+	named, unnamed, err := l.servers(ctx, c)
 	if err != nil {
 		return err
 	}
-	list, err := channelsLike(ctx, l.client, c.nodes())
-	if err != nil {
-		return err
-	}
-	live := make(map[string]struct{}, len(list))
-	for _, channel := range list {
-		if uid := c.node(channel); uid != "" && uid != l.uid {
-			live[uid] = struct{}{}
-		}
-	}
-	if slices.Contains(list, c.ofNode(l.uid)) {
-		count-- // we are there, too
-	}
-	q.looked(live, count-len(live))
+	q.looked(named, unnamed)
 	return nil
 }
 

@@ -46,10 +46,20 @@ func (c channels) room(channel string) (string, bool) {
 // ofNode is the channel for answers to one node.
 func (c channels) ofNode(uid string) string { return c.response + uid + "#" }
 
-// node is the uid in a channel of ofNode.
-func (c channels) node(channel string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(channel, c.response), "#")
+// node returns the uid in a channel of ofNode, and false if it is none: a uid is not empty and
+// has no # in it.
+func (c channels) node(channel string) (uid string, ok bool) {
+	uid, ok = strings.CutPrefix(channel, c.response)
+	if !ok {
+		return "", false
+	}
+	uid, ok = strings.CutSuffix(uid, "#")
+	return uid, ok && uid != "" && !strings.Contains(uid, "#")
 }
+
+// requestsBelow is the channel for requests of the namespace whose channel for answers is
+// that of the server with this uid.
+func (c channels) requestsBelow(uid string) string { return c.request + uid + "#" }
 
 // pattern matches the namespace's channel for broadcasts and those of all rooms.
 func (c channels) pattern() string { return escape(c.broadcast) + "*" }

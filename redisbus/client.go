@@ -2,8 +2,6 @@ package redisbus
 
 import (
 	"context"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -51,38 +49,4 @@ func master(ctx context.Context, client redis.UniversalClient, channel string) (
 		return client, nil
 	}
 	return cluster.MasterForKey(ctx, channel)
-}
-
-// subscribers counts the subscribers of a channel, in a cluster those of all its nodes.
-func subscribers(ctx context.Context, client redis.UniversalClient, channel string) (int, error) {
-	cluster, ok := client.(*redis.ClusterClient)
-	if !ok {
-		n, err := client.PubSubNumSub(ctx, channel).Result()
-		return int(n[channel]), err
-	}
-	var sum atomic.Int64
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
-		n, err := c.PubSubNumSub(ctx, channel).Result()
-		sum.Add(n[channel])
-		return err
-	})
-	return int(sum.Load()), err
-}
-
-// channelsLike lists the channels that match a pattern, in a cluster those of all its nodes.
-func channelsLike(ctx context.Context, client redis.UniversalClient, pattern string) ([]string, error) {
-	cluster, ok := client.(*redis.ClusterClient)
-	if !ok {
-		return client.PubSubChannels(ctx, pattern).Result()
-	}
-	var mu sync.Mutex // protects all
-	var all []string
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
-		some, err := c.PubSubChannels(ctx, pattern).Result()
-		mu.Lock()
-		defer mu.Unlock()
-		all = append(all, some...)
-		return err
-	})
-	return all, err
 }
