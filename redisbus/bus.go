@@ -191,7 +191,7 @@ func (l *link) Close(ctx context.Context) error {
 	if l.state.err() == nil {
 		short, cancel := context.WithTimeout(ctx, execTimeout)
 		defer cancel()
-		err = errors.Join(err, l.client.Publish(short, l.goodbyes, encodeGoodbye(l.uid)).Err())
+		err = errors.Join(err, guarded(func() error { return l.client.Publish(short, l.goodbyes, encodeGoodbye(l.uid)).Err() }))
 	}
 	l.stop()
 	l.tasks.Wait()
@@ -221,7 +221,7 @@ func (l *link) probing(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		err := l.sendProbe(ctx)
+		err := guarded(func() error { return l.sendProbe(ctx) })
 		if ctx.Err() != nil {
 			return
 		}

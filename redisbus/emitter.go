@@ -176,7 +176,11 @@ func (m Emission) publish(ctx context.Context, channel string, data []byte) erro
 	if err != nil {
 		return fmt.Errorf("redisbus: publish: %w", err)
 	}
-	nodes, err := client.Publish(ctx, channel, data).Result()
+	var nodes int64
+	err = guarded(func() (err error) {
+		nodes, err = client.Publish(ctx, channel, data).Result()
+		return err
+	})
 	_, cluster := m.emitter.client.(*redis.ClusterClient)
 	switch {
 	case err != nil:

@@ -2,12 +2,14 @@ package redisbus
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-ce09063a/thinkws"
 	"github.com/seed-ce09063a/thinkws/internal/arguments"
+	"github.com/seed-ce09063a/thinkws/stickiness"
 )
 
 // What the tests of package redisbus_test need from the inside.
@@ -46,6 +48,40 @@ func EncodeRequest(uid, id string, e *thinkws.Envelope) ([]byte, error) {
 func DecodeResponse(data []byte) error {
 	_, err := decodeResponse(data)
 	return err
+}
+
+// DecodeMark reads what another node says of itself.
+func DecodeMark(data []byte) (uid, namespace string, n uint64, err error) {
+	from, n, err := decodeMark(data)
+	return from.uid, from.namespace, n, err
+}
+
+// EncodeMark is the wire form of that.
+func EncodeMark(uid, namespace string, n uint64) []byte { return encodeMark(uid, namespace, n) }
+
+// NumberOf reads the number of a broadcast.
+func NumberOf(data []byte) (uid string, n uint64) { return numberOf(data) }
+
+// ServerOf returns the uid of the server that a channel is for among those of the namespace.
+func ServerOf(namespace, channel string) (uid string, ok bool) {
+	return configOf(nil).channels(namespace).node(channel)
+}
+
+// RoomOf returns the room that a channel is for among those of the namespace.
+func RoomOf(namespace, channel string) (room string, ok bool) {
+	return configOf(nil).channels(namespace).room(channel)
+}
+
+// ChannelsOf returns the channels of a namespace: for broadcasts, the same to a room, for
+// requests, for answers, and the same to a server.
+func ChannelsOf(namespace, room, uid string) []string {
+	c := configOf(nil).channels(namespace)
+	return []string{c.broadcast, c.forRooms([]string{room}), c.request, c.response, c.ofNode(uid)}
+}
+
+// NodesOf reads ids and entries of a registry.
+func NodesOf(log *slog.Logger, live []string) map[string]stickiness.Node {
+	return (&Registry{log: log}).parse(live)
 }
 
 // Subscribing keeps subscriptions to so many channels until the context is done, and reports

@@ -176,22 +176,18 @@ func (p *publisher) send(ctx context.Context, batch []item) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, execTimeout)
 	defer cancel()
-	client, err := master(ctx, p.client, p.count)
+	var r replies
+	err := guarded(func() (err error) {
+		r, err = p.exec(ctx, batch)
+		return err
+	})
 	if err != nil {
 		p.lose(batch)
 		p.state.published(began, err)
 		return
 	}
-	pipe := client.Pipeline()
-	before := pipe.PubSubNumSub(ctx, p.count)
-	sent := make([]*redis.IntCmd, len(batch))
-	for i, it := range batch {
-		sent[i] = pipe.Publish(ctx, it.channel, it.payload)
-	}
-	after := pipe.PubSubNumSub(ctx, p.count)
-	_, _ = pipe.Exec(ctx) // each command has its own error
 	var failed error
-	for i, cmd := range sent {
+	for i, cmd := range r.sent {
 		switch err := cmd.Err(); {
 		case err != nil:
 			failed = err
@@ -201,14 +197,44 @@ func (p *publisher) send(ctx context.Context, batch []item) {
 		}
 	}
 	p.state.published(began, failed)
-	if failed == nil && !p.receipts.full(before, after) {
+	if failed == nil && !p.receipts.full(r.before, r.after) {
 		p.lose(batch)
 	}
 }
 
+// replies are those to one pipeline. Each has its own error.
+type replies struct {
+	before, after *redis.MapStringIntCmd // how many nodes there are
+	sent          []*redis.IntCmd
+}
+
+// exec sends a batch as one pipeline.
+func (p *publisher) exec(ctx context.Context, batch []item) (r replies, err error) {
+	client, err := master(ctx, p.client, p.count)
+	if err != nil {
+		return r, err
+	}
+	pipe := client.Pipeline()
+	r.before = pipe.PubSubNumSub(ctx, p.count)
+	for _, it := range batch {
+		r.sent = append(r.sent, pipe.Publish(ctx, it.channel, it.payload))
+	}
+	r.after = pipe.PubSubNumSub(ctx, p.count)
+	_, _ = pipe.Exec(ctx)
+	return r, nil
+}
+
 // nodes asks how many nodes there are.
-func (p *publisher) nodes(ctx context.Context) *redis.MapStringIntCmd {
-	return p.client.PubSubNumSub(ctx, p.count)
+func (p *publisher) nodes(ctx context.Context) (cmd *redis.MapStringIntCmd) {
+	err := guarded(func() error {
+		cmd = p.client.PubSubNumSub(ctx, p.count)
+		return nil
+	})
+	if err != nil {
+		cmd = redis.NewMapStringIntCmd(ctx)
+		cmd.SetErr(err)
+	}
+	return cmd
 }
 
 // marks returns what others have to be told of numbers, if nothing waits: a mark for each

@@ -27,23 +27,42 @@ type receipts struct {
 	mu       sync.Mutex // protects what follows
 	expected int
 	since    time.Time // when nodes have been missing from; zero if none are
+	odd      bool      // the last reply had another shape
 }
 
-// full says whether all nodes were there before and after something was published.
+// full reports whether all nodes were there before and after something was published.
 func (r *receipts) full(before, after *redis.MapStringIntCmd) bool {
-	if r.unknown || before.Err() != nil || after.Err() != nil {
+	b, known := r.count(before)
+	a, knownAfter := r.count(after)
+	if !known || !knownAfter {
 		return true // nobody can tell
 	}
-	b, a := int(before.Val()[r.channel]), int(after.Val()[r.channel])
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	full := min(b, a) >= r.expected
-	r.note(a)
+	r.noteLocked(a)
 	return full
 }
 
-// note takes how many nodes there are now. It takes r.mu as held.
-func (r *receipts) note(nodes int) {
+// count reads how many nodes a reply counts, and reports whether it can be known. A reply that
+// has another shape is logged when the one before had not.
+func (r *receipts) count(cmd *redis.MapStringIntCmd) (int, bool) {
+	counts, err := cmd.Result()
+	if r.unknown || err != nil {
+		return 0, false
+	}
+	n, err := countOf(counts, r.channel)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil && !r.odd {
+		r.log.Warn("number of nodes is not known", "error", err)
+	}
+	r.odd = err != nil
+	return n, err == nil
+}
+
+// noteLocked takes how many nodes there are now. r.mu must be held.
+func (r *receipts) noteLocked(nodes int) {
 	switch {
 	case nodes >= r.expected:
 		r.expected, r.since = nodes, time.Time{}
@@ -55,14 +74,15 @@ func (r *receipts) note(nodes int) {
 	}
 }
 
-// observe is note for what somebody else has asked.
+// observe takes a reply that counts the nodes.
 func (r *receipts) observe(cmd *redis.MapStringIntCmd) {
-	if r.unknown || cmd.Err() != nil {
+	n, known := r.count(cmd)
+	if !known {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.note(int(cmd.Val()[r.channel]))
+	r.noteLocked(n)
 }
 
 // doubt lets settle look, after an interruption.

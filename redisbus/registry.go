@@ -73,7 +73,8 @@ type Registry struct {
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
 	hurry   chan struct{}
-	turn    chan struct{} // holds one while something is asked of Redis: answers do not overtake each other
+	turn    chan struct{}     // holds one while something is asked of Redis: answers do not overtake each other
+	bad     map[string]string // entries that are no nodes, by id; protected by turn
 
 	mu    sync.Mutex // protects what follows
 	own   map[string]stickiness.Node
@@ -137,7 +138,7 @@ func (r *Registry) inTurn(ctx context.Context, ask func() error) error {
 	var err error
 	select {
 	case r.turn <- struct{}{}:
-		err = ask()
+		err = guarded(ask)
 		<-r.turn
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -151,14 +152,17 @@ func (r *Registry) inTurn(ctx context.Context, ask func() error) error {
 // enter gives the node a lease.
 func (r *Registry) enter(ctx context.Context, node stickiness.Node) error {
 	entry, url := marshal(node), marshal(node.URL)
-	err := registerScript.Run(ctx, r.client, []string{r.key}, node.ID, entry, lease.Milliseconds(), url).Err()
+	reply, err := registerScript.Run(ctx, r.client, []string{r.key}, node.ID, entry, lease.Milliseconds(), url).Result()
+	_, taken := reply.(string)
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil
-	case err == nil:
-		return fmt.Errorf("%w: ID %q is in use", stickiness.ErrNode, node.ID)
-	default:
+	case err != nil:
 		return err
+	case !taken:
+		return fmt.Errorf("%w: %T to a registration", errReply, reply)
+	default:
+		return fmt.Errorf("%w: ID %q is in use", stickiness.ErrNode, node.ID)
 	}
 }
 
@@ -276,7 +280,7 @@ func (r *Registry) renewOne(ctx context.Context, id string) error {
 
 // tell lets the others look.
 func (r *Registry) tell(ctx context.Context, change string) error {
-	if err := r.client.Publish(ctx, r.changes, change).Err(); err != nil {
+	if err := guarded(func() error { return r.client.Publish(ctx, r.changes, change).Err() }); err != nil {
 		return fmt.Errorf("redisbus: registry: %w", err)
 	}
 	return nil
@@ -306,24 +310,35 @@ func (r *Registry) read(ctx context.Context) error {
 		clear(r.left)
 		r.mu.Unlock()
 		live, err := readScript.Run(ctx, r.client, []string{r.key}, lease.Milliseconds()).StringSlice()
-		if err == nil {
-			r.takeOver(r.parse(live))
+		switch {
+		case err != nil:
+			return err
+		case len(live)%2 != 0:
+			return fmt.Errorf("%w: %d elements of ids and entries", errReply, len(live))
 		}
-		return err
+		r.takeOver(r.parse(live))
+		return nil
 	})
 }
 
-// parse returns the nodes of ids and entries, without those that are none.
+// parse returns the nodes of ids and entries, without the entries that are no nodes. Each of
+// those is logged once.
 func (r *Registry) parse(live []string) map[string]stickiness.Node {
 	nodes := map[string]stickiness.Node{}
+	bad := map[string]string{}
 	for pair := range slices.Chunk(live, 2) {
+		id, entry := pair[0], pair[1]
 		var node stickiness.Node
-		if err := json.Unmarshal([]byte(pair[1]), &node); err == nil && node.ID == pair[0] && node.Check() == nil {
-			nodes[node.ID] = node
-		} else {
-			r.log.Warn("registry: entry is no node", "id", strconv.Quote(pair[0]))
+		if err := json.Unmarshal([]byte(entry), &node); err == nil && node.ID == id && node.Check() == nil {
+			nodes[id] = node
+			continue
+		}
+		bad[id] = entry
+		if known, ok := r.bad[id]; !ok || known != entry {
+			r.log.Warn("registry: entry is no node", "id", strconv.Quote(id))
 		}
 	}
+	r.bad = bad
 	return nodes
 }
 

@@ -100,7 +100,9 @@ func (n *numbers) next(namespace string) uint64 {
 	if n.last == nil {
 		n.last, n.silent = map[string]uint64{}, map[string]struct{}{}
 	}
-	if n.last[namespace] == 0 && len(n.last) >= maxSenders {
+	// The channel of a namespace with a # is also that of a room in another one, where it would
+	// be counted.
+	if n.last[namespace] == 0 && len(n.last) >= maxSenders || strings.Contains(namespace, "#") {
 		return unnumbered
 	}
 	n.last[namespace]++

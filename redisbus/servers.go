@@ -58,13 +58,15 @@ func channelsLike(ctx context.Context, client redis.UniversalClient, pattern str
 	return all, err
 }
 
-// onEach calls fn for each master of a cluster, at once, or else for the client.
+// onEach calls fn for each master of a cluster, on a goroutine each, or else for the client.
 func onEach(ctx context.Context, client redis.UniversalClient, fn func(context.Context, redis.UniversalClient) error) error {
 	cluster, ok := client.(*redis.ClusterClient)
 	if !ok {
-		return fn(ctx, client)
+		return guarded(func() error { return fn(ctx, client) })
 	}
-	return cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return fn(ctx, c) })
+	return cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+		return guarded(func() error { return fn(ctx, c) })
+	})
 }
 
 // servers returns the other servers of a namespace: the names of those that have one, and

@@ -215,7 +215,11 @@ func (s *subscriber) end() {
 // read is the reading goroutine.
 func (s *subscriber) read(ctx context.Context, c *connection) error {
 	for {
-		got, err := c.pubsub.ReceiveTimeout(ctx, silence)
+		var got any
+		err := guarded(func() (err error) {
+			got, err = c.pubsub.ReceiveTimeout(ctx, silence)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("redisbus: subscriber: %w", err)
 		}

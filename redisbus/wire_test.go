@@ -252,38 +252,3 @@ func TestNumbersAreBounded(t *testing.T) {
 	assert.EqualValues(t, 2, before)
 	assert.Zero(t, last, "it has none")
 }
-
-func FuzzBroadcast(f *testing.F) {
-	f.Add(redisbus.EncodeBroadcast("abcdef", &thinkws.Envelope{Namespace: "/", Event: "e", Rooms: []string{"7"}, Args: payload(f, 1.5, []byte{1}, map[string]any{"a": "x"})}, false))
-	f.Add(unhex(f, "93 a178 82 a474797065 05 a464617461 93 a165 d40000 d7000000016f5e66e800 80"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		uid, e, _, err := redisbus.DecodeBroadcast(data)
-		if err != nil || e == nil {
-			return
-		}
-		text := string(e.Args.JSON())
-		_, again, _, err := redisbus.DecodeBroadcast(redisbus.EncodeBroadcast(uid, e, false))
-		require.NoError(t, err)
-		assert.JSONEq(t, "["+text+"]", "["+string(again.Args.JSON())+"]")
-		assert.Equal(t, e.Args.Count, again.Args.Count)
-	})
-}
-
-func FuzzRequest(f *testing.F) {
-	for _, seed := range []string{`{"type":7,"packet":{"data":["e",1]}}`, `{"type":2,"sid":"s","room":1}`, `{"type":6,"data":["e"]}`, "\x81\xa4type\x07"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if e, err := redisbus.DecodeRequest("/", data); err == nil && e != nil && e.Kind != thinkws.BusEmit {
-			_, err := redisbus.EncodeRequest("u", "i", e)
-			require.NoError(t, err)
-		}
-	})
-}
-
-func FuzzResponse(f *testing.F) {
-	for _, seed := range []string{`{"requestId":"i","sockets":[{"id":"a","handshake":{"headers":{"a":["b"]}}}]}`, `{"type":8,"clientCount":1}`, "\x82\xa4type\x09\xa6packet\x93\x01\x02\xc0"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(_ *testing.T, data []byte) { _ = redisbus.DecodeResponse(data) })
-}
