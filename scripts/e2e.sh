@@ -10,6 +10,7 @@ go build -race -o build/e2e-server ./e2e/server
 go build -race -o build/cluster-node ./e2e/cluster-node
 go build -race -o build/chat ./examples/chat
 go build -race -o build/e2e-node ./e2e/node
+go build -race -o build/protocol-server ./e2e/protocol/server
 
 echo "--- packets and payloads, decoded by us and by Node's own parsers"
 timeout 900 go test -count=1 -tags node -run Node ./internal/engineio ./internal/socketio
@@ -19,6 +20,12 @@ echo "--- every scenario with socket.io-client 4 and 2, compared with Node's own
 timeout 240 node run.js --server ../build/e2e-server
 echo "--- the same with connections parked"
 THINKWS_PARKED=1 timeout 240 node run.js --server ../build/e2e-server
+for suite in engineio socketio sockjs beyond; do
+	echo "--- the steps of the official suites, and what is beyond them: $suite"
+	timeout 120 node protocol/$suite.js --server ../build/protocol-server
+	echo "--- the same with the server of Node.js, which shows that the steps are right"
+	timeout 120 node protocol/$suite.js --oracle
+done
 echo "--- JSON over plain WebSocket, and all kinds of clients in one hub"
 timeout 120 node plain.js --server ../build/e2e-server
 echo "--- every scenario with sockjs-client 1.6 and 1.1, compared with npm's own server"

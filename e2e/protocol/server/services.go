@@ -48,9 +48,20 @@ func (s *services) routes() http.Handler {
 	r.Mount("/engine.io", s.engine)
 	r.Mount("/socket.io", s.socketio)
 	for prefix, handler := range s.sockjs {
-		r.Mount(prefix, handler.SockJS())
+		r.With(again).Mount(prefix, handler.SockJS())
 	}
 	return r
+}
+
+// again sets the cookie JSESSIONID again for a client that sends it, as the suite expects. The
+// library does not, since that removes what a load balancer has set with it, such as HttpOnly.
+func again(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if cookie, err := r.Cookie("JSESSIONID"); err == nil {
+			http.SetCookie(w, &http.Cookie{Name: cookie.Name, Value: cookie.Value, Path: "/", HttpOnly: true})
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (s *services) shutdown(ctx context.Context) error {
