@@ -2,6 +2,7 @@ package redisbus_test
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -150,9 +151,7 @@ func TestSubscriberTakesNoOddMessage(t *testing.T) {
 		"subscription of a text":    list(bulk("subscribe"), bulk("x"), bulk("y")),
 		"pong cut off":              list(bulk("pong")),
 	}
-	for name, text := range oddReplies {
-		odd[name] = text
-	}
+	maps.Copy(odd, oddReplies)
 	for name, text := range odd {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
