@@ -25,6 +25,7 @@ var (
 func (a *admitter) Admit(p session.Peer) session.Receiver {
 	h := (*Hub)(a)
 	s := &Socket{id: p.ID, conn: p.Conn, handshake: p.Handshake}
+	s.jobs.Store(1)
 	if p.Auth != nil {
 		s.extras = &extras{auth: p.Auth}
 	}
@@ -57,6 +58,15 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 		return nil, session.ErrOverrun
 	}
 	return task, nil // closed: the client has left, what it sent after that is void
+}
+
+// done ends what s.jobs counts. The protocol may let another socket in for this one when nothing
+// runs for it any more, and not sooner: otherwise a client that enters and leaves again and again
+// has any number of Authorize calls and handlers at a time.
+func (s *Socket) done() {
+	if s.jobs.Add(-1) == 0 {
+		s.conn.Released()
+	}
 }
 
 // Closed implements session.Receiver: the client is out of all rooms at once, its

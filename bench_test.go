@@ -26,6 +26,7 @@ func (*sink) Leave(string)            {}
 func (*sink) Close(string)            {}
 func (*sink) Transport() string       { return "sink" }
 func (*sink) Listen()                 {}
+func (*sink) Released()               {}
 
 func (s *sink) Send(m *session.Message) error {
 	_, err := m.Frames(s.codec)

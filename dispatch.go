@@ -34,6 +34,7 @@ func (s *Socket) refuse(c *Context, o outcome) {
 	if !s.space.remove(s, session.ReasonServerDisconnect) {
 		return
 	}
+	defer s.done()
 	s.release()
 	if o.failure.Name == Internal {
 		c.report(o)
@@ -47,6 +48,7 @@ func (s *Socket) refuse(c *Context, o outcome) {
 // unknown refuses a client that asked for a namespace that does not exist, as none does for
 // newcomers once Shutdown has begun.
 func (s *Socket) unknown() {
+	defer s.done()
 	why := "Invalid namespace"
 	switch h := s.space.hub; {
 	case h.isClosed():
@@ -61,6 +63,7 @@ func (s *Socket) unknown() {
 
 // closed is the last job of a socket that was let in or was about to be.
 func (s *Socket) closed() {
+	defer s.done()
 	defer s.space.hub.release(s.space)
 	if fn := s.space.table.close; fn != nil && s.entered() {
 		c := s.context(eventClose)
@@ -100,7 +103,9 @@ func (s *Socket) beside(c *Context, fn HandlerFunc) {
 	slots := e.slots
 	s.mu.Unlock()
 	slots <- struct{}{}
+	s.jobs.Add(1)
 	s.space.hub.tasks.Go(func() {
+		defer s.done()
 		defer func() { <-slots }()
 		c.act(fn)
 	})

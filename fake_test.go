@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type fake struct {
 	t        *testing.T
 	id       string
 	receiver session.Receiver
+	released atomic.Int32 // calls of Released
 
 	mu        sync.Mutex // protects what follows
 	accepted  bool
@@ -91,6 +93,7 @@ func (f *fake) Leave(reason string) { f.end(reason, false) }
 func (f *fake) Close(reason string) { f.end(reason, true) }
 func (f *fake) Transport() string   { return "fake" }
 func (f *fake) Listen()             {}
+func (f *fake) Released()           { f.released.Add(1) }
 
 func (f *fake) end(reason string, whole bool) {
 	f.mu.Lock()

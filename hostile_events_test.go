@@ -202,8 +202,6 @@ func TestHostileText(t *testing.T) {
 		broken("68", "namespace of control characters", "0/n\x01,"),
 		answered("68", "namespace of nobody", "0/nope/x,", `4/nope/x,{"message":"Invalid namespace"}`),
 		answered("68", "namespace __proto__", "0/__proto__,", `4/__proto__,{"message":"Invalid namespace"}`),
-		{row: "68", name: "64 namespaces of nobody", send: flood(64, "0/x%d,"), closes: policy},
-		{row: "68", name: "32 namespaces more", send: flood(32, "0/n%d,"), closes: policy},
 		{row: "70", name: "ten packets for another namespace", send: flood(10, `2/n%d,["echo"]`)},
 		{row: "70", name: "eleven packets for another namespace", send: flood(11, `2/n%d,["echo"]`), closes: policy},
 		{row: "70", name: "eleven times CONNECT", send: flood(11, `0`), closes: policy},
@@ -268,20 +266,6 @@ func TestHostileBinary(t *testing.T) {
 		cases = append(cases, broken("67, CVE-2022-2421", fmt.Sprint("num ", num), `51-["hello",`+fmt.Sprintf(place, num)+`]`, x))
 	}
 	runEvents(t, cases)
-}
-
-// Row 68: refusals count one by one, too.
-func TestHostile68Namespaces(t *testing.T) {
-	s := newSite(t)
-	ws, _ := s.enter("v4")
-	for i := range 32 {
-		ws.send(fmt.Sprintf("40/no%d,", i))
-		require.Equal(t, fmt.Sprintf(`44/no%d,{"message":"Invalid namespace"}`, i), ws.read())
-	}
-	ws.send("40/no")
-	assert.Equal(t, policy, ws.read())
-	s.leave(ws)
-	s.verify(thinkws.ReasonParseError)
 }
 
 // Row 63: the second answer to one question is of no use to anybody.

@@ -168,19 +168,16 @@ func TestHostile87NothingOnTheBus(t *testing.T) {
 	s.alive(ws, "v4")
 	for range 3 {
 		ws, _ := s.enter("v4")
-		for i := range 40 {
+		for i := range 80 {
 			ws.send(fmt.Sprintf("40/n%d,", i))
 		}
-		frame := ws.read()
-		for strings.HasPrefix(frame, "4") {
-			frame = ws.read()
+		for range 80 {
+			require.True(t, strings.HasPrefix(ws.read(), "4"))
 		}
-		assert.Equal(t, policy, frame)
-		s.leave(ws)
-		require.Equal(t, thinkws.ReasonParseError, <-s.reasons)
+		s.alive(ws, "v4")
 	}
 	require.Eventually(t, func() bool { now, most = bus.count(); return now == 1 }, 5*time.Second, time.Millisecond)
-	assert.LessOrEqual(t, most, 2*32+1, "those of one client while another's end")
+	assert.LessOrEqual(t, most, 2*64+1, "those of one client while another's end")
 	s.verify()
 }
 

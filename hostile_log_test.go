@@ -91,7 +91,7 @@ func TestHostileB8LongLines(t *testing.T) {
 				assert.LessOrEqual(t, len(r.err.Error()), 1024, "%.300s", r.err)
 			}
 			for _, message := range []string{"origin refused", "host refused", "client refused", "action failed", "event without an action",
-				"client sends too much, disconnected", "malformed frame", "Socket.IO packet ignored", "Engine.IO request refused"} {
+				"receive rate exceeded, client disconnected", "malformed frame", "Socket.IO packet ignored", "Engine.IO request refused"} {
 				if message != "action failed" || !hook {
 					assert.Positive(t, log.longest[message], message)
 				}

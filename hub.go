@@ -265,7 +265,7 @@ func (h *Hub) log() *slog.Logger { return h.cfg.logger }
 // Stats counts what has happened since the handler was made. Sessions, Clients, Rooms and
 // Namespaces are of this moment.
 type Stats struct {
-	Sessions   int               // connections of clients, over all protocols
+	Sessions   int               // connections of clients, over all protocols, and those that have ended while a handler still runs
 	Clients    int               // sockets, each namespace of a client counted
 	Rooms      int               // rooms with somebody in them
 	Namespaces int               // namespaces that exist

@@ -16,9 +16,10 @@ import (
 // One has none: a number in JSON may have 1,024 bytes. The longest that a program writes has
 // some 25, so there is nothing to choose.
 type Limits struct {
-	// Sessions is how many clients may be connected at a time, over all protocols, and
-	// SessionsPerAddress how many of these from one address of IPv4 or one /64 network of
-	// IPv6. Who comes beyond is answered 503 or 429, with Retry-After. Defaults: 100,000
+	// Sessions is the maximum number of clients that are connected at a time, over all protocols.
+	// SessionsPerAddress limits those from one IPv4 address or one IPv6 /64 network. A client counts
+	// until its connection has ended and none of its handlers runs any more. Clients beyond the
+	// limits get 503 (all clients) or 429 (one address) with a Retry-After header. Defaults: 100,000
 	// and 10,000.
 	Sessions           int
 	SessionsPerAddress int
@@ -34,8 +35,11 @@ type Limits struct {
 	// does. A larger request gets 431 and its connection is closed. Default: 16 KiB.
 	Header int
 
-	// Namespaces is how many a client of Socket.IO may be in over one connection, and how many
-	// in a row it may be refused. One more ends the connection. Default: 32.
+	// Namespaces is the maximum number of namespaces that a Socket.IO client is in over one
+	// connection. Entering one more is refused with a connect_error; the connection and its other
+	// namespaces stay. It also limits the sockets of one connection for which something still runs:
+	// Authorize, a handler, or the action "close" of a namespace that the client has left. If all of
+	// them are busy, a client that enters a namespace again waits until one is done. Default: 64.
 	Namespaces int
 
 	// Attachments is how many binary parts one message of a client may have; more is no
@@ -140,7 +144,7 @@ func (l Limits) withDefaults() Limits {
 	l.Handshakes = cmp.Or(l.Handshakes, 5_000)
 	l.HandshakesPerAddress = cmp.Or(l.HandshakesPerAddress, 500)
 	l.Header = cmp.Or(l.Header, 16<<10)
-	l.Namespaces = cmp.Or(l.Namespaces, 32)
+	l.Namespaces = cmp.Or(l.Namespaces, 64)
 	l.Attachments = cmp.Or(l.Attachments, 10)
 	l.Auth = cmp.Or(l.Auth, 64<<10)
 	l.Depth = cmp.Or(l.Depth, session.Depth)

@@ -154,7 +154,7 @@ func TestTrustedProxies(t *testing.T) {
 func TestLimitsAreCounted(t *testing.T) {
 	s := newSite(t, thinkws.WithMaxRooms(2), thinkws.WithMaxMessage(2000), thinkws.WithConnectTimeout(100*time.Millisecond),
 		thinkws.WithUpgradeTimeout(100*time.Millisecond), thinkws.WithReceiveRate(100, 1<<20),
-		thinkws.WithLimits(thinkws.Limits{Attachments: 3, Namespaces: 2, Auth: 100}),
+		thinkws.WithLimits(thinkws.Limits{Attachments: 3, Namespaces: 2, Auth: 100}), thinkws.Namespace("/room-*"),
 		thinkws.On("join", func(c *thinkws.Context) error { return c.Join("a", "b", "c") }))
 	posts := func(packets ...string) func() {
 		return func() {
@@ -172,7 +172,7 @@ func TestLimitsAreCounted(t *testing.T) {
 		{"depth", posts(`42["x",` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `]`)},
 		{"number", posts(`42["x",` + strings.Repeat("1", 1100) + `]`)},
 		{"name", posts("40/" + strings.Repeat("n", 300) + ",")},
-		{"namespaces", posts("40/a,", "40/b,", "40/c,")},
+		{"namespaces", posts("40/room-a,", "40/room-b,")},
 		{"auth", posts(`40/a,{"x":"` + strings.Repeat("a", 200) + `"}`)},
 		{"ignored", posts(strings.Repeat("42/none,[\"x\"]\x1e", 11) + "2")},
 		{"message", posts(strings.Repeat("x", 2001))},

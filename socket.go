@@ -25,6 +25,7 @@ type Socket struct {
 	queue     serial.Queue[job]
 	entry     sync.Mutex   // held while the client is let in: from its being a member until it has been told
 	ready     atomic.Bool  // the client has been told that it is in
+	jobs      atomic.Int32 // those that run beside the queue, and one for the queue until its last job is done
 	busy      atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
 
 	slot  int   // place in space.all; protected by space.mu

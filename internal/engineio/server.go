@@ -276,10 +276,8 @@ func (s *Server) remove(one *Session) {
 	defer s.mu.Unlock()
 	s.sessions.Delete(one.id)
 	s.leaving.Delete(one.id)
-	if one.source != nil {
-		s.cfg.Door.Leave(one.source)
-		one.source = nil
-	}
+	one.ended = true
+	one.leaveLocked()
 	s.checkLeft()
 }
 

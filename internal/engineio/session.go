@@ -32,7 +32,11 @@ type Session struct {
 	jsonp   *jsonp // nil if the client does not poll by script elements
 	came    session.Handshake
 	owner   *credentials.Owner // protected by mu; nil for revision 4
-	source  *door.Source       // protected by server.mu; nil once it has left
+
+	// protected by server.mu
+	source   *door.Source // nil once it has left
+	ended    bool         // it is in no table any more
+	occupied int          // see Occupy
 
 	inbox    sync.Mutex // held while recv is called, protects what follows
 	recv     Receiver
@@ -113,6 +117,32 @@ func (s *Session) Listen() {
 	s.mu.Unlock()
 	if conn != nil {
 		conn.Listen()
+	}
+}
+
+// Occupy lets the session count among those of its client, beyond its end, until Vacate is called as
+// often: the layer above still works for it. Otherwise a client that connects and disconnects again
+// and again could have any amount of such work done at a time.
+func (s *Session) Occupy() {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.occupied++
+}
+
+// Vacate undoes one Occupy.
+func (s *Session) Vacate() {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.occupied--
+	s.leaveLocked()
+}
+
+// leaveLocked lets the session count no more once it has ended and nobody works for it. server.mu must
+// be held.
+func (s *Session) leaveLocked() {
+	if s.source != nil && s.ended && s.occupied == 0 {
+		s.server.cfg.Door.Leave(s.source)
+		s.source = nil
 	}
 }
 

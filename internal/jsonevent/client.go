@@ -44,6 +44,8 @@ type Client struct {
 	ended    bool             // the receiver has been or will be told, or need not be
 	reason   string           // of the end; empty if the receiver is not to be told
 	cause    error            // what the client has done for it; nil if nothing
+	busy     bool             // the hub has admitted the client, and not released it
+	gone     bool             // the connection is
 }
 
 // Config is shared by all clients of a protocol. All fields have to be set.
@@ -75,12 +77,22 @@ func (c *Client) Namespace() string { return c.namespace }
 // returns, and end it too: then the receiver, unknown at that time, is told here.
 func (c *Client) Admit(r *http.Request) {
 	c.came = c.cfg.Detach(r)
+	c.mu.Lock()
+	c.busy = true
+	c.mu.Unlock()
+	admitted := false
+	defer func() {
+		if !admitted { // Admit has panicked: the hub will not release the client
+			_ = c.Released()
+		}
+	}()
 	receiver := c.cfg.Hub.Admit(session.Peer{
 		ID:        c.id,
 		Namespace: c.namespace,
 		Handshake: c.came,
 		Conn:      c.conn,
 	})
+	admitted = true
 	c.mu.Lock()
 	c.receiver = receiver
 	reason, cause := c.reason, c.cause
@@ -88,6 +100,25 @@ func (c *Client) Admit(r *http.Request) {
 	if reason != "" {
 		c.tell(receiver, reason, cause)
 	}
+}
+
+// Released notes that the hub does nothing for the client any more, and reports whether its
+// connection is gone too: then the client is no longer counted among the sessions. A client that
+// comes and goes again and again has as many handlers at a time as it may have sessions.
+func (c *Client) Released() (done bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = false
+	return c.gone
+}
+
+// Gone notes that the connection is gone, and reports whether the hub does nothing for the client
+// any more. Either Gone or Released returns true.
+func (c *Client) Gone() (done bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
+	return !c.busy
 }
 
 // End notes the end of the client by our decision, with what it has done for it, nil if

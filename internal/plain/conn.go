@@ -92,6 +92,13 @@ func (c *conn) Close(reason string) { c.leave(reason) }
 // Transport implements session.Conn.
 func (c *conn) Transport() string { return "websocket" }
 
+// Released implements session.Conn.
+func (c *conn) Released() {
+	if c.client.Released() {
+		c.server.cfg.Door.Leave(c.source)
+	}
+}
+
 // Listen implements session.Conn.
 func (c *conn) Listen() { c.ws.Listen() }
 

@@ -128,7 +128,9 @@ func (s *Server) add(c *conn) bool {
 
 // remove is called once for each connection, in the end.
 func (s *Server) remove(c *conn) {
-	s.cfg.Door.Leave(c.source)
+	if c.client.Gone() {
+		s.cfg.Door.Leave(c.source)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns.Delete(c)

@@ -65,6 +65,10 @@ type Conn interface {
 	Close(reason string)
 	// Transport names what carries the client now, "polling", "websocket" and the like.
 	Transport() string
+	// Released is called exactly once, last, when nothing of the hub runs for the client any more:
+	// not Authorize, no handler, not the action "close". Until then the client uses the resources
+	// that the protocol limits. It is not called if Admit has panicked.
+	Released()
 	// Listen sees to it that what the client sends is received, also if a Task of its own
 	// runs where it is usually read: it is called before waiting for an answer.
 	Listen()

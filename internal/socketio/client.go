@@ -18,6 +18,8 @@ type engine interface {
 	Handshake() session.Handshake
 	Transport() string
 	Listen()
+	Occupy()
+	Vacate()
 	Variant() engineio.Variant
 	Send(frames []session.Frame, volatile bool) error
 	Close(reason string)
@@ -43,8 +45,9 @@ type client struct {
 	spaces     []*namespace
 	unadmitted *deadline // ends the connection; nil once a namespace is entered
 	pending    *assembly // the packet whose attachments are awaited; set by Receive only
+	occupied   int       // sockets that the hub has not released, also of namespaces that the client has left
 	ignored    int       // packets that named the wrong namespace
-	refused    int       // namespaces refused since one was entered
+	lenient    bool      // such packets are not counted: the server has ended a stay, and some may be on their way
 	closed     bool      // nothing is received or sent any more
 }
 
@@ -56,8 +59,8 @@ func (s *Server) open(e engine) *client {
 	c.within(c.unadmitted, s.cfg.ConnectTimeout, (*client).connectExpired)
 	c.mu.Unlock()
 	if e.Revision() == 3 { // such clients are in "/" without asking
-		if n, _ := c.register(mainName); n != nil {
-			n.admit(&packet{})
+		if n := newNamespace(c, mainName); c.register(n) == registered {
+			c.enter(n, n.peer(&packet{}))
 		}
 	}
 	return c
@@ -133,36 +136,95 @@ func (c *client) dispatch(p *packet) (session.Task, error) {
 
 // connect asks the hub to let the client into a namespace.
 func (c *client) connect(p *packet) error {
-	n, err := c.register(p.namespace)
-	if err != nil {
-		return err
-	}
-	if n == nil {
+	n := newNamespace(c, p.namespace)
+	switch most := c.server.cfg.MaxNamespaces; c.register(n) {
+	case alreadyIn:
 		return c.ignore(p, "namespace entered twice")
-	}
-	if len(p.auth)+len(p.query) > c.server.cfg.MaxAuth {
-		c.server.cfg.Tally.Count(session.LimitAuth)
-		n.Refuse(&session.Failure{Name: "BadRequest", Message: "auth payload too big"})
+	case tooMany: // only this namespace is refused: the client draws on its allowance if it keeps trying
+		c.refuse(n, session.LimitNamespaces, fmt.Sprintf("too many namespaces, at most %d over one connection", most))
 		return nil
 	}
-	n.admit(p)
+	if len(p.auth)+len(p.query) > c.server.cfg.MaxAuth {
+		c.mu.Lock()
+		c.drop(n)
+		c.mu.Unlock()
+		c.refuse(n, session.LimitAuth, "auth payload too big")
+		return nil
+	}
+	c.enter(n, n.peer(p))
 	return nil
 }
 
-// register adds a namespace that waits to be admitted. It returns nil if there is
-// one of that name already, or if the server has just hung up.
-func (c *client) register(name []byte) (*namespace, error) {
+// registration is the outcome of register.
+type registration uint8
+
+const (
+	registered registration = iota
+	alreadyIn               // in a namespace of that name, or closed
+	tooMany
+)
+
+// register adds a namespace that waits to be admitted.
+func (c *client) register(n *namespace) registration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.find(name) != nil {
-		return nil, nil
+	switch {
+	case c.closed || c.find([]byte(n.name)) != nil:
+		return alreadyIn
+	case len(c.spaces) >= c.server.cfg.MaxNamespaces:
+		return tooMany
 	}
-	if most := c.server.cfg.MaxNamespaces; len(c.spaces) >= most || c.refused >= most {
-		return nil, session.Beyond(session.LimitNamespaces, fmt.Errorf("socketio: more than %d namespaces: %w", most, session.ErrPolicy))
-	}
-	n := newNamespace(c, name)
 	c.spaces = append(c.spaces, n)
-	return n, nil
+	return registered
+}
+
+// refuse refuses n because of a limit, without asking the hub.
+func (c *client) refuse(n *namespace, limit session.Limit, why string) {
+	c.server.cfg.Tally.Count(limit)
+	c.server.cfg.Logger.Info("namespace refused", slog.String("why", why), slog.String("namespace", n.name),
+		slog.String("remote", c.engine.Handshake().RemoteAddr()))
+	c.out.Lock()
+	defer c.out.Unlock()
+	n.send(typeConnectError, refusal(&session.Failure{Name: "BadRequest", Message: why}, c.engine.Revision()))
+}
+
+// enter asks the hub to let n in, or lets n wait for a slot. A client has MaxNamespaces slots. A
+// socket keeps its slot until the hub has released it, also after the client has left: the slots
+// limit what runs for one client. So a namespace that the client leaves and enters again is
+// admitted at once if a slot is free, and else when the hub has done its work for one that the client
+// has left. Such a namespace is not refused, and it costs nothing while it waits: if the client
+// leaves it meanwhile, the hub never hears of it.
+func (c *client) enter(n *namespace, p session.Peer) {
+	c.mu.Lock()
+	free := c.occupied < c.server.cfg.MaxNamespaces
+	if free {
+		c.occupied++
+	} else {
+		n.waiting = &p
+		c.lenient = true // events may come before the answer to CONNECT
+	}
+	c.mu.Unlock()
+	if free {
+		c.engine.Occupy()
+		n.admit(p)
+	}
+}
+
+// vacate gives a slot back, or to the namespace that has waited longest for one.
+func (c *client) vacate() {
+	c.mu.Lock()
+	i := slices.IndexFunc(c.spaces, func(n *namespace) bool { return n.waiting != nil })
+	if i < 0 {
+		c.occupied--
+		c.mu.Unlock()
+		c.engine.Vacate()
+		return
+	}
+	next := c.spaces[i]
+	p := *next.waiting
+	next.waiting = nil
+	c.mu.Unlock()
+	next.admit(p)
 }
 
 // disconnect takes the client out of a namespace it leaves.
@@ -210,7 +272,9 @@ func (c *client) deliver(p *packet) (session.Task, error) {
 // ignore counts a packet that is dropped, and objects when there are too many.
 func (c *client) ignore(p *packet, why string) error {
 	c.mu.Lock()
-	c.ignored++
+	if !c.lenient {
+		c.ignored++
+	}
 	ignored, closed := c.ignored, c.closed
 	c.mu.Unlock()
 	if closed {
@@ -223,6 +287,14 @@ func (c *client) ignore(p *packet, why string) error {
 		return session.Beyond(session.LimitIgnored, fmt.Errorf("socketio: %s: %w", why, session.ErrPolicy))
 	}
 	return nil
+}
+
+// forgive is called when the server ends a stay. What the client sent to it before it could know
+// is no mistake, and there may be any amount of it.
+func (c *client) forgive() {
+	c.mu.Lock()
+	c.lenient = true
+	c.mu.Unlock()
 }
 
 // failure is an error of what one namespace received.
@@ -337,16 +409,21 @@ func (c *client) reportAll(ended []*namespace) {
 func (c *client) remove(n *namespace, state uint32, reason string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.drop(n) {
+		return false
+	}
+	n.reason = reason
+	n.state.Store(state)
+	return true
+}
+
+// drop takes n out of c.spaces, and reports whether it was there. c.mu must be held.
+func (c *client) drop(n *namespace) bool {
 	i := slices.Index(c.spaces, n)
 	if i < 0 {
 		return false
 	}
 	c.spaces = slices.Delete(c.spaces, i, i+1)
-	if state == stateRefused {
-		c.refused++
-	}
-	n.reason = reason
-	n.state.Store(state)
 	return true
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -25,6 +26,7 @@ const engineSID = "eeeeeeeeeeeeeeeeeeee"
 type fakeEngine struct {
 	revision int
 	request  *http.Request
+	occupied atomic.Int32
 
 	mu     sync.Mutex // protects what follows
 	sent   []string   // payloads without the type of the message packet; binary ones in <>
@@ -38,6 +40,8 @@ func (e *fakeEngine) Revision() int                { return e.revision }
 func (e *fakeEngine) Handshake() session.Handshake { return session.Keep(e.request) }
 func (e *fakeEngine) Transport() string            { return "polling" }
 func (e *fakeEngine) Listen()                      {}
+func (e *fakeEngine) Occupy()                      { e.occupied.Add(1) }
+func (e *fakeEngine) Vacate()                      { e.occupied.Add(-1) }
 func (e *fakeEngine) Variant() engineio.Variant    { return engineio.Variant{Revision: uint8(e.revision)} }
 
 func (e *fakeEngine) Send(frames []session.Frame, volatile bool) error {

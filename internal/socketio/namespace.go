@@ -27,6 +27,7 @@ type namespace struct {
 
 	// protected by client.mu
 	receiver session.Receiver // nil until Admit has returned
+	waiting  *session.Peer    // to be admitted when there is a slot; nil if it has one
 	reason   string           // why it is gone
 }
 
@@ -50,8 +51,8 @@ func newNamespace(c *client, name []byte) *namespace {
 
 // admit asks the hub. The answer may come before the hub's method returns, and so
 // may the end of the connection.
-func (n *namespace) admit(p *packet) {
-	r := n.client.server.hub.Admit(n.peer(p))
+func (n *namespace) admit(p session.Peer) {
+	r := n.client.server.hub.Admit(p)
 	n.client.mu.Lock()
 	n.receiver = r
 	gone := n.state.Load() == stateGone
@@ -118,7 +119,6 @@ func (n *namespace) join() bool {
 		return false
 	}
 	n.state.Store(stateJoined)
-	c.refused = 0
 	c.stopUnadmitted()
 	return true
 }
@@ -131,6 +131,7 @@ func (n *namespace) Refuse(f *session.Failure) {
 	if n.state.Load() != statePending || !c.remove(n, stateRefused, "") {
 		return
 	}
+	c.forgive()
 	n.send(typeConnectError, refusal(f, c.engine.Revision()))
 }
 
@@ -182,6 +183,7 @@ func (n *namespace) Leave(reason string) {
 	c.out.Lock()
 	left := c.remove(n, stateGone, reason)
 	if left {
+		c.forgive()
 		n.send(typeDisconnect, nil)
 	}
 	c.out.Unlock()
@@ -195,6 +197,9 @@ func (n *namespace) Close(reason string) { n.client.close(reason) }
 
 // Transport implements session.Conn.
 func (n *namespace) Transport() string { return n.client.engine.Transport() }
+
+// Released implements session.Conn.
+func (n *namespace) Released() { n.client.vacate() }
 
 // Listen implements session.Conn.
 func (n *namespace) Listen() { n.client.engine.Listen() }

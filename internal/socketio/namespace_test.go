@@ -130,36 +130,105 @@ func TestConnectAgainAfterRefusal(t *testing.T) {
 	w.sends(`4{"message":"no"}`, connected(t, w.hub, "/"))
 }
 
+// Only the namespace beyond the limit is refused.
 func TestTooManyNamespaces(t *testing.T) {
-	for _, answer := range map[string]func(session.Peer){"joined": nil, "pending": later} {
-		w := open(t, 4, answer)
-		for i := range 32 {
-			w.receive(fmt.Sprintf(`0/%d,`, i))
-		}
-		require.ErrorIs(t, w.rejects([]byte(`0/one-more,`), false), session.ErrPolicy)
-		assert.Equal(t, 32, w.hub.count())
+	for name, answer := range map[string]func(session.Peer){"joined": nil, "pending": later} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, 4, answer)
+			for i := range 64 {
+				w.receive(fmt.Sprintf(`0/%d,`, i))
+			}
+			assert.Equal(t, 64, w.hub.count())
+			w.engine.take()
+			for range 200 {
+				w.receive(`0/one-more,`)
+				w.sends(`4/one-more,{"message":"too many namespaces, at most 64 over one connection"}`)
+			}
+			assert.Equal(t, 64, w.hub.count())
+			w.receive(`2/63,["e"]`)
+			assert.Len(t, w.hub.last(t, "/63").take(), 1)
+			assert.Empty(t, w.engine.closedFor())
+			w.receive(`1/0,`)
+			w.hub.last(t, "/0").peer.Conn.Released()
+			w.receive(`0/one-more,`)
+			assert.Equal(t, 65, w.hub.count(), "there is room again")
+		})
 	}
 }
 
-func TestTooManyRefusals(t *testing.T) {
-	refuse := true
+// A client may be refused any number of times. It draws on its allowance.
+func TestRefusalsDoNotEndTheConnection(t *testing.T) {
 	w := open(t, 4, func(p session.Peer) {
-		if refuse {
-			p.Conn.Refuse(&session.Failure{Message: "Invalid namespace"})
-			return
-		}
-		p.Conn.Accept()
+		p.Conn.Refuse(&session.Failure{Message: "Invalid namespace"})
+		p.Conn.Released()
 	})
-	for range 31 {
+	for range 200 {
 		w.receive(`0/x`)
 	}
-	refuse = false
-	w.receive(`0`) // an honest client starts anew
-	refuse = true
-	for range 32 {
-		w.receive(`0/x`)
+	assert.Equal(t, 200, w.hub.count())
+	assert.Empty(t, w.engine.closedFor())
+	assert.Zero(t, w.engine.occupied.Load())
+}
+
+// A socket keeps its slot until the hub has released it, whatever the client does.
+func TestSlotsLimitWhatRunsForAClient(t *testing.T) {
+	for name, answer := range map[string]func(session.Peer){"joined": nil, "pending": later} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, 4, answer, func(c *socketio.Config) { c.MaxNamespaces = 4 })
+			for range 1000 {
+				w.receive(`0`, `1`)
+			}
+			assert.Equal(t, 4, w.hub.count(), "sockets that the hub has not released")
+			assert.EqualValues(t, 4, w.engine.occupied.Load())
+			first := w.hub.last(t, "/")
+			w.engine.take()
+
+			w.receive(`0`, `0/other`)
+			assert.Equal(t, 4, w.hub.count(), "they wait")
+			assert.Empty(t, w.engine.take())
+			first.peer.Conn.Released()
+			assert.Equal(t, 5, w.hub.count(), "the first that waits gets the slot")
+			w.hub.last(t, "/").peer.Conn.Accept()
+			w.sends(connected(t, w.hub, "/"))
+			w.receive(`1/other`)
+			first.peer.Conn.Released()
+			assert.Equal(t, 5, w.hub.count(), "the hub never hears of one that has left while it waited")
+			assert.EqualValues(t, 3, w.engine.occupied.Load())
+			w.receive(`0/other`)
+			assert.Equal(t, 6, w.hub.count(), "a free slot is taken at once")
+			assert.Empty(t, w.engine.closedFor())
+		})
 	}
-	require.ErrorIs(t, w.rejects([]byte(`0/x`), false), session.ErrPolicy)
+}
+
+// What waits for a slot ends with the connection.
+func TestSlotsAreNotUsedAfterTheEnd(t *testing.T) {
+	w := open(t, 4, nil, func(c *socketio.Config) { c.MaxNamespaces = 1 })
+	w.receive(`0`, `1`, `0`)
+	first := w.hub.last(t, "/")
+	w.client.Closed(session.ReasonTransportClose)
+	first.peer.Conn.Released()
+	assert.Equal(t, 1, w.hub.count())
+	assert.Zero(t, w.engine.occupied.Load())
+}
+
+// What is on its way to a namespace that the server ends is not held against the client.
+func TestPacketsForANamespaceThatTheServerHasEnded(t *testing.T) {
+	for name, end := range map[string]func(session.Conn){
+		"left":    func(c session.Conn) { c.Leave(session.ReasonServerDisconnect) },
+		"refused": func(c session.Conn) { c.Refuse(&session.Failure{Message: "no"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, 4, later)
+			w.receive(`0`, `0/x`)
+			w.hub.last(t, "/").peer.Conn.Accept()
+			end(w.hub.last(t, "/x").peer.Conn)
+			for range 100 {
+				w.receive(`2/x,["e"]`)
+			}
+			assert.Empty(t, w.engine.closedFor())
+		})
+	}
 }
 
 func TestAuthTooBig(t *testing.T) {

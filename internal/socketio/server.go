@@ -35,8 +35,8 @@ type Config struct {
 	MaxName int
 	// MaxAttachments bounds the binary messages of one packet: 10.
 	MaxAttachments int
-	// MaxNamespaces bounds those a client is in or waits for: 32. As many
-	// refusals in a row end the connection too.
+	// MaxNamespaces limits the namespaces that a client is in or waits for, and the sockets that
+	// the hub has not released: 64.
 	MaxNamespaces int
 	// MaxAuth bounds what a client sends along with CONNECT, in bytes: 64 KiB.
 	MaxAuth int
@@ -51,7 +51,7 @@ func (c Config) withDefaults() Config {
 	c.MaxDepth = orDefault(c.MaxDepth, session.Depth)
 	c.MaxName = orDefault(c.MaxName, 256)
 	c.MaxAttachments = orDefault(c.MaxAttachments, 10)
-	c.MaxNamespaces = orDefault(c.MaxNamespaces, 32)
+	c.MaxNamespaces = orDefault(c.MaxNamespaces, 64)
 	c.MaxAuth = orDefault(c.MaxAuth, 64<<10)
 	c.MaxIgnored = orDefault(c.MaxIgnored, 10)
 	c.MaxMessage = orDefault(c.MaxMessage, 1_000_000)

@@ -117,6 +117,7 @@ func (c *client) Closed(reason string) {
 		panic("Closed twice")
 	}
 	c.events <- "closed " + reason
+	c.Conn.Released()
 }
 
 // send sends an event with a string.

@@ -187,7 +187,9 @@ func (s *Server) remove(one *polled) {
 	if one.told {
 		s.told--
 	}
-	s.cfg.Door.Leave(one.source)
+	if one.client.Gone() {
+		s.cfg.Door.Leave(one.source)
+	}
 	s.checkLeft()
 }
 
@@ -224,7 +226,9 @@ func (s *Server) add(one *socket) bool {
 
 // drop is called once for each WebSocket, in the end.
 func (s *Server) drop(one *socket) {
-	s.cfg.Door.Leave(one.source)
+	if one.client.Gone() {
+		s.cfg.Door.Leave(one.source)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sockets.Delete(one)

@@ -213,6 +213,13 @@ func (s *polled) Transport() string {
 	return s.transport
 }
 
+// Released implements session.Conn.
+func (s *polled) Released() {
+	if s.client.Released() {
+		s.server.cfg.Door.Leave(s.source)
+	}
+}
+
 // Listen implements session.Conn: requests that send are served in any case.
 func (s *polled) Listen() {}
 

@@ -200,6 +200,13 @@ func (c *socket) Close(reason string) {
 // Transport implements session.Conn.
 func (c *socket) Transport() string { return "websocket" }
 
+// Released implements session.Conn.
+func (c *socket) Released() {
+	if c.client.Released() {
+		c.server.cfg.Door.Leave(c.source)
+	}
+}
+
 // Listen implements session.Conn.
 func (c *socket) Listen() { c.ws.Listen() }
 
