@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -272,4 +273,36 @@ func TestHostile74SockJSFrames(t *testing.T) {
 	assert.Equal(t, "204 ", p.post("/xhr_send", `["`+strings.Repeat(`{\"event\":\"slow\"}","`, 30_000)+`{}"]`), "nobody waits for the action")
 	close(block)
 	s.verify(thinkws.ReasonOverrun)
+}
+
+// Rows 3 and 7: the ids of sockjs-client have 40 bits. Guessing them ends after twenty a minute, for a whole network of IPv6.
+func TestHostile7SockJSGuesses(t *testing.T) {
+	s := newSite(t)
+	for name, from := range map[string]func(i int) string{
+		"IPv4": func(int) string { return "192.0.2.7:1" },
+		"IPv6": func(i int) string { return fmt.Sprintf("[2001:db8:0:7::%x]:1", i) },
+	} {
+		answers := map[int]int{}
+		for i := range 200 {
+			path := []string{"xhr_send", "jsonp_send"}[i%2]
+			r := httptest.NewRequest(http.MethodPost, fmt.Sprintf("/sockjs/0/%08x/%s", i, path), strings.NewReader(`["x"]`))
+			answers[s.knock(r, from(i)).Code]++
+		}
+		assert.Equal(t, map[int]int{404: 20, 429: 180}, answers, name)
+	}
+	s.verify()
+}
+
+func TestSockJSSessionsKnowTheCookiesThatTheServiceNames(t *testing.T) {
+	s := newSite(t, thinkws.WithSessionCookies("login"))
+	const opens = "Sec-Fetch-Site: same-origin"
+	got, _ := s.exchange(post("/sockjs/0/cookies/xhr", "", opens, "Cookie: login=me; theme=dark"))
+	require.Equal(t, "200 o\n", got)
+	got, _ = s.exchange(post("/sockjs/0/cookies/xhr_send", `["{\"event\":\"kick\"}"]`, opens, "Cookie: login=you; theme=dark"))
+	assert.Equal(t, notThere, got)
+	got, _ = s.exchange(post("/sockjs/0/cookies/xhr", "", opens, "Cookie: theme=dark"))
+	assert.Equal(t, notThere, got)
+	got, _ = s.exchange(post("/sockjs/0/cookies/xhr_send", `["{\"event\":\"kick\"}"]`, opens, "Cookie: login=me; theme=light"))
+	assert.Equal(t, "204 ", got)
+	s.verify(thinkws.ReasonServerDisconnect)
 }

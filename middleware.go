@@ -111,7 +111,7 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 	c, o := h.cfg, h.cfg.sockjs
 	return sockjs.Config{
 		Config: h.wsconnConfig(), ReadTimeout: c.readTimeout, MaxDepth: c.limits.Depth, MaxName: c.limits.Name,
-		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
+		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, SessionCookies: c.sessionCookies, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
 		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, HeartbeatDelay: o.HeartbeatDelay,
 		PingTimeout: sockjsTimeout, Farewell: farewell,
 		Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Logger: c.logger, Detach: detach,

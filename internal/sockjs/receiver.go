@@ -69,7 +69,7 @@ func (s *Server) seat(r *receiver, k key) {
 		one, got, left, err := s.find(r, k)
 		switch {
 		case err != nil:
-			s.refuse(r, err)
+			s.refuse(r, k, err)
 			return
 		case got == seatHad:
 			s.carry(one, r)
@@ -127,12 +127,12 @@ func (s *Server) begin(r *receiver, k key) (*polled, seat, <-chan struct{}, erro
 }
 
 // refuse answers a receiver that cannot have its session.
-func (s *Server) refuse(r *receiver, err error) {
+func (s *Server) refuse(r *receiver, k key, err error) {
 	s.cfg.Logger.Debug("SockJS request refused", "error", err, "remote", r.r.RemoteAddr)
 	switch {
-	case errors.Is(err, errNoRoom): // which has been said
+	case errors.Is(err, errNoRoom): // the Door has answered
 	case errors.Is(err, errStranger):
-		notFound(r.w)
+		s.refuseUnknown(r.w, r.r, k)
 	default:
 		const status = http.StatusServiceUnavailable
 		r.w.Header().Set("Retry-After", seconds(max(s.cfg.DisconnectDelay, time.Second)))

@@ -37,7 +37,7 @@ func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) 
 	}
 	one := s.lookup(route.key)
 	if one == nil || !one.belongsTo(r) {
-		notFound(w)
+		s.refuseUnknown(w, r, route.key)
 		return
 	}
 	one.receive(body)
@@ -47,6 +47,16 @@ func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) 
 		return
 	}
 	w.Write([]byte("ok")) // a client that has gone does not miss it
+}
+
+// refuseUnknown answers a request for a session that does not exist or is another client's, and more firmly if the client
+// seems to guess. A receiver with an unknown id begins a session, so it is no guess; the handshake limits apply to it.
+func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request, k key) {
+	if s.cfg.Door.Guessed(w, r, k.id) {
+		writeText(w, http.StatusTooManyRequests, "too many unknown session ids\n")
+		return
+	}
+	notFound(w)
 }
 
 // receive hands the strings of a JSON array to the hub, in order. What comes for a

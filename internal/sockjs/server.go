@@ -28,6 +28,8 @@ type Config struct {
 	RawStrings bool   // messages are strings of the event "message", not JSON events
 	ClientURL  string // of the client's script, for the iframe page; "" for no such page
 
+	SessionCookies []string // names of the cookies that identify a user
+
 	ResponseLimit   int           // bytes after which a streaming answer ends, for another to begin
 	DisconnectDelay time.Duration // how long a session lives without a request that receives
 	HeartbeatDelay  time.Duration // until a client to whom nothing is sent gets a heartbeat

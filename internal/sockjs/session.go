@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
+	"github.com/seed-ce09063a/thinkws/internal/credentials"
 	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -26,14 +27,13 @@ type polled struct {
 	server *Server
 	key    key
 	source *door.Source
-	auth   string // the Authorization that its requests have to bring
 	client *jsonevent.Client
 
 	inbox sync.Mutex // held while client receives, and until it has been admitted
 
 	mu      sync.Mutex // protects what follows
 	state   state
-	origin  string          // that its requests have to come from, once one of them has named it
+	owner   credentials.Owner
 	opened  bool            // the open frame has been taken
 	queue   session.Waiting // what waits to be sent, of codec
 	closing []byte          // the close frame
@@ -57,7 +57,7 @@ var _ session.Conn = (*polled)(nil)
 func newPolled(s *Server, k key, first *receiver, source *door.Source) *polled {
 	one := &polled{
 		server: s, key: k, source: source,
-		auth: first.r.Header.Get("Authorization"), origin: first.r.Header.Get("Origin"),
+		owner:    credentials.NewOwner(first.r, s.rules()),
 		receiver: first, transport: first.transport.name(),
 	}
 	one.client = jsonevent.NewClient(&s.clients, one, s.cfg.Namespace(first.r))
@@ -78,22 +78,19 @@ func (s *polled) admit(r *http.Request) {
 	admitted = true
 }
 
-// belongsTo says whether a request is of the client that the session is of: whoever
-// learns its id in another way has another origin, or no password.
+// belongsTo reports whether a request may be of the session's client.
+//
+// Security: the client chooses the id, and those of sockjs-client have 40 bits. So an id that is guessed or has leaked opens
+// nothing to a page of another origin, or to another user.
 func (s *polled) belongsTo(r *http.Request) bool {
-	if r.Header.Get("Authorization") != s.auth {
-		return false
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" { // as browsers have it for some requests of the same page
-		return true
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.origin == "" {
-		s.origin = origin
-	}
-	return s.origin == origin
+	return s.owner.Owns(r, s.server.rules())
+}
+
+// rules say what identifies the owner of a session. Browsers leave Origin out of some requests of the same page.
+func (s *Server) rules() credentials.Rules {
+	return credentials.Rules{Cookies: s.cfg.SessionCookies, OriginMayMiss: true}
 }
 
 // arm sets the alarm. It takes s.mu as held.
