@@ -4,13 +4,28 @@ import { parseArgs } from "node:util";
 import { ServerProcess } from "../lib/control.js";
 import { runTests } from "../lib/tests.js";
 
-const checkTimeout = 10_000; // ms
+const checkTimeout = 20_000; // ms
 const suiteTimeout = 90_000; // ms
 
 const { values: flags } = parseArgs({ options: { server: { type: "string" }, oracle: { type: "boolean" } } });
 
 /** True if the server under test is one of Node.js. */
 export const oracle = Boolean(flags.oracle);
+
+/**
+ * A check in which some milliseconds count, as the suites want it: those that the client has
+ * for an answer, the server to notice a silence, or that part two requests. On a busy machine
+ * they may not be kept, so the check is tried again. A server that is wrong fails each time.
+ */
+export const timed = (check) => async (base) => {
+  for (let left = 5; ; left--) {
+    try {
+      return await check(base);
+    } catch (error) {
+      if (left === 0) throw error;
+    }
+  }
+};
 
 /**
  * Starts the server, runs the checks, and sets the exit code. Each check is
