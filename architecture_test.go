@@ -19,7 +19,7 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                     {"internal/alarm", "internal/arguments", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"":                     {"internal/alarm", "internal/arguments", "internal/clientip", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
 	"internal/alarm":       {},
 	"internal/bucket":      {},
 	"internal/clientip":    {},

@@ -9,6 +9,7 @@ type OriginPolicy struct{ p *originPolicy }
 type OriginVerdict struct {
 	Allowed, Malformed bool
 	Origin, Reason     string
+	Set                string
 	Status             int
 	v                  originVerdict
 }
@@ -30,7 +31,11 @@ func OriginPolicyOf(nested bool, options ...Option) (OriginPolicy, error) {
 			return OriginPolicy{}, err
 		}
 	}
-	return NewOriginPolicy(b.cfg.origins, b.cfg.originFunc, b.cfg.requireOrigin)
+	p, err := NewOriginPolicy(b.cfg.origins, b.cfg.originFunc, b.cfg.requireOrigin)
+	if err == nil {
+		p.p.proxies = b.cfg.proxies
+	}
+	return p, err
 }
 
 func (p OriginPolicy) Judge(r *http.Request) OriginVerdict { return shown(p.p.judge(r)) }
@@ -40,7 +45,7 @@ func (p OriginPolicy) JudgeEmbedded(r *http.Request) OriginVerdict {
 }
 
 func shown(v originVerdict) OriginVerdict {
-	return OriginVerdict{v.allowed, v.malformed, v.origin, v.reason, v.status(), v}
+	return OriginVerdict{v.allowed, v.malformed, v.origin, v.reason, v.set, v.status(), v}
 }
 
 func (p OriginPolicy) SetCORS(h http.Header, r *http.Request, v OriginVerdict) {

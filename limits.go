@@ -107,7 +107,7 @@ func WithTrustedProxies(networks ...netip.Prefix) Option {
 				return fmt.Errorf("thinkws: WithTrustedProxies: %v is no network", network)
 			}
 		}
-		c.trusted = networks
+		c.proxies.Networks = networks
 		return nil
 	})
 }
@@ -118,7 +118,7 @@ func WithTrustedProxies(networks ...netip.Prefix) Option {
 //
 // Security: the permissions of the socket's file decide who can connect.
 func WithTrustedUnixProxies() Option {
-	return serverOption("WithTrustedUnixProxies", func(c *config) error { c.trustUnix = true; return nil })
+	return serverOption("WithTrustedUnixProxies", func(c *config) error { c.proxies.Unix = true; return nil })
 }
 
 func (l Limits) check() error {
@@ -159,6 +159,6 @@ func newDoor(c *config, tally *session.Tally, report session.Report) *door.Door 
 	return door.New(door.Config{
 		Sessions: c.limits.Sessions, SessionsPerAddress: c.limits.SessionsPerAddress,
 		Handshakes: c.limits.Handshakes, HandshakesPerAddress: c.limits.HandshakesPerAddress,
-		Trusted: c.trusted, TrustUnix: c.trustUnix, Tally: tally, Report: report, Logger: c.logger,
+		Trusted: c.proxies.Networks, TrustUnix: c.proxies.Unix, Tally: tally, Report: report, Logger: c.logger,
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/plain"
 	"github.com/seed-ce09063a/thinkws/internal/quiet"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/socketio"
 	"github.com/seed-ce09063a/thinkws/internal/sockjs"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -59,6 +60,7 @@ func New(options ...Option) (*Handler, error) {
 	if h.origins, err = newOriginPolicy(b.cfg.origins, h.guardedOrigin(), b.cfg.requireOrigin); err != nil {
 		return nil, fmt.Errorf("thinkws: WithAllowOrigin: %w", err)
 	}
+	h.origins.proxies = b.cfg.proxies
 	if b.cfg.client != nil {
 		if h.client, err = readClientFiles(b.cfg.client); err != nil {
 			return nil, fmt.Errorf("thinkws: WithClient: %w", err)
@@ -137,10 +139,34 @@ const (
 // ServeHTTP serves Socket.IO clients, revisions 3 and 4 of Engine.IO, at any path
 // it is mounted on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.client.serve(w, r) || !h.admits(w, r) {
+	if h.client.serve(w, r) {
 		return
 	}
-	h.socketio.ServeHTTP(w, r)
+	want := evidenceNone
+	if engineio.IsJSONP(r) {
+		want = evidenceEmbedded
+	}
+	v, ok := h.judges(w, r, want, h.socketio.Vouches)
+	if !ok {
+		return
+	}
+	if v.claim.header != "" && engineio.IsRevision3(r) {
+		h.origins.echoTo(r, &v)
+	}
+	if h.answers(w, r, v) {
+		h.socketio.ServeHTTP(w, h.bare(r, v, h.cfg.cookie != nil))
+	}
+}
+
+// bare marks a request of a page that is not trusted with credentials, for its answer not to set
+// the cookie that the service has configured.
+//
+// Security: the page's next request would carry the cookie, and be refused for it.
+func (h *Handler) bare(r *http.Request, v originVerdict, cookie bool) *http.Request {
+	if !cookie || v.grant != grantBare || v.claim.header == "" || !h.origins.isForeign(r, v.claim) {
+		return r
+	}
+	return r.WithContext(session.Bare(r.Context()))
 }
 
 // WebSocket serves plain WebSockets that speak JSON: {"event":…,"data":…}, and "cid"
@@ -148,7 +174,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // the query parameter nsp, is the namespace. It returns after the upgrade.
 func (h *Handler) WebSocket() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.admits(w, r) {
+		if h.admits(w, r, evidenceNone) {
 			h.plain.Serve(w, r, namespaceOf(r, h.cfg.wsPath))
 		}
 	})
@@ -166,8 +192,12 @@ func (h *Handler) SockJS() http.Handler {
 }
 
 func (h *Handler) serveSockJS(w http.ResponseWriter, r *http.Request, route sockjs.Route) {
-	if _, ok := h.judges(w, r, route.Embedded()); ok {
-		h.sockjs.Serve(w, r, route)
+	want := evidenceNone
+	if route.Embedded() {
+		want = evidenceEmbedded
+	}
+	if v, ok := h.judges(w, r, want, nil); ok {
+		h.sockjs.Serve(w, h.bare(r, v, h.cfg.sockjs.Cookie), route)
 	}
 }
 
@@ -211,26 +241,27 @@ func (h *Handler) Holds(r *http.Request) bool {
 // Hub returns the hub.
 func (h *Handler) Hub() *Hub { return h.hub }
 
-// judges is the gate in front of every protocol: it checks the size of the headers, the host and
-// the origin. If ok is false r has been answered. What a page can embed is not kept for another
-// page that may not.
-func (h *Handler) judges(w http.ResponseWriter, r *http.Request, embedded bool) (v originVerdict, ok bool) {
+// judges is the gate in front of every protocol: it checks the origin. It returns false after it
+// has answered r. Caches do not keep what a page can embed for another page. A protocol may vouch
+// for a request that is refused for its credentials alone.
+func (h *Handler) judges(w http.ResponseWriter, r *http.Request, want evidence, vouches func(*http.Request) bool) (v originVerdict, ok bool) {
 	h.limitBody(w, r)
 	if !h.limitHeader(w, r) {
 		return v, false
 	}
 	if h.cfg.hosts.refuses(w, r) {
-		h.cfg.logger.Debug("host refused", "host", r.Host, "remote", r.RemoteAddr, "url", r.URL.Path)
+		h.cfg.logger.Debug("host refused", "host", r.Host, "address", h.hub.door.Address(r), "url", r.URL.Path)
 		h.hub.report.Request(&Error{Name: Forbidden, Message: "host refused", Err: fmt.Errorf("%q", excerpt.Text(r.Host))}, r)
 		return v, false
 	}
 	addVary(w.Header(), "Origin")
-	if embedded {
-		v = h.origins.judgeEmbedded(r)
+	if want != evidenceNone {
 		addVary(w.Header(), "Referer")
 		addVary(w.Header(), "Sec-Fetch-Site")
-	} else {
-		v = h.origins.judge(r)
+	}
+	v = h.origins.decide(r, want)
+	if v.unknown && vouches != nil && vouches(r) {
+		v.vouch()
 	}
 	if !v.allowed {
 		h.refuse(w, r, v)
@@ -238,18 +269,19 @@ func (h *Handler) judges(w http.ResponseWriter, r *http.Request, embedded bool) 
 	return v, v.allowed
 }
 
-// admits is the gate with CORS: it sets the headers and answers preflights. If it is false
-// r has been answered. SockJS has rules of its own for that.
-func (h *Handler) admits(w http.ResponseWriter, r *http.Request) bool {
-	verdict, ok := h.judges(w, r, engineio.IsJSONP(r))
-	if !ok {
-		return false
-	}
+// admits is the gate with CORS: it sets the headers and answers preflights. It returns false
+// after it has answered r. SockJS has rules of its own for that.
+func (h *Handler) admits(w http.ResponseWriter, r *http.Request, want evidence) bool {
+	v, ok := h.judges(w, r, want, nil)
+	return ok && h.answers(w, r, v)
+}
+
+func (h *Handler) answers(w http.ResponseWriter, r *http.Request, v originVerdict) bool {
 	if isPreflight(r) {
-		h.origins.preflight(w, r, verdict)
+		h.origins.preflight(w, r, v)
 		return false
 	}
-	h.origins.setCORS(w.Header(), r, verdict)
+	h.origins.setCORS(w.Header(), r, v)
 	return true
 }
 
@@ -262,7 +294,8 @@ func (h *Handler) limitBody(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v originVerdict) {
-	h.cfg.logger.Warn("origin refused", "origin", v.origin, "reason", v.reason, "remote", r.RemoteAddr, "url", r.URL.Path)
+	h.cfg.logger.Warn("origin refused", "origin", v.origin, "reason", v.reason, "set", v.set,
+		"host", r.Host, "address", h.hub.door.Address(r), "url", r.URL.Path)
 	h.origins.setCORS(w.Header(), r, v)
 	code, message := engineio.Forbidden, "Forbidden"
 	if v.malformed {

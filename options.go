@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/clientip"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -57,8 +57,7 @@ type config struct {
 	compress       int // bytes from which messages are compressed; 0 for none
 	maxRooms       int
 	limits         Limits
-	trusted        []netip.Prefix
-	trustUnix      bool
+	proxies        clientip.Proxies
 	sendQueue      serial.Limit
 	slow           SlowPolicy
 	onSlow         func(*Socket)
@@ -292,7 +291,9 @@ func WithParkedReads() Option {
 // WithCookie sends the session id of a polling client as a cookie too, for load
 // balancers that route by cookies. Name (default "io"), Path (default "/"), SameSite
 // (default Lax), Secure, Domain and MaxAge are taken from cookie; it is HttpOnly, and
-// SameSite None wants Secure. The cookie is never read: it authenticates nobody. Default: no cookie.
+// SameSite None wants Secure. The server never reads the cookie; do not use it for
+// authentication. Pages of other origins do not get it unless they are listed with
+// [WithAllowOrigin]. Default: no cookie.
 func WithCookie(cookie http.Cookie) Option {
 	return serverOption("WithCookie", func(c *config) error {
 		if cookie.Name == "" {

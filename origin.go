@@ -4,20 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
-)
 
-const (
-	maxOriginLog    = 256  // bytes of a client's origin that go to the log
-	maxAllowHeaders = 1024 // bytes of Access-Control-Allow-Headers
-	preflightMaxAge = 7200 // seconds a browser may remember a preflight; the most that Chromium does
+	"github.com/seed-ce09063a/thinkws/internal/clientip"
+	"github.com/seed-ce09063a/thinkws/internal/excerpt"
 )
 
 // WithAllowOrigin lists the origins whose pages may connect. It holds for every
 // protocol, method and transport, WebSocket upgrades included; all others are
-// answered 403, and the log says which origin and why. It may be given several
+// answered 403, and the log says which origin, why, and what to set. It may be given several
 // times, and a pattern may be several, separated by blanks or commas:
 //
 //	https://app.example.com         scheme, host and port; the port is the scheme's
@@ -28,13 +23,15 @@ const (
 //	https://*.example.com           all sub-domains, of any depth, but not example.com
 //	*.example.com                   the same, http or https, on the default port
 //	*:8360                          http or https, any host on this port
+//	capacitor://localhost  app://.  apps, WebViews and extensions, as they write it
 //	null                            pages without an origin: sandboxed frames, files
+//	file://                         the same, as WebViews write it
 //	*  or  *:*                      any origin
 //
 // Letters may be of either case, IPv6 addresses stand in brackets, international
 // names are written in punycode (xn--…). Whole origins are compared, never parts of
-// a text. Schemes other than http and https (capacitor://localhost) match only a
-// pattern that names them, or *. A pattern that cannot be read makes [New] fail.
+// a text. Schemes other than http and https match only a pattern that names them, or *. A name
+// with a dot at its end is another one. A pattern that cannot be read makes [New] fail.
 //
 // A request without an Origin header is judged by its Referer; without one by
 // Sec-Fetch-Site, which must be same-origin or none. A client that sends none of
@@ -46,8 +43,20 @@ const (
 // carries cookies, Authorization or a TLS client certificate. Otherwise every page
 // on the web could speak to the service in the name of the user who looks at it. Only
 // an origin that a pattern names by its host, or that [WithAllowOriginFunc] accepts,
-// may do so, and only such an origin gets Access-Control-Allow-Credentials.
-// *.example.com trusts whoever can put a page on any host below example.com.
+// may do so. *.example.com trusts whoever can put a page on any host below example.com.
+//
+// A page is the service's own if Sec-Fetch-Site is same-origin or, in its absence, if scheme,
+// host and port of its origin are those that the request was sent to. A proxy must therefore
+// pass the Host header on, or send X-Forwarded-Host and be named by [WithTrustedProxies]. A Host
+// without a port, on a connection without TLS, also stands for other ports of the same name
+// (nginx cuts it for "Host $host") if the request carries cookies alone. An upgrade to WebSocket
+// needs no such proof if it carries the cookies and the Authorization of its session.
+//
+// Answers name the origin with Access-Control-Allow-Credentials if it is trusted with them.
+// Others get "*", apart from clients of Socket.IO 2, which ask with credentials wherever they
+// are: requests of theirs that carry none have their origin echoed. Behind a proxy that
+// authenticates users and does not pass their credentials on, this shows other pages what a
+// user sees: list origins there. A page that is not trusted with credentials never gets a cookie.
 //
 // The check keeps out other people's pages, not other people: a program that is no
 // browser sends any Origin it likes. It does not replace authentication.
@@ -104,6 +113,7 @@ type originPolicy struct {
 	patterns []originPattern
 	check    func(r *http.Request, origin string) (bool, error) // may be nil
 	require  bool
+	proxies  clientip.Proxies // whose X-Forwarded-Host and X-Forwarded-Proto count
 }
 
 // grant is how far an origin is trusted.
@@ -119,11 +129,14 @@ const (
 type originVerdict struct {
 	allowed   bool
 	malformed bool   // Origin has bytes that no origin has: 400, not 403
-	origin    string // for the log: what the client claims, cut to a sane length
+	origin    string // for the log: what the client claims
 	reason    string // for the log only: why it is refused
+	set       string // for the log only: what to set if that is wrong
 
-	grant  grant
-	header string // Origin as it came, to be echoed; "" if there is none
+	grant   grant
+	echo    bool        // the origin is echoed with credentials, though it is not trusted with them
+	unknown bool        // refused for its credentials alone: the origin may yet prove to be our own
+	claim   originClaim // what the request says about its page
 }
 
 // status is the code that answers a refused request.
@@ -157,7 +170,7 @@ func (p *originPolicy) add(pattern string) error {
 	case "*", "*:*":
 		p.any = true
 		return nil
-	case "null":
+	case "null", "file://":
 		p.null = true
 		return nil
 	}
@@ -169,68 +182,92 @@ func (p *originPolicy) add(pattern string) error {
 	return nil
 }
 
+// evidence is what a request has to show if nothing in it comes from a browser.
+type evidence uint8
+
+const (
+	// A client that is not a browser shows nothing, and passes.
+	evidenceNone evidence = iota
+	// JSONP, htmlfile and iframes: a page loads them without CORS and without an Origin. They are for
+	// browsers alone. So where origins are listed a request has to name its own, and credentials
+	// never pass without one.
+	evidenceEmbedded
+	// GET and HEAD of an Action: a page of any origin can send them with Referrer-Policy
+	// no-referrer, and an old browser, or one without TLS, then says nothing about the page. So
+	// credentials that a browser adds by itself do not pass.
+	evidenceAmbient
+)
+
 // judge decides whether a request may go on.
-func (p *originPolicy) judge(r *http.Request) originVerdict { return p.decide(r, false) }
+func (p *originPolicy) judge(r *http.Request) originVerdict { return p.decide(r, evidenceNone) }
 
-// judgeEmbedded is judge for what a page can load without a word from CORS, and
-// without an Origin: JSONP, htmlfile, iframes. Where origins are listed, it insists
-// on a proof; and credentials never pass without one.
-func (p *originPolicy) judgeEmbedded(r *http.Request) originVerdict { return p.decide(r, true) }
+// judgeEmbedded is judge for what a page can embed.
+func (p *originPolicy) judgeEmbedded(r *http.Request) originVerdict {
+	return p.decide(r, evidenceEmbedded)
+}
 
-func (p *originPolicy) decide(r *http.Request, embedded bool) originVerdict {
+func (p *originPolicy) decide(r *http.Request, want evidence) originVerdict {
 	c, err := readClaim(r)
-	v := originVerdict{origin: c.text}
-	if len(v.origin) > maxOriginLog {
-		v.origin = v.origin[:maxOriginLog] + "…"
-	}
+	v := originVerdict{origin: excerpt.Text(c.text), claim: c}
 	if err != nil {
 		v.malformed = errors.Is(err, errOriginBytes)
 		v.reason = err.Error()
 		return v
 	}
-	v.header = c.header
-	v.grant, v.reason = p.weigh(c, embedded)
+	p.weigh(r, want, &v)
 	if p.check != nil && v.grant != grantFull {
-		v = p.ask(r, c, v)
+		p.ask(r, &v)
 	}
-	if v.grant == grantBare && hasCredentials(r) && crossOrigin(r, c) {
-		v.grant, v.reason = grantNone, credentialsReason(c)
+	if v.grant == grantBare && hasCredentials(r) && p.isForeign(r, c) {
+		v.grant, v.unknown = grantNone, true
+		v.reason, v.set = credentialsReason(c), p.credentialsAdvice(r, c)
 	}
-	if v.allowed = v.grant != grantNone; v.allowed {
-		v.reason = ""
+	if v.grant != grantNone {
+		v.allow()
 	}
 	return v
 }
 
-// weigh says how far a claim is trusted by the patterns, and why it might not be.
-func (p *originPolicy) weigh(c originClaim, embedded bool) (grant, string) {
-	switch {
+func (v *originVerdict) allow() { v.allowed, v.reason, v.set = true, "", "" }
+
+// vouch lets a request in that was refused for its credentials alone, if the service knows the
+// page behind it.
+func (v *originVerdict) vouch() {
+	v.grant, v.unknown = grantBare, false
+	v.allow()
+}
+
+// weigh sets how far a claim is trusted by the patterns, and why it might not be.
+func (p *originPolicy) weigh(r *http.Request, want evidence, v *originVerdict) {
+	switch c := v.claim; {
 	case c.origin != webOrigin{}:
-		return p.match(c.origin), "origin is not listed"
+		v.grant, v.reason, v.set = p.match(c.origin), "origin is not listed", "WithAllowOrigin"
 	case c.site == "same-origin" || c.site == "none":
-		return grantFull, ""
+		v.grant = grantFull
 	case c.site != "":
-		return p.open(), "sent by another site that does not name its origin"
-	case p.require || embedded && !p.any:
-		return grantNone, "neither Origin, Referer nor Sec-Fetch-Site, and one is required"
-	case embedded:
-		return grantBare, ""
+		v.grant, v.reason = p.open(), "sent by another site that does not name its origin"
+	case p.require || want == evidenceEmbedded && !p.any:
+		v.reason = "neither Origin, Referer nor Sec-Fetch-Site, and one is required"
+	case want == evidenceEmbedded:
+		v.grant = grantBare
+	case want == evidenceAmbient && hasAmbient(r):
+		v.reason = "credentials that browsers add by themselves, and neither Origin, Referer nor Sec-Fetch-Site"
+	default:
+		v.grant = grantFull // no browser, so nobody's credentials are abused
 	}
-	return grantFull, "" // no browser, so nobody's credentials are abused
 }
 
 // ask lets the service's own function raise what the patterns grant.
-func (p *originPolicy) ask(r *http.Request, c originClaim, v originVerdict) originVerdict {
-	ok, err := p.check(r, c.origin.String())
+func (p *originPolicy) ask(r *http.Request, v *originVerdict) {
+	ok, err := p.check(r, v.claim.origin.String())
 	switch {
 	case err != nil:
-		v.grant, v.reason = grantNone, "origin function: "+err.Error()
-	case ok && c.origin == opaqueOrigin:
+		v.grant, v.reason, v.set = grantNone, "origin function: "+err.Error(), ""
+	case ok && v.claim.origin == opaqueOrigin:
 		v.grant = grantBare // anyone can have it
 	case ok:
 		v.grant = grantFull
 	}
-	return v
 }
 
 func (p *originPolicy) match(o webOrigin) grant {
@@ -255,167 +292,4 @@ func (p *originPolicy) open() grant {
 		return grantBare
 	}
 	return grantNone
-}
-
-// originClaim is what a request says about the page behind it.
-type originClaim struct {
-	origin webOrigin // zero if it names none
-	text   string    // the same as the client wrote it
-	header string    // the Origin header
-	site   string    // Sec-Fetch-Site; scripts cannot set it
-}
-
-// readClaim fails if there is an Origin header that is none. A Referer that cannot
-// be read only shows that some page is behind the request.
-func readClaim(r *http.Request) (originClaim, error) {
-	headers := r.Header.Values("Origin")
-	c := originClaim{
-		header: strings.Join(headers, ", "),
-		site:   strings.Join(r.Header.Values("Sec-Fetch-Site"), ", "),
-	}
-	var err error
-	if c.header != "" {
-		c.text = c.header
-		if c.origin, err = parseOrigin(c.header); err != nil && len(headers) > 1 && !errors.Is(err, errOriginBytes) {
-			err = errors.New("several Origin headers")
-		}
-		return c, err
-	}
-	if c.text = r.Header.Get("Referer"); c.text == "" {
-		return c, nil
-	}
-	if c.origin, err = refererOrigin(c.text); err == nil {
-		c.text = c.origin.String()
-	} else if c.site == "" {
-		c.site = "cross-site"
-	}
-	return c, nil
-}
-
-// crossOrigin tells whether the page behind the request is of another origin than
-// the request's target. What cannot be told counts as such.
-func crossOrigin(r *http.Request, c originClaim) bool {
-	if c.site != "" {
-		return c.site != "same-origin" && c.site != "none" // same-site is another origin, too
-	}
-	scheme := c.origin.scheme
-	if defaultPort(scheme) == "" {
-		return true
-	}
-	if r.TLS != nil {
-		scheme = "https" // without TLS a proxy in front may have ended it: trust the page's scheme
-	}
-	self, err := parseOrigin(scheme + "://" + r.Host)
-	return err != nil || self != c.origin
-}
-
-// hasCredentials tells whether the request carries what a browser may add on its
-// own, in the name of its user.
-func hasCredentials(r *http.Request) bool {
-	sent := func(v string) bool { return v != "" }
-	return slices.ContainsFunc(r.Header.Values("Cookie"), sent) ||
-		slices.ContainsFunc(r.Header.Values("Authorization"), sent) ||
-		r.TLS != nil && len(r.TLS.PeerCertificates) > 0
-}
-
-func credentialsReason(c originClaim) string {
-	const what = "credentials (Cookie, Authorization or a client certificate) in a cross-origin request: "
-	switch c.origin {
-	case webOrigin{}:
-		return what + "list the page's origin with WithAllowOrigin, and let the page send Origin or Referer"
-	case opaqueOrigin:
-		return what + `origin "null" can be anyone's and is never trusted with them`
-	}
-	return what + "list " + strconv.Quote(c.origin.String()) + " with WithAllowOrigin if it is to be trusted with them"
-}
-
-// isPreflight tells whether a browser asks if it may send a cross-origin request.
-func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" &&
-		r.Header.Get("Access-Control-Request-Method") != ""
-}
-
-// setCORS tells the browser whether the page may read the answer. It replaces what a
-// CORS middleware in front has set, so that the two cannot add up to more than either.
-//
-// Security: an origin is echoed with credentials only if it was named; what the open
-// policy lets in gets "*", with which browsers send and show nothing personal.
-func (p *originPolicy) setCORS(h http.Header, _ *http.Request, v originVerdict) {
-	const allowOrigin, allowCredentials = "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"
-	addVary(h, "Origin")
-	h.Del(allowOrigin)
-	h.Del(allowCredentials)
-	switch {
-	case !v.allowed:
-	case v.header != "" && v.grant == grantFull:
-		h.Set(allowOrigin, v.header)
-		h.Set(allowCredentials, "true")
-	case p.any:
-		h.Set(allowOrigin, "*")
-	case v.header != "":
-		h.Set(allowOrigin, v.header)
-	}
-}
-
-// preflight answers a CORS preflight and keeps nothing of it.
-func (p *originPolicy) preflight(w http.ResponseWriter, r *http.Request, v originVerdict) {
-	h := w.Header()
-	p.setCORS(h, r, v)
-	h.Set("Content-Length", "0")
-	if !v.allowed {
-		w.WriteHeader(v.status())
-		return
-	}
-	addVary(h, "Access-Control-Request-Headers")
-	h.Set("Access-Control-Allow-Methods", "GET,POST,OPTIONS")
-	if names := requestedHeaders(r); names != "" {
-		h.Set("Access-Control-Allow-Headers", names)
-	}
-	h.Set("Access-Control-Max-Age", strconv.Itoa(preflightMaxAge))
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// requestedHeaders are the headers that a preflight asks for. What is no header name
-// is left out, and so is what exceeds the limit.
-func requestedHeaders(r *http.Request) string {
-	var names []byte
-	for _, list := range r.Header.Values("Access-Control-Request-Headers") {
-		for name := range strings.SplitSeq(list, ",") {
-			name = strings.Trim(name, " \t")
-			if !isHeaderName(name) {
-				continue
-			}
-			if len(names)+1+len(name) > maxAllowHeaders {
-				return string(names)
-			}
-			if len(names) > 0 {
-				names = append(names, ',')
-			}
-			names = append(names, name...)
-		}
-	}
-	return string(names)
-}
-
-// isHeaderName tells whether s is a token (RFC 9110, section 5.6.2), but not the "*"
-// that stands for all headers.
-func isHeaderName(s string) bool {
-	for i := range len(s) {
-		if !isAlnum(s[i]) && strings.IndexByte("!#$%&'*+-.^_`|~", s[i]) < 0 {
-			return false
-		}
-	}
-	return s != "" && s != "*"
-}
-
-// addVary adds a header name to Vary, unless it is there.
-func addVary(h http.Header, name string) {
-	for _, list := range h.Values("Vary") {
-		for field := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.Trim(field, " \t"), name) {
-				return
-			}
-		}
-	}
-	h.Add("Vary", name)
 }

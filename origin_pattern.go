@@ -34,18 +34,19 @@ type webOrigin struct {
 	port   string // filled in for http and https; for others "" if there is none
 }
 
-// opaqueOrigin is "null": the origin of sandboxed frames, files and redirects. It is
-// nobody's in particular, so two pages that have it are strangers.
-var opaqueOrigin = webOrigin{scheme: "null"}
+// opaqueOrigin is "null", the origin of sandboxed frames, files and redirects. It is
+// nobody's in particular, so two pages that have it are strangers. No scheme has a colon.
+var opaqueOrigin = webOrigin{scheme: "null:"}
 
-// parseOrigin reads what browsers write: scheme://host[:port] or null.
+// parseOrigin reads what browsers write: scheme://host[:port] or null. WebViews write file:// for
+// the origin of any file, so that is opaque, too.
 func parseOrigin(s string) (webOrigin, error) {
 	switch {
 	case !isPrintable(s):
 		return webOrigin{}, errOriginBytes
 	case len(s) > maxOrigin:
 		return webOrigin{}, errOriginLong
-	case s == "null":
+	case s == "null" || strings.EqualFold(s, "file://"):
 		return opaqueOrigin, nil
 	}
 	scheme, rest, ok := strings.Cut(strings.ToLower(s), "://")
@@ -63,8 +64,7 @@ func parseOrigin(s string) (webOrigin, error) {
 	case port == "":
 		port = defaultPort(scheme)
 	}
-	host, err = parseHost(host)
-	if err != nil {
+	if host, err = parseHost(scheme, host); err != nil {
 		return webOrigin{}, err
 	}
 	return webOrigin{scheme, host, port}, nil
@@ -82,18 +82,21 @@ func refererOrigin(referer string) (webOrigin, error) {
 // String is the origin as browsers write it, "" for none.
 func (o webOrigin) String() string {
 	switch {
-	case o.host == "":
-		return o.scheme // none, or opaque
+	case o == webOrigin{}:
+		return ""
+	case o == opaqueOrigin:
+		return "null"
 	case o.port == defaultPort(o.scheme):
 		return o.scheme + "://" + o.host
 	}
 	return o.scheme + "://" + o.host + ":" + o.port
 }
 
-// originPattern matches origins. Its zero values are the wide ones, but for port.
+// originPattern matches origins.
 type originPattern struct {
 	scheme     string // "" is http and https
-	host       string // "" is any
+	anyHost    bool
+	host       string
 	subdomains bool   // those of host, not host itself
 	port       string // "" is the default of the origin's scheme, "*" any
 }
@@ -117,13 +120,14 @@ func parseOriginPattern(s string) (originPattern, error) {
 		if absolute || port == "" {
 			return originPattern{}, errWildcard
 		}
+		p.anyHost = true
 		return p, nil
 	}
 	host, p.subdomains = strings.CutPrefix(host, "*.")
-	if strings.Contains(host, "*") {
+	if strings.Contains(host, "*") || p.subdomains && host == "" {
 		return originPattern{}, errWildcard
 	}
-	if p.host, err = parseHost(host); err != nil {
+	if p.host, err = parseHost(scheme, host); err != nil {
 		return originPattern{}, err
 	}
 	if _, notIP := netip.ParseAddr(strings.Trim(p.host, "[]")); p.subdomains && notIP == nil {
@@ -145,7 +149,7 @@ func (p originPattern) matchesScheme(o webOrigin) bool {
 
 func (p originPattern) matchesHost(host string) bool {
 	switch {
-	case p.host == "":
+	case p.anyHost:
 		return true
 	case p.subdomains:
 		return strings.HasSuffix(host, "."+p.host)
@@ -165,7 +169,7 @@ func (p originPattern) matchesPort(o webOrigin) bool {
 
 // grant is how far a matching origin is trusted: *:443 is all of the web.
 func (p originPattern) grant() grant {
-	if p.host == "" {
+	if p.anyHost {
 		return grantBare
 	}
 	return grantFull
@@ -193,31 +197,49 @@ func splitAuthority(s string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// parseHost checks a lower-case host name or address. A name that ends with a dot
-// or in a number is none: the former is another origin to browsers, and they have
-// turned the latter into an address.
-func parseHost(s string) (string, error) {
-	if inner, ok := strings.CutPrefix(s, "["); ok {
-		inner, ok = strings.CutSuffix(inner, "]")
-		addr, err := netip.ParseAddr(inner)
-		if !ok || err != nil || !addr.Is6() || addr.Zone() != "" {
-			return "", errHost
-		}
-		return "[" + addr.String() + "]", nil
+// parseHost checks a lower-case host. A scheme other than http and https may have any text there,
+// also none: apps choose their own (app://., qrc://).
+func parseHost(scheme, s string) (string, error) {
+	switch inner, bracket := strings.CutPrefix(s, "["); {
+	case bracket:
+		return parseIPv6(inner)
+	case strings.ContainsAny(s, `:[]*"<>, `):
+		return "", errHost
+	case scheme != "" && defaultPort(scheme) == "":
+		return s, nil
+	default:
+		return s, checkName(s)
 	}
+}
+
+func parseIPv6(s string) (string, error) {
+	inner, ok := strings.CutSuffix(s, "]")
+	addr, err := netip.ParseAddr(inner)
+	if !ok || err != nil || !addr.Is6() || addr.Zone() != "" {
+		return "", errHost
+	}
+	return "[" + addr.String() + "]", nil
+}
+
+// checkName checks a host name or an IPv4 address of http or https. A name that ends with a dot is
+// another one to browsers. One that ends in a number is an address, which they have written in
+// its usual form.
+func checkName(s string) error {
+	name, _ := strings.CutSuffix(s, ".")
 	last := ""
-	for label := range strings.SplitSeq(s, ".") {
+	for label := range strings.SplitSeq(name, ".") {
 		if !isLabel(label) {
-			return "", errHost
+			return errHost
 		}
 		last = label
 	}
-	if strings.Trim(last, "0123456789") == "" {
-		if addr, err := netip.ParseAddr(s); err != nil || !addr.Is4() {
-			return "", errHost
-		}
+	if strings.Trim(last, "0123456789") != "" {
+		return nil
 	}
-	return s, nil
+	if addr, err := netip.ParseAddr(s); err != nil || !addr.Is4() {
+		return errHost
+	}
+	return nil
 }
 
 func isLabel(s string) bool {

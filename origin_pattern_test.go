@@ -125,13 +125,34 @@ func TestOriginPatterns(t *testing.T) {
 			"http://localhost ionic://localhost capacitor://localhost:80 capacitor://localhost. chrome-extension://abcdefghijklmnopabcdefghijklmnoq app://main app://main:70",
 		},
 		{
+			"other schemes, host and none", []string{
+				"app://.", "app://-", "qrc://", "ionic://localhost", "tauri://localhost", "capacitor://localhost", "http://tauri.localhost",
+				"chrome-extension://abcdefghijklmnopabcdefghijklmnop", "moz-extension://0f2d1f5c-8b3e-4b6a-9a3e-1c2d3e4f5a6b",
+				"safari-web-extension://0F2D1F5C-8B3E-4B6A-9A3E-1C2D3E4F5A6B", "vscode-webview://a_b~c%20", "app://*.bundle",
+			},
+			"app://. app://- qrc:// ionic://localhost tauri://localhost capacitor://localhost http://tauri.localhost " +
+				"chrome-extension://abcdefghijklmnopabcdefghijklmnop moz-extension://0f2d1f5c-8b3e-4b6a-9a3e-1c2d3e4f5a6b " +
+				"safari-web-extension://0F2D1F5C-8B3E-4B6A-9A3E-1C2D3E4F5A6B vscode-webview://a_b~c%20 app://x.bundle",
+			"app:// app://.. app://x app://bundle qrc://x ionic:// ionic://localhost:8100 tauri://localhost. http://localhost null file:// " +
+				"app://./ app://.@evil app://*.bundle app://[.] app://.:x app://x,app://. moz-extension://0f2d1f5c-8b3e-4b6a-9a3e-1c2d3e4f5a6c",
+		},
+		{
+			"names with a dot at the end", []string{"http://a.b.c.", "d.e.:*", "https://*.f.g."},
+			"http://a.b.c. http://A.B.C.:80 https://d.e.:1 https://x.f.g.",
+			"http://a.b.c http://a.b.c.. http://x.a.b.c. http://d.e:1 https://x.f.g http://. http://.. http://127.0.0.1.",
+		},
+		{
 			"null only", []string{"null"},
-			"null", "Null NULL nullx https://null null://null null://",
+			"null file:// FILE://", "Null NULL nullx https://null null://null null:// null: file:/// file:///a file://localhost/a file: file:/",
+		},
+		{
+			"files only", []string{"file://"},
+			"null file://", "file:///",
 		},
 		{
 			"any", []string{"*"},
-			"http://a.org https://b.org:1 null capacitor://localhost chrome-extension://abc http://[::1]",
-			"http://a.org. http://a@b.org http://a.org/ http://a.org:* a.org file:// * http://a.org,http://b.org",
+			"http://a.org https://b.org:1 null capacitor://localhost chrome-extension://abc http://[::1] http://a.org. file:// app://.",
+			"http://a@b.org http://a.org/ http://a.org:* a.org * http://a.org,http://b.org",
 		},
 		{
 			"any, as ThinkJS writes it, somewhere in a list", []string{"a.org *:*"},
@@ -206,11 +227,17 @@ func TestOriginPatternErrors(t *testing.T) {
 		{"example.com:080", `"example.com:080"`, "port"},
 		{"example.com:8*", `"example.com:8*"`, "port"},
 		{"https://", `"https://"`, "host"},
-		{"file://", `"file://"`, "host"},
+		{"file:///", `"file:///"`, "path"},
+		{"app://*", `"app://*"`, "any host"},
+		{"app://*.", `"app://*."`, "sub-domains"},
+		{"app://a<b", `"app://a<b"`, "host"},
+		{"app://x:y", `"app://x:y"`, "port"},
 		{"://example.com", `"://example.com"`, "scheme"},
 		{"*://example.com", `"*://example.com"`, "scheme"},
 		{"1a://example.com", `"1a://example.com"`, "scheme"},
-		{"example.com.", `"example.com."`, "host"},
+		{"example.com..", `"example.com.."`, "host"},
+		{"http://.", `"http://."`, "host"},
+		{"http://127.0.0.1.", `"http://127.0.0.1."`, "host"},
 		{".example.com", `".example.com"`, "host"},
 		{"exa mple..com", `"mple..com"`, "host"},
 		{"8360", `"8360"`, "host"},
@@ -229,7 +256,7 @@ func TestOriginPatternErrors(t *testing.T) {
 		{"*.*.example.com", `"*.*.example.com"`, "any host"},
 		{"*.127.0.0.1", `"*.127.0.0.1"`, "any host"},
 		{"*.[::1]", `"*.[::1]"`, "any host"},
-		{"*.", `"*."`, "host"},
+		{"*.", `"*."`, "sub-domains"},
 		{"https://good.org b@d", `"b@d"`, "user"},
 	}
 	for _, tt := range tests {
@@ -296,7 +323,7 @@ func TestOriginLong(t *testing.T) {
 	assert.False(t, v.Allowed)
 	assert.False(t, v.Malformed)
 	assert.Contains(t, v.Reason, "longer than 1024 bytes")
-	assert.LessOrEqual(t, len(v.Origin), 260, "the log is not flooded")
+	assert.LessOrEqual(t, len(v.Origin), 256, "the log is not flooded")
 	assert.True(t, strings.HasPrefix(v.Origin, "https://a.a."))
 }
 

@@ -24,10 +24,19 @@ import (
 // [Use] given to [New] runs, Authorize does not: who may call is for HTTP middleware to say.
 // The origin of the request is checked as everywhere. The body is bounded by
 // [WithMaxMessage] and [WithReadTimeout].
+//
+// Security: mount anything that changes something for POST only. A page of any origin can make a
+// browser send GET without naming itself. So GET and HEAD are answered 403 if they carry what
+// browsers add by themselves (a cookie, a TLS client certificate, or Authorization of the schemes
+// Basic, Digest, NTLM and Negotiate) and neither Origin, Referer nor Sec-Fetch-Site.
 func (h *Handler) Action(fn HandlerFunc) http.Handler {
 	fn = wrap(fn, h.use)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !h.admits(w, r) {
+		want := evidenceNone
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			want = evidenceAmbient
+		}
+		if !h.admits(w, r, want) {
 			return
 		}
 		args, err := readArgs(w, r, h.cfg)

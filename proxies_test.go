@@ -23,7 +23,7 @@ func unixSite(t *testing.T, options ...thinkws.Option) (knock func(kind string, 
 	path := filepath.Join(t.TempDir(), "s")
 	listener, err := net.Listen("unix", path)
 	require.NoError(t, err)
-	server := &http.Server{Handler: s.router} //nolint:gosec // its one client is honest
+	server := &http.Server{Handler: s.router}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

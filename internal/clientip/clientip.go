@@ -45,12 +45,12 @@ type Client struct {
 
 func newPeer(r *http.Request) Client {
 	addr, _ := Parse(r.RemoteAddr)
-	return Client{Addr: addr, Unix: isUnix(r.RemoteAddr)}
+	return Client{Addr: addr, Unix: IsUnix(r.RemoteAddr)}
 }
 
-// isUnix reports whether an address of net/http is that of a unix socket: "@" or "" if the
+// IsUnix reports whether an address of net/http is that of a unix socket: "@" or "" if the
 // client has not bound a name, else a path or an abstract name.
-func isUnix(remote string) bool { return remote == "" || remote[0] == '@' || remote[0] == '/' }
+func IsUnix(remote string) bool { return remote == "" || remote[0] == '@' || remote[0] == '/' }
 
 // Client returns where a request comes from: what limits, guards and logs go by.
 func (p Proxies) Client(r *http.Request) Client {

@@ -24,7 +24,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, one *Sessio
 	one.poll = p
 	one.queue.Push(one.openFrame(upgrades))
 	one.start()
-	if c := s.cfg.Cookie; c != nil {
+	if c := s.cfg.Cookie; c != nil && !session.IsBare(r) {
 		cookie := *c
 		cookie.Value = one.id
 		http.SetCookie(w, &cookie)

@@ -90,6 +90,10 @@ func IsJSONP(r *http.Request) bool {
 	return strings.ContainsAny(r.URL.RawQuery, "j%") && newQuery(r.URL.RawQuery).jsonp != nil
 }
 
+// IsRevision3 reports whether r is of a client of revision 3, which browsers let ask only with
+// credentials.
+func IsRevision3(r *http.Request) bool { return newQuery(r.URL.RawQuery).revision == 3 }
+
 // only returns the single value of a parameter, or "".
 func only(values []string) string {
 	if len(values) != 1 {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 const (
@@ -27,7 +29,7 @@ func (s *Server) setHeaders(w http.ResponseWriter, r *http.Request, e endpoint) 
 		h.Set("Cache-Control", "no-store, no-cache, no-transform, must-revalidate, max-age=0")
 	}
 	// A preflight never carries cookies, so it does not tell whether the client has one.
-	if s.cfg.Cookie && e.isHTTP() && r.Method != http.MethodOptions && !hasCookie(r, sessionCookie) {
+	if s.cfg.Cookie && !session.IsBare(r) && e.isHTTP() && r.Method != http.MethodOptions && !hasCookie(r, sessionCookie) {
 		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: "dummy", Path: "/", HttpOnly: true, Secure: r.TLS != nil})
 	}
 }
@@ -46,9 +48,18 @@ func setCORS(h http.Header, r *http.Request) {
 	if !slices.ContainsFunc(h.Values("Vary"), func(v string) bool { return strings.Contains(v, "Origin") }) {
 		h.Add("Vary", "Origin")
 	}
-	if names := r.Header.Get("Access-Control-Request-Headers"); names != "" && isPrintable(names) {
+	if names := r.Header.Get("Access-Control-Request-Headers"); names != "" && isPrintable(names) && !namesProxies(names) {
 		h.Set("Access-Control-Allow-Headers", names)
 	}
+}
+
+// namesProxies reports whether a preflight asks for headers by which proxies speak.
+//
+// Security: a trusted proxy may hand on the header of a page, which could then pass for the
+// service's own.
+func namesProxies(names string) bool {
+	names = strings.ToLower(names)
+	return strings.Contains(names, "forwarded") || strings.Contains(names, "x-real-ip")
 }
 
 // isPrintable reports whether a header of the client may be echoed.
