@@ -20,11 +20,16 @@ import (
 //  3. What waits for them goes out, then the end: close code 1001 for WebSockets,
 //     c[1001,"server shutting down"] for SockJS, a close packet as the answer to a poll of
 //     Socket.IO. Polling clients that are between two requests have a second to come for it.
+//     A client that does not answer the close frame, or does not read, is cut off after 5 and 10 seconds, or
+//     a quarter of the time until ctx's deadline if that is less.
 //  4. All goroutines have ended when it returns.
 //
 // http.Server.Shutdown does not know of WebSockets: call both, this one first.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.hub.close()
+	if deadline, ok := ctx.Deadline(); ok {
+		h.grace.Shorten(time.Until(deadline) / 4)
+	}
 	h.sendAway(ctx, slices.Concat(
 		h.socketio.Close(session.ReasonServerShutdown),
 		h.plain.Close(session.ReasonServerShutdown),

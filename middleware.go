@@ -33,6 +33,7 @@ type Handler struct {
 	park     *wsconn.Park // nil without WithParkedReads
 	clock    alarm.Clock  // for all that waits for a time
 	watch    wsconn.Watch // over readers that run actions
+	grace    wsconn.Grace // with clients that Shutdown waits for
 	tasks    serial.Group // every goroutine of ours
 }
 
@@ -95,7 +96,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: c.readTimeout,
 			MessageTimeout: c.messageTimeout, MaxPackets: c.limits.Packets,
 			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
-			Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park,
+			Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Grace: &h.grace,
 			Door: h.hub.door, Meter: h.hub.meter, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
 		},
 	}
@@ -126,7 +127,7 @@ func (h *Handler) wsconnConfig() wsconn.Config {
 	return wsconn.Config{
 		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout, Tally: &h.hub.tally,
 		MessageTime: c.messageTimeout, CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch,
-		Park: h.park, Compress: c.compress > 0,
+		Park: h.park, Grace: &h.grace, Compress: c.compress > 0,
 	}
 }
 

@@ -43,6 +43,7 @@ type Config struct {
 	Group  *serial.Group
 	Clock  *alarm.Clock   // for all that waits for a time
 	Watch  *wsconn.Watch  // over readers that run tasks; nil if the group runs them all
+	Grace  *wsconn.Grace  // shortens what is waited for when the server shuts down; nil for never
 	Park   *wsconn.Park   // where idle WebSockets wait; nil for a goroutine each
 	Door   *door.Door     // lets new sessions in; nil for all of them
 	Meter  *session.Meter // charges what clients send; nil for no limit
@@ -98,6 +99,7 @@ func (c *Config) wsconn() wsconn.Config {
 		Clock:        c.Clock,
 		Watch:        c.Watch,
 		Park:         c.Park,
+		Grace:        c.Grace,
 		Compress:     c.Compress,
 		Tally:        c.Tally,
 	}

@@ -224,7 +224,7 @@ func (s *Session) write(w http.ResponseWriter, r *http.Request, frames []session
 		keepFromIE(h)
 	}
 	// A writer that does not support deadlines gets none.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.Grace.Of(s.server.cfg.WriteTimeout)))
 	_, err := w.Write(payload)
 	return err
 }

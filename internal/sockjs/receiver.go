@@ -21,12 +21,12 @@ type receiver struct {
 	r         *http.Request
 	rc        *http.ResponseController
 	transport transport
-	callback  string        // for transports that have one
-	timeout   time.Duration // of one write
-	sent      int           // bytes of frames
-	ends      bool          // the frame that it writes is the close frame
-	relayed   bool          // another node has brought it: its end need not be the client's
-	mark      uint64        // of a relayed one, as in session.Mark
+	callback  string               // for transports that have one
+	timeout   func() time.Duration // of one write
+	sent      int                  // bytes of frames
+	ends      bool                 // the frame that it writes is the close frame
+	relayed   bool                 // another node has brought it: its end need not be the client's
+	mark      uint64               // of a relayed one, as in session.Mark
 
 	wake chan struct{} // there may be something to write; room for one
 	left chan struct{} // closed when the session has let go of it
@@ -35,7 +35,7 @@ type receiver struct {
 // serveReceive answers a request that takes frames.
 func (s *Server) serveReceive(w http.ResponseWriter, r *http.Request, route Route) {
 	rcv := &receiver{
-		w: w, r: r, rc: http.NewResponseController(w), transport: transport(route.endpoint), timeout: s.cfg.WriteTimeout,
+		w: w, r: r, rc: http.NewResponseController(w), transport: transport(route.endpoint), timeout: func() time.Duration { return s.cfg.Grace.Of(s.cfg.WriteTimeout) },
 		wake: make(chan struct{}, 1), left: make(chan struct{}),
 	}
 	if session.IsRelayed(r) {
@@ -235,7 +235,7 @@ func (r *receiver) write(frame outgoing) error {
 
 // send writes in one piece, at once and in limited time.
 func (r *receiver) send(text []byte) error {
-	r.rc.SetWriteDeadline(time.Now().Add(r.timeout)) // where supported
+	r.rc.SetWriteDeadline(time.Now().Add(r.timeout())) // where supported
 	if _, err := r.w.Write(text); err != nil {
 		return err
 	}

@@ -1,6 +1,10 @@
 package sockjs
 
-import "github.com/seed-ce09063a/thinkws/internal/session"
+import (
+	"slices"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
 
 // How a receiver fares that comes to a session.
 type seat uint8
@@ -70,7 +74,7 @@ func (s *polled) next(r *receiver) (frame outgoing, last bool) {
 	if last = last || !r.transport.streams(); last {
 		s.answered = r.mark
 		s.detach()
-		s.writing++
+		s.ending = append(s.ending, r)
 	}
 	return frame, last
 }
@@ -103,7 +107,7 @@ func (s *polled) take(room int) (frame outgoing, last bool) {
 // wrote notes that the last frame for a receiver is out, or how it failed.
 func (s *polled) wrote(r *receiver, err error) {
 	s.mu.Lock()
-	s.writing--
+	s.ending = slices.DeleteFunc(s.ending, func(one *receiver) bool { return one == r })
 	s.idle()
 	if r.ends && err == nil && s.state == stateClosing && !s.told {
 		s.told = true

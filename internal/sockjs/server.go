@@ -139,12 +139,12 @@ func (s *Server) Close(reason string) (ends []func()) {
 }
 
 // WaitForPolls holds the group until clients that are between two requests have fetched their
-// end, or for Config.Farewell. It returns at once.
+// end, or for Config.Farewell and no longer than Config.Grace allows. It returns at once.
 func (s *Server) WaitForPolls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.left == nil { // once is enough
-		s.left = s.cfg.Group.Linger(s.cfg.Farewell)
+		s.left = s.cfg.Group.Linger(s.cfg.Grace.Of(s.cfg.Farewell))
 	}
 	s.checkLeft()
 }

@@ -39,11 +39,11 @@ type polled struct {
 	closing []byte          // the close frame
 	told    bool            // a client has it
 
-	receiver  *receiver // the request that takes frames; nil if there is none
-	waiting   bool      // it has nothing to send
-	writing   int       // last frames that are being written, whose receivers have been let go
-	transport string    // of the last receiver
-	answered  uint64    // the mark of the last one that was relayed and has been answered
+	receiver  *receiver   // the request that takes frames; nil if there is none
+	waiting   bool        // it has nothing to send
+	ending    []*receiver // let go of, and still writing their last frame
+	transport string      // of the last receiver
+	answered  uint64      // the mark of the last one that was relayed and has been answered
 
 	// The one alarm: for the next heartbeat while a receiver waits, otherwise for the end.
 	alarm alarm.Alarm
@@ -118,7 +118,7 @@ func (s *polled) rang() (gone bool) {
 		s.beat = s.waiting // otherwise it is busy, and sets the alarm when it is not
 		s.wake()
 		return false
-	case s.receiver != nil || s.writing > 0: // not all that waited is out
+	case s.receiver != nil || len(s.ending) > 0: // not all that waited is out
 		s.arm(s.server.cfg.DisconnectDelay)
 		return false
 	}
@@ -199,8 +199,24 @@ func (s *polled) shut(frame []byte, graceful bool, last ...session.Frame) {
 	}
 	s.queue.Push(last...)
 	s.state, s.closing = stateClosing, frame
+	s.hurryLocked()
 	s.arm(s.server.cfg.DisconnectDelay)
 	s.wake()
+}
+
+// hurryLocked shortens the writes that are under way if the server has little time left. s.mu must be held.
+func (s *polled) hurryLocked() {
+	cfg := &s.server.cfg
+	d := cfg.Grace.Of(cfg.WriteTimeout)
+	if d == cfg.WriteTimeout {
+		return
+	}
+	if s.receiver != nil {
+		s.receiver.rc.SetWriteDeadline(time.Now().Add(d)) // where supported
+	}
+	for _, r := range s.ending {
+		r.rc.SetWriteDeadline(time.Now().Add(d)) // where supported
+	}
 }
 
 // Transport implements session.Conn.

@@ -49,6 +49,7 @@ type Config struct {
 	Clock        *alarm.Clock       // for all that waits for a time
 	Watch        *Watch             // over readers that run tasks; nil if the group runs them all, which may be
 	Park         *Park              // where idle connections wait without a goroutine; nil for none, which may be
+	Grace        *Grace             // shortens the two timeouts when a server shuts down; nil for never
 
 	// Subprotocol chooses one of the subprotocols that a client offers, all of them tokens and at least one, or "" for
 	// none. It may be nil: the answer names the first one then, as Node.js does.

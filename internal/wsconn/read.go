@@ -40,6 +40,7 @@ func (c *Conn) finishReading(err error) {
 	}
 	c.state.Or(over)
 	c.chill()
+	c.cfg.Grace.forget(c)
 	c.handler.Closed(*c.cause.Load())
 }
 
@@ -105,10 +106,10 @@ func (c *Conn) message(r io.Reader) ([]byte, error) {
 	}
 }
 
-// hurry limits how long the peer may still take, wherever it is waited for.
-func (c *Conn) hurry() {
-	_ = c.warmth.limit(c.in.Conn, time.Now().Add(c.cfg.CloseTimeout)) // fails on a closed connection only
-	c.cutAfter(c.cfg.CloseTimeout)
+// hurryBy limits how long the peer may still take, wherever it is waited for.
+func (c *Conn) hurryBy(d time.Duration) {
+	_ = c.warmth.limit(c.in.Conn, time.Now().Add(d)) // fails on a closed connection only
+	c.cutAfter(d)
 }
 
 // takeWhole takes a frame that came in whole, by its first byte.
@@ -198,7 +199,7 @@ func (c *Conn) end(err error) error {
 // linger notes the step and gives our close frame, which is queued, the time to
 // reach the peer. Its being written, or the peer, ends the wait sooner.
 func (c *Conn) linger(step uint32) {
-	c.hurry()
+	c.cfg.Grace.hurry(c)
 	c.reach(step)
 	c.in.drain()
 }

@@ -35,6 +35,7 @@ func (c *Conn) force(frames ...[]byte) error {
 func (c *Conn) finish(frame []byte) {
 	if c.out.force([][]byte{frame}, true) == nil {
 		c.reach(closing)
+		c.cfg.Grace.leave(c)
 	}
 }
 
@@ -53,8 +54,8 @@ func (c *Conn) control(frame []byte) {
 
 // wroteClose gives the peer its time to answer our close frame.
 func (c *Conn) wroteClose() {
-	c.hurry()
 	c.reach(sent)
+	c.cfg.Grace.hurry(c)
 }
 
 func (c *Conn) brokeWriting(err error) { c.cut(fmt.Errorf("wsconn: write: %w", err)) }
@@ -90,7 +91,7 @@ func (c *Conn) writeOnce(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if err := c.in.SetWriteDeadline(time.Now().Add(c.cfg.WriteTimeout)); err != nil {
+	if err := c.in.SetWriteDeadline(time.Now().Add(c.cfg.Grace.Of(c.cfg.WriteTimeout))); err != nil {
 		return err
 	}
 	_, err := c.in.Conn.Write(p)
