@@ -8,10 +8,12 @@ import (
 	"strings"
 
 	"github.com/coder/websocket"
+	"github.com/go-chi/chi/v5"
 )
 
 // coder is coder/websocket as it comes: the handler stays and reads, broadcasts call
-// Write for each client. Its long-polling is a bare net/http handler: a GET waits on a channel.
+// Write for each client. Its long-polling is a bare net/http handler, in
+// chi as ours is: a GET waits on a channel.
 type coder struct {
 	lobby lobby[*websocket.Conn]
 	polls pollSessions
@@ -27,9 +29,11 @@ func (s *coder) serve(l net.Listener, cfg Config) error {
 	if cfg.Deflate {
 		options.CompressionMode = websocket.CompressionNoContextTakeover
 	}
+	polls := chi.NewRouter() // as ours has, so that the two differ by what the handlers keep
+	polls.Mount("/socket.io", http.HandlerFunc(s.poll))
 	return serveHTTP(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" {
-			s.poll(w, r)
+			polls.ServeHTTP(w, r)
 			return
 		}
 		c, err := websocket.Accept(w, r, options)

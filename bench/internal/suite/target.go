@@ -52,7 +52,7 @@ func Targets() []*Target {
 		{Name: floor, Dialect: load.Raw, can: binary | polling | stats,
 			Does: "a goroutine per connection with raw reads and writes, no library, no checks: the floor"},
 		{Name: bare, Dialect: load.Raw, can: library | polling,
-			Does: "coder/websocket as it comes; long-polling is a bare net/http handler that waits on a channel"},
+			Does: "coder/websocket as it comes; long-polling is a bare net/http handler in chi that waits on a channel"},
 		{Name: "gorilla", Dialect: load.Raw, can: library, Does: "gorilla/websocket, broadcast as one prepared message"},
 		{Name: "gws", Dialect: load.Raw, can: library | deaf, Does: "lxzan/gws with its Broadcaster"},
 		{Name: "melody", Dialect: load.Raw, can: library | deaf, Does: "olahol/melody"},
