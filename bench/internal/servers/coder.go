@@ -12,8 +12,8 @@ import (
 )
 
 // coder is coder/websocket as it comes: the handler stays and reads, broadcasts call
-// Write for each client. Its long-polling is a bare net/http handler, in
-// chi as ours is: a GET waits on a channel.
+// Write for each client. Its long-polling is a bare net/http handler,
+// mounted in chi as ours is: a GET waits on a channel.
 type coder struct {
 	lobby lobby[*websocket.Conn]
 	polls pollSessions
