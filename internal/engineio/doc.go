@@ -1,16 +1,35 @@
-// Package engineio is a server of Engine.IO, revisions 3 and 4: sessions that are
-// carried by long-polling or by a WebSocket, the upgrade from one to the other, and
-// heartbeats.
+// Package engineio is a server of Engine.IO, revisions 3 and 4: sessions over long-polling or
+// a WebSocket, the upgrade from one to the other, and heartbeats.
 //
-// A [Session] belongs to no goroutine. While a client polls, each of its requests
-// runs in the handler that net/http gives it, and between requests there is
-// nothing but a timer; a WebSocket adds the reader of package wsconn. What happens
-// on the wire and what the layer above does meet in the session's state, under one
-// mutex. Nothing is written to the network and nothing of the layer above is called
-// while it is held.
+// A session has a state and a transport. [Session.end] is the only way out of open:
 //
-// There are two more locks. Session.inbox is held while the layer above receives, so
-// that it has one caller at a time even when a client changes its transport.
-// Server.mu guards the table of sessions. They are taken in the order Session.inbox,
+//	             GET without a session id
+//	                       |
+//	                       v
+//	      +--------------- open ----------------+
+//	      | Close, Shutdown; the client polls   | every other end, or a WebSocket:
+//	      | and has something to fetch          | the GET that waits is answered
+//	      v                                     v
+//	   closing -------------------------------> closed
+//	GETs fetch what waits,    it is fetched,   not a session any more; for 100 ms
+//	then the close packet     or 30 s pass     requests that were under way find it
+//
+// The transport of an open session:
+//
+//	polling --------> polling, probing --------> WebSocket
+//	   ^    GET with         |          packet 5
+//	   |    Upgrade          |
+//	   +---------------------+
+//	     10 s pass, the WebSocket closes, or it brings anything but a probe
+//
+// While the client polls, each of its requests runs in the handler that net/http gives it, and so
+// does a GET that waits. Between requests a session has no goroutine, only an alarm: for heartbeats
+// while it is open, then for the time to fetch what waits, then for the time to be remembered. A
+// WebSocket adds the reader of package wsconn.
+//
+// Session.mu protects the state and the transport. Nothing is written to the network and nothing of
+// the layer above is called while it is held. There are two more locks. Session.inbox is held while
+// the layer above receives, so that it has one caller at a time even when a client changes its
+// transport. Server.mu protects the tables of sessions. They are taken in the order Session.inbox,
 // Session.mu, Server.mu.
 package engineio

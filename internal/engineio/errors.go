@@ -70,7 +70,7 @@ func writeError(w http.ResponseWriter, r *http.Request, status int, code Code, m
 	w.Write(body) // a client that has gone does not read its error
 }
 
-// isUpgrade says whether r asks for a WebSocket.
+// isUpgrade reports whether r asks for a WebSocket.
 func isUpgrade(r *http.Request) bool {
 	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 }

@@ -10,7 +10,7 @@ import (
 // revision 3 the client pings and the server only waits for it. Neither cares what
 // carries the session, so an upgrade leaves the alarm alone.
 
-// startHeartbeat takes s.mu as held.
+// startHeartbeat starts the heartbeat anew. s.mu must be held.
 func (s *Session) startHeartbeat() {
 	if s.variant.Revision == 3 {
 		s.arm(s.server.cfg.PingInterval + s.server.cfg.PingTimeout)
@@ -19,7 +19,7 @@ func (s *Session) startHeartbeat() {
 	}
 }
 
-// arm sets the alarm. It takes s.mu as held.
+// arm sets the alarm. s.mu must be held.
 func (s *Session) arm(d time.Duration) {
 	s.server.cfg.Clock.Set(&s.alarm, d, (*sleeper)(s))
 }
@@ -61,7 +61,7 @@ func (w *sleeper) Ring() {
 }
 
 // gotPing answers a client of revision 3. Pongs count against the limit of what may
-// wait: a client that does not take them is a slow one. It takes s.inbox as held.
+// wait: a client that does not take them is a slow one. s.inbox must be held.
 func (s *Session) gotPing() error {
 	if s.variant.Revision != 3 {
 		return errDirection

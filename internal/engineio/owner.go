@@ -6,7 +6,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/credentials"
 )
 
-// remember keeps what the handshake r carried, as far as later requests are compared with it. It is
+// remember keeps what the handshake r carried, for comparison with later requests. It is
 // called before the session is known to others.
 func (s *Session) remember(r *http.Request, q query) {
 	cfg := &s.server.cfg

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// openPolling answers the handshake of a polling client: with the open packet, and
-// with whatever the layer above sends at once.
+// openPolling answers the handshake of a polling client with the open packet, and with what the
+// layer above sends at once.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, one *Session) {
 	upgrades := ""
 	if s.cfg.WebSocket {
@@ -190,7 +190,7 @@ func (s *Session) take(p *poll) (frames []session.Frame, ok bool) {
 }
 
 // takeLast empties a session that is closing: first what waits, then, for the next
-// GET, the end. It takes s.mu as held.
+// GET, the end. s.mu must be held.
 func (s *Session) takeLast() []session.Frame {
 	if len(s.queue.Frames) > 0 {
 		s.arm(lingerTimeout)

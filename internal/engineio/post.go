@@ -84,7 +84,7 @@ func (s *Session) leaveBody() {
 	s.mu.Unlock()
 }
 
-// tornDown says whether the session has ended other than in due form.
+// tornDown reports whether the session has ended other than in due form.
 func (s *Session) tornDown() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

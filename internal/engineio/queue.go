@@ -49,7 +49,7 @@ func (s *Session) force(f session.Frame) {
 	}
 }
 
-// enqueue adds frames to what waits to be polled. It takes s.mu as held.
+// enqueue adds frames to what waits to be polled. s.mu must be held.
 func (s *Session) enqueue(frames []session.Frame, volatile bool) error {
 	if volatile && (s.poll == nil || s.responding || len(s.queue.Frames) > 0 || s.onWebSocket) {
 		return session.ErrDropped
@@ -63,16 +63,16 @@ func (s *Session) enqueue(frames []session.Frame, volatile bool) error {
 	return err
 }
 
-// wake lets the GET that waits, if there is one, be answered as soon as there is
-// something to say and no other answer is under way. It takes s.mu as held.
+// wake has the GET that waits answered, if there is something to say and no other answer is
+// under way. s.mu must be held.
 func (s *Session) wake() {
 	if s.poll != nil && !s.idles() {
 		s.poll.wake()
 	}
 }
 
-// idles says whether there is nothing that a GET could be answered with. It takes s.mu as
-// held.
+// idles reports whether there is nothing that a GET could be answered with. s.mu
+// must be held.
 func (s *Session) idles() bool {
 	return s.state == stateOpen && !s.onWebSocket && (s.responding || len(s.queue.Frames) == 0 && !s.isProbed())
 }

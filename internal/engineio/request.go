@@ -84,7 +84,7 @@ func readQuery(raw string) (q query, ok bool) {
 	return q, !strings.ContainsAny(raw, ";%+")
 }
 
-// IsJSONP says whether a request comes from a script element, of which CORS says
+// IsJSONP reports whether a request comes from a script element, of which CORS says
 // nothing: whoever checks origins has to see it as this package does.
 func IsJSONP(r *http.Request) bool {
 	return strings.ContainsAny(r.URL.RawQuery, "j%") && newQuery(r.URL.RawQuery).jsonp != nil
@@ -106,7 +106,7 @@ func (q query) variant() Variant {
 	return Variant{Revision: uint8(q.revision), Base64: q.base64 || q.jsonp != nil}
 }
 
-// cleanPath says whether no segment of a path is empty or made of dots: such paths
+// cleanPath reports whether no segment of a path is empty or made of dots: such paths
 // mean something else to every proxy on the way.
 func cleanPath(path string) bool {
 	if path == "" || path == "/" {
@@ -121,7 +121,7 @@ func cleanPath(path string) bool {
 	return true
 }
 
-// cleanOrigin says whether the origin is made of what a header may carry.
+// cleanOrigin reports whether the origin is made of what a header may carry.
 func cleanOrigin(r *http.Request) bool {
 	for _, origin := range r.Header["Origin"] {
 		for i := range len(origin) {
@@ -133,13 +133,13 @@ func cleanOrigin(r *http.Request) bool {
 	return true
 }
 
-// isBinary says whether the body of a POST is a binary payload.
+// isBinary reports whether the body of a POST is a binary payload.
 func isBinary(r *http.Request) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(kind), "application/octet-stream")
 }
 
-// isEncoded says whether the body of a POST is compressed, which no client does.
+// isEncoded reports whether the body of a POST is compressed, which no client does.
 func isEncoded(r *http.Request) bool {
 	encoding := strings.TrimSpace(r.Header.Get("Content-Encoding"))
 	return encoding != "" && !strings.EqualFold(encoding, "identity")

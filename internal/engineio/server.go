@@ -60,7 +60,7 @@ func (s *Server) Len() int {
 	return s.sessions.Len()
 }
 
-// Holds says whether r names a session of s.
+// Holds reports whether r names a session of s.
 func (s *Server) Holds(r *http.Request) bool {
 	sid := newQuery(r.URL.RawQuery).sid
 	return sid != "" && s.lookup(sid) != nil
@@ -89,14 +89,14 @@ func (s *Server) WaitForPolls() {
 	s.checkLeft()
 }
 
-// checkLeft says if nobody is there any more. It takes s.mu as held.
+// checkLeft ends the wait of WaitForPolls once all sessions have ended. s.mu must be held.
 func (s *Server) checkLeft() {
 	if s.left != nil && s.sessions.Len()+s.leaving.Len() == 0 {
 		s.left()
 	}
 }
 
-// ServeHTTP answers a request of any client. The origin has been checked by then.
+// ServeHTTP answers requests of all clients. The caller has checked the origin.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.checkServer(r)
 	s.limitBody(w, r)
@@ -201,7 +201,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, code Code, messa
 	WriteError(w, r, code, message)
 }
 
-// isForeign says whether a session id is of another node. It cannot be one of ours, so
+// isForeign reports whether a session id is of another node. It cannot be one of ours, so
 // whoever sends it does not guess, but has lost a node.
 func (s *Server) isForeign(sid string) bool {
 	node := session.NodeOf(sid)

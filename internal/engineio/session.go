@@ -67,8 +67,8 @@ type Session struct {
 	posting    bool   // a POST is being served
 	cutPost    func() // interrupts the reading of its body; nil if that is done
 
-	// The one alarm: heartbeats while the session is open, then the time to fetch
-	// what waits.
+	// The one alarm: heartbeats while the session is open, then the time to fetch what waits, then
+	// the time for which it is remembered.
 	alarm    alarm.Alarm
 	awaiting bool // revision 4: a ping is unanswered
 }
@@ -109,8 +109,8 @@ func (s *Session) Transport() string {
 	return transportPolling
 }
 
-// Listen sees to it that what the client sends is received, also if a task of its own
-// runs where a WebSocket is usually read. Who polls is heard in any case.
+// Listen ensures that incoming messages are still read while a task of the client runs on the
+// goroutine that reads its WebSocket. A polling client needs none of it.
 func (s *Session) Listen() {
 	s.mu.Lock()
 	conn := s.conn
@@ -194,7 +194,7 @@ func (s *Session) receive(p packet) (session.Task, error) {
 	return task, err
 }
 
-// handle does what a packet asks for, or returns errEnded. It takes s.inbox as held.
+// handle does what a packet asks for, or returns errEnded. s.inbox must be held.
 func (s *Session) handle(p packet) (session.Task, error) {
 	if s.reported || !s.isOpen() {
 		return nil, errEnded
@@ -313,7 +313,7 @@ func (s *Session) end(e ending) {
 // lastPoll gives a polling client the end of the session: at once if a GET waits and
 // nothing else is to be said, otherwise when the next one comes. Clients act on the
 // close packet before they act on messages of the same payload, so the two never
-// share one. It takes s.mu as held.
+// share one. s.mu must be held.
 func (s *Session) lastPoll(e ending) {
 	switch {
 	case s.poll != nil && len(s.queue.Frames) == 0:

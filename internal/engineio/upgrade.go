@@ -84,7 +84,7 @@ func (s *Session) abandon(l *link) *wsconn.Conn {
 }
 
 // dropProbe forgets l, if it is the one that may take over, and returns the
-// connection, which the caller must close. It takes s.mu as held.
+// connection, which the caller must close. s.mu must be held.
 func (s *Session) dropProbe(l *link) *wsconn.Conn {
 	if l == nil || s.probe != l {
 		return nil
@@ -96,7 +96,7 @@ func (s *Session) dropProbe(l *link) *wsconn.Conn {
 	return l.conn
 }
 
-// isProbed says whether the client waits for its polling to end. It takes s.mu as held.
+// isProbed reports whether the client waits for its polling to end. s.mu must be held.
 func (s *Session) isProbed() bool { return s.probe != nil && s.probe.probed }
 
 // answerProbe takes a packet that comes before the WebSocket is in use.

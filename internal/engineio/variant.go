@@ -50,7 +50,7 @@ func (v Variant) appendBase64(dst, data []byte) []byte {
 	return base64.StdEncoding.AppendEncode(dst, data)
 }
 
-// encode joins the packets of one poll, and says whether the result is binary.
+// encode joins the packets of one poll, and reports whether the result is binary.
 func (v Variant) encode(frames []session.Frame) (payload []byte, binary bool) {
 	switch {
 	case v.Revision == 4:

@@ -47,8 +47,8 @@ func (s *Session) adopt(conn *wsconn.Conn) {
 	}
 }
 
-// flush hands what waits to conn. It takes s.mu as held, and releases it in between:
-// what is sent meanwhile waits behind the rest and is handed over in its turn.
+// flush hands what waits to conn. s.mu must be held; flush releases it in
+// between. What is sent meanwhile waits behind the rest.
 func (s *Session) flush(conn *wsconn.Conn) {
 	for len(s.queue.Frames) > 0 {
 		frames := s.queue.Take()
