@@ -67,3 +67,26 @@ func TestNamesOfClientsAreNoServers(t *testing.T) {
 		})
 	}
 }
+
+// Names that a client may choose for a dynamic namespace, and that patterns of Redis give a
+// meaning, reach and count the servers of no other one.
+func TestNamesOfClientsAreNoPatterns(t *testing.T) {
+	client := clientOf(t, shared)
+	a := open(t, client, &hub{}, prefix(t))
+	b := open(t, client, &hub{answer: func(_ *thinkws.Envelope, reply func(*thinkws.Envelope)) {
+		reply(&thinkws.Envelope{Kind: thinkws.BusAnswer, Names: []string{"b"}})
+	}}, prefix(t))
+	b.subscribe(t, "/room-1")
+	for _, namespace := range []string{"/room-*", "/room-[0-9]", "/room-?", `/room-\1`, "/room-[^x]", "/*", "/room-1*", "/room-"} {
+		a.subscribe(t, namespace)
+		answers := 0
+		err := a.Ask(t.Context(), &thinkws.Envelope{Kind: thinkws.BusRooms, Namespace: namespace}, func(*thinkws.Envelope) { answers++ })
+		assert.NoError(t, err, namespace)
+		assert.Zero(t, answers, namespace)
+	}
+	require.NoError(t, b.Publish(&thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/room-1", Event: "e", Rooms: []string{"*"}}))
+	require.NoError(t, b.Publish(&thinkws.Envelope{Kind: thinkws.BusServerEmit, Namespace: "/room-1", Event: "e"}))
+	require.NoError(t, b.Publish(&thinkws.Envelope{Kind: thinkws.BusServerEmit, Namespace: "/room-*", Event: "last"}))
+	assert.Equal(t, "last", a.take(t, 1)[0].Event)
+	assert.Zero(t, a.count())
+}
