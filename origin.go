@@ -208,6 +208,11 @@ func (p *originPolicy) judgeEmbedded(r *http.Request) originVerdict {
 
 func (p *originPolicy) decide(r *http.Request, want evidence) originVerdict {
 	c, err := readClaim(r)
+	if p.any && errors.Is(err, errNoScheme) {
+		// Programs send a word or a host here (sockjs-protocol: "test"). As browsers do not, it is
+		// nobody's origin: where anyone may connect it may, too, without credentials.
+		c.origin, err = opaqueOrigin, nil
+	}
 	v := originVerdict{origin: excerpt.Text(c.text), claim: c}
 	if err != nil {
 		v.malformed = errors.Is(err, errOriginBytes)

@@ -147,20 +147,20 @@ func TestOriginPatterns(t *testing.T) {
 		},
 		{
 			"files only", []string{"file://"},
-			"null file://", "file:///",
+			"null file://", "file:/// test",
 		},
 		{
 			"any", []string{"*"},
-			"http://a.org https://b.org:1 null capacitor://localhost chrome-extension://abc http://[::1] http://a.org. file:// app://.",
-			"http://a@b.org http://a.org/ http://a.org:* a.org * http://a.org,http://b.org",
+			"http://a.org https://b.org:1 null capacitor://localhost chrome-extension://abc http://[::1] http://a.org. file:// app://. test a.org a.org:80 *",
+			"http://a@b.org http://a.org/ http://a.org:* http://a.org,http://b.org",
 		},
 		{
 			"any, as ThinkJS writes it, somewhere in a list", []string{"a.org *:*"},
-			"http://b.org null", "http://b.org/",
+			"http://b.org null a.org", "http://b.org/",
 		},
 		{
 			"the open default", nil,
-			"http://a.org null capacitor://localhost http://" + serverHost, "http://a.org/ a.org Null",
+			"http://a.org null capacitor://localhost test a.org Null http://" + serverHost, "http://a.org/",
 		},
 		// What ThinkJS let in or kept out because it searched the list as a text.
 		{

@@ -130,6 +130,8 @@ func TestOriginCredentials(t *testing.T) {
 		{"sub-domain", "", "Origin: https://x.api.example.com", false, `"https://x.api.example.com"`},
 		{"app of the same host", "", "Origin: capacitor://api.example.com", false, `"capacitor://api.example.com"`},
 		{"null", "", "Origin: null", false, "never trusted"},
+		{"a word", "", "Origin: test", false, "never trusted"},
+		{"own host without a scheme", "", "Origin: api.example.com", false, "never trusted"},
 		{"foreign, under *", "*", "Origin: https://evil.org", false, `"https://evil.org"`},
 		{"foreign, under *:*", "*:*", "Origin: https://evil.org", false, `"https://evil.org"`},
 		{"foreign, under *:443", "*:443", "Origin: https://evil.org", false, `"https://evil.org"`},
