@@ -20,7 +20,7 @@ echo "--- every scenario with socket.io-client 4 and 2, compared with Node's own
 timeout 240 node run.js --server ../build/e2e-server
 echo "--- the same with connections parked"
 THINKWS_PARKED=1 timeout 240 node run.js --server ../build/e2e-server
-for suite in engineio socketio beyond; do
+for suite in engineio socketio sockjs beyond; do
 	echo "--- the steps of the official suites, and what is beyond them: $suite"
 	timeout 120 node protocol/$suite.js --server ../build/protocol-server
 	echo "--- the same with the server of Node.js, which shows that the steps are right"
