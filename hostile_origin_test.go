@@ -24,19 +24,24 @@ var doors = map[string]func(header string) string{
 	},
 }
 
-// sockjsDoors are those of SockJS, which has rules of its own for who may read the answers.
+// sockjsDoors are those of SockJS, which has rules of its own for who may read the answers. Each
+// has a session of its own: a second poll in one would wait.
 var sockjsDoors = map[string]func(header string) string{
-	"SockJS":                 func(header string) string { return get("/sockjs/", lines(header)...) },
-	"SockJS info":            func(header string) string { return get("/sockjs/info", lines(header)...) },
-	"SockJS iframe":          func(header string) string { return get("/sockjs/iframe-1.6.1.html", lines(header)...) },
-	"SockJS xhr":             func(header string) string { return post("/sockjs/0/door/xhr", "", lines(header)...) },
-	"SockJS xhr_streaming":   func(header string) string { return post("/sockjs/0/door/xhr_streaming", "", lines(header)...) },
-	"SockJS xhr_send":        func(header string) string { return post("/sockjs/0/door/xhr_send", "[]", lines(header)...) },
-	"SockJS eventsource":     func(header string) string { return get("/sockjs/0/door/eventsource", lines(header)...) },
-	"SockJS htmlfile":        func(header string) string { return get("/sockjs/0/door/htmlfile?c=x", lines(header)...) },
-	"SockJS jsonp":           func(header string) string { return get("/sockjs/0/door/jsonp?c=x", lines(header)...) },
-	"SockJS jsonp_send":      func(header string) string { return post("/sockjs/0/door/jsonp_send", "[]", lines(header)...) },
-	"SockJS WebSocket":       func(header string) string { return upgradeRequest("/sockjs/0/door/websocket", header) },
+	"SockJS":        func(header string) string { return get("/sockjs/", lines(header)...) },
+	"SockJS info":   func(header string) string { return get("/sockjs/info", lines(header)...) },
+	"SockJS iframe": func(header string) string { return get("/sockjs/iframe-1.6.1.html", lines(header)...) },
+	"SockJS xhr":    func(header string) string { return post("/sockjs/0/door-xhr/xhr", "", lines(header)...) },
+	"SockJS xhr_streaming": func(header string) string {
+		return post("/sockjs/0/door-xhr_streaming/xhr_streaming", "", lines(header)...)
+	},
+	"SockJS xhr_send":    func(header string) string { return post("/sockjs/0/door-xhr_send/xhr_send", "[]", lines(header)...) },
+	"SockJS eventsource": func(header string) string { return get("/sockjs/0/door-eventsource/eventsource", lines(header)...) },
+	"SockJS htmlfile":    func(header string) string { return get("/sockjs/0/door-htmlfile/htmlfile?c=x", lines(header)...) },
+	"SockJS jsonp":       func(header string) string { return get("/sockjs/0/door-jsonp/jsonp?c=x", lines(header)...) },
+	"SockJS jsonp_send": func(header string) string {
+		return post("/sockjs/0/door-jsonp_send/jsonp_send", "[]", lines(header)...)
+	},
+	"SockJS WebSocket":       func(header string) string { return upgradeRequest("/sockjs/0/door-websocket/websocket", header) },
 	"SockJS WebSocket, bare": func(header string) string { return upgradeRequest("/sockjs/websocket", header) },
 	"SockJS preflight": func(header string) string {
 		return raw("OPTIONS", "/sockjs/0/door/xhr", "", lines(header+"Access-Control-Request-Method: POST\r\n")...)
