@@ -42,9 +42,17 @@ type collector struct {
 	answers []Answer
 	waiting map[*Socket]struct{}
 	lostIDs []string
+	held    []holding     // what the answers hold
+	over    bool          // nobody keeps answers any more
 	done    chan struct{} // closed when nobody is waited for
 
 	tell func(*Answer) // called with each answer, and with nil for who will not answer; nil for nobody
+}
+
+// holding is an answer that is kept until the others have come, as its client is charged for it.
+type holding struct {
+	socket *Socket
+	bytes  int
 }
 
 func newCollector(sockets []*Socket) *collector {
@@ -55,25 +63,42 @@ func newCollector(sockets []*Socket) *collector {
 	return c
 }
 
-// answered takes the answer of s, once.
-func (c *collector) answered(s *Socket, m *session.Message) {
-	c.settle(s, &Answer{ID: s.id, args: m.Args, failure: m.Failure})
+// answered takes the answer of s, once. It returns ErrOverrun if the answers of s that are kept hold too
+// much.
+func (c *collector) answered(s *Socket, m *session.Message) error {
+	a := &Answer{ID: s.id, args: m.Args, failure: m.Failure}
+	if c.tell != nil {
+		c.settle(s, a, 0)
+		return nil
+	}
+	size := m.Kept()
+	if err := s.hold(size); err != nil {
+		c.lost(s)
+		return err
+	}
+	if !c.settle(s, a, size) {
+		s.letGo(size)
+	}
+	return nil
 }
 
 // lost says that s will not answer.
-func (c *collector) lost(s *Socket) { c.settle(s, nil) }
+func (c *collector) lost(s *Socket) { c.settle(s, nil, 0) }
 
-func (c *collector) settle(s *Socket, a *Answer) {
-	if c.take(s, a) && c.tell != nil {
+// settle reports whether the answer of s, which holds size bytes, has been taken.
+func (c *collector) settle(s *Socket, a *Answer, size int) bool {
+	taken := c.take(s, a, size)
+	if taken && c.tell != nil {
 		c.tell(a)
 	}
+	return taken
 }
 
-// take is false if s has been settled before.
-func (c *collector) take(s *Socket, a *Answer) bool {
+// take is false if s has been settled before, or if nobody keeps answers any more.
+func (c *collector) take(s *Socket, a *Answer, size int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.waiting[s]; !ok {
+	if _, ok := c.waiting[s]; !ok || c.over {
 		return false
 	}
 	delete(c.waiting, s)
@@ -82,11 +107,23 @@ func (c *collector) take(s *Socket, a *Answer) bool {
 		c.lostIDs = append(c.lostIDs, s.id)
 	case c.tell == nil:
 		c.answers = append(c.answers, *a)
+		c.held = append(c.held, holding{s, size})
 	}
 	if len(c.waiting) == 0 {
 		close(c.done)
 	}
 	return true
+}
+
+// end gives back what the answers hold: from now on they belong to the caller.
+func (c *collector) end() {
+	c.mu.Lock()
+	held := c.held
+	c.held, c.over = nil, true
+	c.mu.Unlock()
+	for _, h := range held {
+		h.socket.letGo(h.bytes)
+	}
 }
 
 // result returns the answers so far, and who is missing.
@@ -139,6 +176,7 @@ func (q *question) wait(ctx context.Context) ([]Answer, error) {
 		for _, s := range q.asked {
 			s.forget(q.id)
 		}
+		q.answers.end()
 	}()
 	select {
 	case <-q.answers.done:
@@ -195,14 +233,44 @@ func (s *Socket) forget(id uint64) *collector {
 	return c
 }
 
-// answered hands an answer to whom it is for. Nobody waits for one that comes
-// twice, too late or unasked: it is counted and dropped.
-func (s *Socket) answered(m *session.Message) {
+// answered hands an answer to the question that waits for it. Duplicate, late and unsolicited answers
+// are counted and dropped. The error is ErrOverrun, as of collector.answered.
+func (s *Socket) answered(m *session.Message) error {
 	if id, err := strconv.ParseUint(m.ID, 10, 64); err == nil {
 		if c := s.forget(id); c != nil {
-			c.answered(s, m)
-			return
+			return c.answered(s, m)
 		}
 	}
 	s.space.hub.stats.ignored.Add(1)
+	return nil
+}
+
+// hold charges the client for an answer that is kept until other clients have answered the same
+// question: as much as its receive queue may hold, in bytes. One answer alone may have any size.
+func (s *Socket) hold(size int) error {
+	limit := s.space.hub.cfg.receiveQueue.Bytes
+	if s.mayHold(size, limit) {
+		return nil
+	}
+	s.space.hub.tally.Count(session.LimitReceiveQueue)
+	s.log().Warn("answers hold too much, client disconnected", "limit", limit)
+	return session.ErrOverrun
+}
+
+func (s *Socket) mayHold(size, limit int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.extra()
+	if e.held > 0 && e.held+size > limit {
+		return false
+	}
+	e.held += size
+	return true
+}
+
+// letGo undoes hold.
+func (s *Socket) letGo(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.extra().held -= size
 }

@@ -47,8 +47,7 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	h := s.space.hub
 	h.stats.received.Add(1)
 	if m.Kind == session.Answer {
-		s.answered(m)
-		return nil, nil
+		return nil, s.answered(m)
 	}
 	s.warnIfStuck()
 	task, err := s.queue.Offer(m.Size(), job{event: m})

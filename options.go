@@ -242,8 +242,9 @@ func WithCompression(threshold int) Option {
 	})
 }
 
-// WithSendQueue bounds what waits to be sent to one client, in messages and in
-// bytes; default 1,000 and 1 MiB. A client whose queue is full is disconnected
+// WithSendQueue limits what waits to be sent to one client, in messages and in bytes. Each
+// message counts its length and 100 bytes more. One message alone may have any size. The default is
+// 1,000 and 1 MiB. A client whose queue is full is disconnected
 // with [ReasonSlow], or what else [WithSlowPolicy] says.
 //
 // Of a WebSocket the kernel has 64 KiB more that it could not send yet (on Linux; elsewhere as
@@ -252,9 +253,11 @@ func WithSendQueue(messages, bytes int) Option {
 	return limitOption("WithSendQueue", messages, bytes, func(c *config) *serial.Limit { return &c.sendQueue })
 }
 
-// WithReceiveQueue bounds what waits for the actions of one client in one
-// namespace, in events and in bytes; default 1,000 and 4 MiB. A client that
-// overruns it is disconnected with [ReasonOverrun].
+// WithReceiveQueue limits what waits for the handlers of one client in one namespace, in events and
+// in bytes. Each event counts its length on the wire after inflating, with its attachments, and 100
+// bytes more. One event alone may have any size. The same number of bytes limits the client's
+// answers to EmitAck that are kept until other clients have answered. A client that exceeds a limit
+// is disconnected with [ReasonOverrun]. The default is 1,000 events and 4 MiB.
 func WithReceiveQueue(events, bytes int) Option {
 	return limitOption("WithReceiveQueue", events, bytes, func(c *config) *serial.Limit { return &c.receiveQueue })
 }

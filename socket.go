@@ -45,6 +45,7 @@ type extras struct {
 	cancel context.CancelCauseFunc
 	store  map[any]any
 	awaits map[uint64]*collector // answers that the client owes us, by id
+	held   int                   // bytes of its answers that are kept until others have answered
 	slots  chan struct{}         // one for each Concurrent action that runs
 	left   []string              // the rooms it was in, once it has left
 	data   json.RawMessage       // for others to see

@@ -80,7 +80,7 @@ func (v Variant) base64Packet(data []byte) (packet, error) {
 	if err != nil {
 		return packet{}, errPacket
 	}
-	return newPacket(typ, true, decoded)
+	return newPacket(typ, true, session.Fit(decoded)) // the decoder skips line ends, and counts them before
 }
 
 // binaryPacketV3 decodes a packet whose first byte is the number of its type.

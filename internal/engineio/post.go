@@ -94,13 +94,16 @@ func (s *Session) tornDown() bool {
 // deliver hands the packets of a POST to the layer above. What came before a packet
 // that is wrong has been delivered.
 func (s *Session) deliver(body []byte, binary bool) error {
-	packets, malformed := s.decodePost(body, binary)
+	packets, body, malformed := s.decodePost(body, binary)
 	s.inbox.Lock()
 	defer s.inbox.Unlock()
 	if s.Transport() != transportPolling {
 		return errLate
 	}
 	for _, p := range packets {
+		if !p.binary || binary { // else it has been decoded from base64, into memory of its own
+			p.data = session.Own(p.data, body)
+		}
 		task, err := s.handle(p)
 		if task != nil {
 			s.server.cfg.Group.Start(task)
@@ -118,15 +121,17 @@ func (s *Session) deliver(body []byte, binary bool) error {
 	return malformed
 }
 
-func (s *Session) decodePost(body []byte, binary bool) ([]packet, error) {
+// decodePost also returns the buffer that the packets lie in.
+func (s *Session) decodePost(body []byte, binary bool) ([]packet, []byte, error) {
 	if s.jsonp != nil && !binary {
 		payload, found, err := s.jsonp.unwrap(body)
 		if err != nil || !found {
-			return nil, err
+			return nil, nil, err
 		}
 		body = payload
 	}
-	return s.variant.decode(body, binary, s.server.cfg.MaxPackets)
+	packets, err := s.variant.decode(body, binary, s.server.cfg.MaxPackets)
+	return packets, body, err
 }
 
 func (s *Session) answerPost(w http.ResponseWriter, r *http.Request, err error) {

@@ -29,22 +29,23 @@ type members struct {
 }
 
 // decode reads one frame, which is UTF-8 and nested no deeper than depth: an event if it has
-// "event", else an answer. The result shares memory with text.
+// "event", else an answer. The result may share memory with text,
+// but keeps no more of it than it needs.
 func decode(text []byte, depth int) (*session.Message, *malformedError) {
 	if err := session.CheckJSON(text, depth); err != nil {
 		return nil, &malformedError{reason: err.Error(), cause: err}
 	}
-	text = bytes.TrimLeft(text, " \t\r\n")
-	if text[0] != '{' {
+	object := bytes.TrimLeft(text, " \t\r\n")
+	if object[0] != '{' {
 		return nil, &malformedError{reason: "not a JSON object"}
 	}
 	var f members
-	eachMember(text, f.take)
+	eachMember(object, f.take)
 	switch {
 	case f.event != nil:
-		return f.toEvent()
+		return f.toEvent(text)
 	case f.rid != nil:
-		return f.toAnswer()
+		return f.toAnswer(text)
 	case f.cid != nil && isID(f.cid):
 		return nil, &malformedError{reason: "neither event nor rid", cid: string(f.cid)}
 	default:
@@ -67,7 +68,7 @@ func (f *members) take(key, value []byte) {
 	}
 }
 
-func (f *members) toEvent() (*session.Message, *malformedError) {
+func (f *members) toEvent(text []byte) (*session.Message, *malformedError) {
 	var cid string
 	if f.cid != nil {
 		if !isID(f.cid) {
@@ -79,29 +80,30 @@ func (f *members) toEvent() (*session.Message, *malformedError) {
 	if name == "" {
 		return nil, &malformedError{reason: "event is not a string with something in it", cid: cid}
 	}
-	return &session.Message{Kind: session.Event, Name: name, ID: cid, Args: f.args()}, nil
+	return &session.Message{Kind: session.Event, Name: name, ID: cid, Args: f.args(text), Wire: len(text)}, nil
 }
 
-func (f *members) toAnswer() (*session.Message, *malformedError) {
+func (f *members) toAnswer(text []byte) (*session.Message, *malformedError) {
 	if !isID(f.rid) {
 		return nil, &malformedError{reason: "rid is not a number or string of at most 64 bytes"}
 	}
 	// Our own ids are digits. A client may have turned them into a string.
-	m := &session.Message{Kind: session.Answer, ID: strings.Trim(string(f.rid), `"`)}
+	m := &session.Message{Kind: session.Answer, ID: strings.Trim(string(f.rid), `"`), Wire: len(text)}
 	if f.failure != nil && !bytes.Equal(f.failure, []byte("null")) {
 		m.Failure = failure(f.failure)
+		m.Failure.Data = session.Own(m.Failure.Data, text)
 	} else {
-		m.Args = f.args()
+		m.Args = f.args(text)
 	}
 	return m, nil
 }
 
 // args is data as the only argument, whatever it is, or none.
-func (f *members) args() session.Args {
+func (f *members) args(text []byte) session.Args {
 	if f.data == nil {
 		return session.Args{}
 	}
-	return session.Args{Text: f.data, Count: 1}
+	return session.Args{Text: session.Own(f.data, text), Count: 1}
 }
 
 // failure reads the error in an answer. Clients may simplify: a string is the

@@ -23,6 +23,7 @@ type Message struct {
 	// decimal digits; those of clients are JSON text and go back as they came.
 	ID       string
 	Failure  *Failure // in an Answer: what went wrong, in place of Args
+	Wire     int      // bytes that it took on the wire, after inflating, with its attachments; 0 if it did not come from a client
 	Volatile bool     // may be dropped when it cannot go out at once
 	// Deflate compresses the message for clients that have negotiated that, if it is
 	// long enough; nil for never.
@@ -119,11 +120,19 @@ func (m *Message) Frames(c Codec) ([]Frame, error) {
 	return frames, err
 }
 
-// Size is the length of m's arguments in bytes, the measure of receive queues.
-func (m *Message) Size() int {
+// Size returns how many bytes m counts while it waits for a handler, the measure of receive queues. All
+// that came over the wire counts, because that is what the client makes the server process.
+func (m *Message) Size() int { return max(m.Kept(), Held(1, m.Wire)) }
+
+// Kept returns how many bytes m holds. The codec has seen to it that they are not a small part of
+// something larger.
+func (m *Message) Kept() int {
 	n := len(m.Name) + len(m.Args.Text)
 	for _, p := range m.Args.Parts {
 		n += len(p.Data)
 	}
-	return n
+	if f := m.Failure; f != nil {
+		n += len(f.Name) + len(f.Message) + len(f.Data)
+	}
+	return Held(1+len(m.Args.Parts), n)
 }

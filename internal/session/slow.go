@@ -66,11 +66,11 @@ func Droppable(n int, part func(i int) FramePart) iter.Seq[int] {
 	}
 }
 
-// Waiting is a queue of frames for one client, bounded in frames and in bytes of payload.
-// Alone a frame may be of any size. Whoever has it protects it.
+// Waiting is a queue of frames for one client, limited in frames and in the bytes that they hold; see
+// Held. A message alone may be of any size. Its owner protects it.
 type Waiting struct {
 	Frames []Frame
-	Bytes  int
+	Bytes  int // of their payloads
 }
 
 // Room makes room for frames, as the policy says. The frames may be pushed if the error is
@@ -82,7 +82,7 @@ func (w *Waiting) Room(frames []Frame, items, bytes int, policy SlowPolicy) erro
 	}
 	fits := func(gone, goneBytes int) bool {
 		left := len(w.Frames) - gone
-		return left+len(frames) <= items && (left == 0 || w.Bytes-goneBytes+size <= bytes)
+		return left+len(frames) <= items && (left == 0 || Held(left+len(frames), w.Bytes-goneBytes+size) <= bytes)
 	}
 	switch {
 	case fits(0, 0):

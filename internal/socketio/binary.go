@@ -42,6 +42,7 @@ func (a *assembly) add(data []byte) (complete bool, err error) {
 	if a.left -= int64(len(data)); a.left < 0 {
 		return false, errTooBig
 	}
+	a.packet.wire += len(data)
 	if data == nil {
 		data = []byte{} // empty, but there
 	}

@@ -85,18 +85,22 @@ func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.wire = len(data)
 	if p.attachments > 0 {
-		return nil, c.await(p, cfg.MaxMessage-int64(len(data)))
+		return nil, c.await(p, data)
 	}
+	p.own(data)
 	return c.dispatch(&p)
 }
 
-// await starts to collect the attachments of p, which may have left bytes.
-func (c *client) await(p packet, left int64) error {
-	a, err := newAssembly(p, left)
+// await starts to collect the attachments of p. Together with p, which came as message, they may be as
+// long as one message.
+func (c *client) await(p packet, message []byte) error {
+	a, err := newAssembly(p, c.server.cfg.MaxMessage-int64(len(message)))
 	if err != nil {
 		return err
 	}
+	a.packet.own(message)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -256,6 +260,7 @@ func (c *client) deliver(p *packet) (session.Task, error) {
 	}
 	m := session.Borrow()
 	m.Kind, m.Namespace, m.Name, m.Args, m.ID = session.Event, n.name, p.name, p.args, string(p.id)
+	m.Wire = p.wire
 	if p.kind == typeAck {
 		if m.ID == "" {
 			return nil, nil // answers nothing

@@ -61,7 +61,15 @@ type packet struct {
 	id          []byte       // decimal digits without leading zeros, nil if there is none
 	name        string       // of an event
 	args        session.Args // of an event, without its name, or of an ack
+	wire        int          // bytes that it took on the wire, with its attachments
 	auth        []byte       // the payload of CONNECT, a JSON object, nil if there is none
+}
+
+// own makes p keep no more of the message that it came in than it needs.
+func (p *packet) own(message []byte) {
+	p.args.Text = session.Own(p.args.Text, message)
+	p.name = session.OwnString(p.name, message)
+	p.auth = session.Own(p.auth, message)
 }
 
 // grammar is what of the text form depends on the client and the configuration.
@@ -180,7 +188,7 @@ func (p *packet) readAuth(text []byte, depth int) error {
 	if err := session.CheckJSON(text, depth); err != nil {
 		return fmt.Errorf("socketio: payload: %w", err)
 	}
-	p.auth = text
+	p.auth = bytes.TrimRight(text, " \t\r\n")
 	return nil
 }
 

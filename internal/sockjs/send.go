@@ -89,7 +89,7 @@ func (s *polled) receiveStrings(array []byte) error {
 		if !s.isOpen() {
 			return nil
 		}
-		task, err := s.server.deliver(s.client, value)
+		task, err := s.server.deliver(s.client, value, array)
 		if task != nil {
 			s.server.cfg.Group.Start(task)
 		}
@@ -119,7 +119,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 	var tooLarge *http.MaxBytesError
 	switch {
 	case err == nil:
-		return body, 0
+		return session.Fit(body), 0
 	case errors.As(err, &tooLarge):
 		return nil, http.StatusRequestEntityTooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):

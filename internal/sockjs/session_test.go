@@ -451,7 +451,7 @@ func TestMalformedEvents(t *testing.T) {
 func TestSlowClient(t *testing.T) {
 	for name, limit := range map[string]serial.Limit{
 		"messages": {Items: 3, Bytes: 1 << 20},
-		"bytes":    {Items: 1000, Bytes: 3 * len(e("x"))},
+		"bytes":    {Items: 1000, Bytes: session.Held(3, 3*len(e("x")))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, h *harness) {

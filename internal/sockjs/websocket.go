@@ -272,7 +272,7 @@ func (c *socket) receive(data []byte, binary bool) (session.Task, error) {
 	case binary:
 		return nil, c.client.Reject("binary frame")
 	case c.server.cfg.RawStrings:
-		return deliverRaw(c.client, appendQuoted(nil, data))
+		return deliverRaw(c.client, session.Fit(appendQuoted(nil, data)))
 	default:
 		return c.client.Receive(data)
 	}
@@ -288,7 +288,7 @@ func (c *socket) receiveFrame(data []byte, binary bool) (session.Task, error) {
 	case binary:
 		return nil, errFraming
 	case text[0] == '"' && session.CheckJSON(text, session.Depth) == nil:
-		return c.server.deliver(c.client, text[:stringEnd(text)])
+		return c.server.deliver(c.client, text[:stringEnd(text)], data)
 	case checkStrings(text) != "":
 		return nil, errFraming
 	}
@@ -306,7 +306,7 @@ func (c *socket) receiveStrings(array []byte) (first session.Task, err error) {
 			}
 		}
 		more = true
-		task, err := c.server.deliver(c.client, value)
+		task, err := c.server.deliver(c.client, value, array)
 		switch {
 		case task == nil:
 		case first == nil:
@@ -322,16 +322,17 @@ func (c *socket) receiveStrings(array []byte) (first session.Task, err error) {
 }
 
 // deliver hands a JSON string to the hub, as what it is agreed to be.
-func (s *Server) deliver(c *jsonevent.Client, value []byte) (session.Task, error) {
+// The string is a part of buffer.
+func (s *Server) deliver(c *jsonevent.Client, value, buffer []byte) (session.Task, error) {
 	if s.cfg.RawStrings {
-		return deliverRaw(c, value)
+		return deliverRaw(c, session.Own(value, buffer))
 	}
-	return c.Receive(unquote(value))
+	return c.Receive(session.Own(unquote(value), buffer))
 }
 
 // deliverRaw makes a JSON string the argument of the event "message".
 func deliverRaw(c *jsonevent.Client, value []byte) (session.Task, error) {
-	return c.Deliver(&session.Message{Kind: session.Event, Name: messageEvent, Args: session.Args{Text: value, Count: 1}})
+	return c.Deliver(&session.Message{Kind: session.Event, Name: messageEvent, Args: session.Args{Text: value, Count: 1}, Wire: len(value)})
 }
 
 // Pong implements wsconn.Handler.

@@ -183,7 +183,7 @@ func (o *outbox) admit(frames, bytes int) (displaced int, err error) {
 // fits says whether there is room once so much has gone. It takes o.mu as held.
 func (o *outbox) fits(frames, bytes, goneFrames, goneBytes int) bool {
 	limit, items := o.conn.cfg.Queue, o.items-goneFrames
-	return items+frames <= limit.Items && (items == 0 || o.bytes-goneBytes+bytes <= limit.Bytes)
+	return items+frames <= limit.Items && (items == 0 || session.Held(items+frames, o.bytes-goneBytes+bytes) <= limit.Bytes)
 }
 
 // displace drops what waits longest, unless that does not help. It takes o.mu as held.

@@ -153,7 +153,7 @@ func readAll(r io.Reader, expected int) ([]byte, error) {
 		n, err := r.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		if errors.Is(err, io.EOF) {
-			return slices.Clip(data), nil
+			return session.Fit(data), nil
 		}
 		if err != nil {
 			return nil, err
