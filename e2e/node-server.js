@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { Server } from "socket.io";
 import { serveControl } from "./lib/control-server.js";
 
-const askTimeout = 300; // ms that a client has to answer a question of the server
+const askTimeout = 1_000; // ms that a client has to answer a question of the server
 
 /** One Socket.IO server on a free port of the loopback. */
 class Instance {

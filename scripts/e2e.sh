@@ -5,40 +5,59 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export GORACE=halt_on_error=1 # a data race ends the program, and with it the tests
-mkdir -p build
+export PATH="$PATH:/usr/sbin" # nginx and HAProxy
+root=$PWD
+logs=$root/build/e2e
+rm -rf "$logs"
+mkdir -p "$logs"
 go build -race -o build/e2e-server ./e2e/server
 go build -race -o build/cluster-node ./e2e/cluster-node
 go build -race -o build/chat ./examples/chat
 go build -race -o build/e2e-node ./e2e/node
 go build -race -o build/protocol-server ./e2e/protocol/server
 
-echo "--- packets and payloads, decoded by us and by Node's own parsers"
-timeout 900 go test -count=1 -tags node -run Node ./internal/engineio ./internal/socketio
+# Scenarios mostly wait, so some run at a time. Each has ports and processes of its own, and prints
+# what it has to say when it ends. Ten minutes are for a machine that is busy with other things.
+at_once=3
+running=0
+failed=0
+scenario() { # what it shows, then the command, run in e2e/
+	local title=$1
+	shift
+	[ "$running" -lt "$at_once" ] || await
+	(
+		log=$(mktemp "$logs/XXXXXX.log")
+		status=0
+		(cd e2e && timeout 600 "$@") >"$log" 2>&1 || status=$?
+		flock "$logs" bash -c 'printf -- "--- %s\n" "$1"; cat "$2"' - "$title" "$log"
+		[ "$status" = 0 ] || echo "--- failed with status $status: $title"
+		exit "$status"
+	) &
+	running=$((running + 1))
+}
+await() { # the end of one scenario
+	wait -n || failed=$((failed + 1))
+	running=$((running - 1))
+}
 
-cd e2e
-echo "--- every scenario with socket.io-client 4 and 2, compared with Node's own server"
-timeout 240 node run.js --server ../build/e2e-server
-echo "--- the same with connections parked"
-THINKWS_PARKED=1 timeout 240 node run.js --server ../build/e2e-server
+server=$root/build/e2e-server
+scenario "three nodes behind nginx, HAProxy and the dispatcher; kill -9" node sticky.js --node "$root/build/e2e-node"
+scenario "a cluster of Go's and Node's nodes on one Redis" node cluster.js --node "$root/build/cluster-node"
+scenario "every scenario with socket.io-client 4 and 2, compared with Node's own server" node run.js --server "$server"
+scenario "the same with connections parked" env THINKWS_PARKED=1 node run.js --server "$server"
 for suite in engineio socketio sockjs beyond; do
-	echo "--- the steps of the official suites, and what is beyond them: $suite"
-	timeout 120 node protocol/$suite.js --server ../build/protocol-server
-	echo "--- the same with the server of Node.js, which shows that the steps are right"
-	timeout 120 node protocol/$suite.js --oracle
+	scenario "the steps of the official suites, and what is beyond them: $suite" node protocol/$suite.js --server "$root/build/protocol-server"
+	scenario "the same with the server of Node.js, which shows that the steps are right: $suite" node protocol/$suite.js --oracle
 done
-echo "--- JSON over plain WebSocket, and all kinds of clients in one hub"
-timeout 120 node plain.js --server ../build/e2e-server
-echo "--- every scenario with sockjs-client 1.6 and 1.1, compared with npm's own server"
-timeout 120 node sockjs.js --server ../build/e2e-server
-echo "--- the same over WebSocket, with connections parked"
-THINKWS_PARKED=1 timeout 60 node sockjs.js --server ../build/e2e-server --transport websocket
-echo "--- clients of every kind in one room"
-timeout 60 node together.js --server ../build/e2e-server
-echo "--- a cluster of Go's and Node's nodes on one Redis"
-timeout 300 node cluster.js --node ../build/cluster-node
-echo "--- SockJS from pages of other origins, in Chromium"
-timeout 180 node sockjs-browser.js --server ../build/e2e-server
-echo "--- the chat and a page of another origin, in Chromium"
-timeout 180 node browser.js --chat ../build/chat --out ../build
-echo "--- three nodes behind nginx, HAProxy and the dispatcher; kill -9"
-PATH="$PATH:/usr/sbin" timeout 240 node sticky.js --node ../build/e2e-node
+scenario "JSON over plain WebSocket, and all kinds of clients in one hub" node plain.js --server "$server"
+scenario "every scenario with sockjs-client 1.6 and 1.1, compared with npm's own server" node sockjs.js --server "$server"
+scenario "the same over WebSocket, with connections parked" env THINKWS_PARKED=1 node sockjs.js --server "$server" --transport websocket
+scenario "clients of every kind in one room" node together.js --server "$server"
+scenario "SockJS from pages of other origins, in Chromium" node sockjs-browser.js --server "$server"
+scenario "the chat and a page of another origin, in Chromium" node browser.js --chat "$root/build/chat" --out "$root/build"
+scenario "packets and payloads, decoded by us and by Node's own parsers" go -C .. test -count=1 -tags node -run Node ./internal/engineio ./internal/socketio
+while [ "$running" -gt 0 ]; do await; done
+[ "$failed" = 0 ] || {
+	echo "$failed scenarios failed" >&2
+	exit 1
+}

@@ -6,7 +6,7 @@ import sockjs11 from "sockjs-client-v1.1";
 import { plain, until } from "./client.js";
 
 const libraries = { "1.6.1": sockjs16, "1.1.5": sockjs11 };
-const openTimeout = 5_000; // ms that a transport has to open, for busy machines
+const openTimeout = 30_000; // ms that a transport has to open, for busy machines
 
 /** One connection. */
 export class Sock {
@@ -15,6 +15,8 @@ export class Sock {
     this.texts = []; // all messages, as they came
     this.heartbeats = 0;
     this.io = new libraries[version](url, null, { transports: [transport], timeout: openTimeout });
+    // The client derives that time from one round trip, which is too short once the machine is busy.
+    this.io.countRTO = () => openTimeout;
     this.io.onopen = () => this.log.push(["open", this.io.transport]);
     this.io.onheartbeat = () => this.heartbeats++;
     this.io.onclose = ({ code, reason, wasClean }) => this.log.push(["close", code, reason, wasClean]);

@@ -12,7 +12,7 @@ import (
 
 // askTimeout is how long a client has to answer a question of the server, unless the
 // scenario gives it more.
-const askTimeout = 300 * time.Millisecond
+const askTimeout = time.Second
 
 // actions are those of node-server.js, in all namespaces.
 func actions(log *journal, a asker) []thinkws.Option {
