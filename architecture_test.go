@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"internal/serial":      {"internal/guard"},
 	"internal/slim":        {},
 	"internal/wsconn":      {"internal/alarm", "internal/serial", "internal/session", "internal/slim"},
-	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},
+	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/guard", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},
 	"internal/socketio":    {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
 	"internal/heartbeat":   {"internal/alarm"},
 	"internal/jsonevent":   {"internal/serial", "internal/session"},

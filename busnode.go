@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -38,6 +39,12 @@ func (n *node) Wants(namespace, room string) bool {
 // Deliver implements BusNode: it does here what another node does there.
 func (n *node) Deliver(e *Envelope, reply func(*Envelope)) {
 	h := (*Hub)(n)
+	defer func() { // the goroutine is of the bus, the mistake is ours
+		if p := recover(); p != nil {
+			h.tasks.Crashed(e, p)
+		}
+	}()
+	reply = h.guardedReply(reply)
 	t := Target{hub: h, namespace: e.Namespace, rooms: e.Rooms, except: e.Except, local: true}
 	switch e.Kind {
 	case BusEmit:
@@ -209,7 +216,8 @@ func (s *Socket) Data() json.RawMessage {
 // socket.data of Node.js. It is marshaled at once; an error leaves things as they were.
 // What others need not know is better kept by Set.
 func (s *Socket) SetData(v any) error {
-	data, err := json.Marshal(v)
+	var data json.RawMessage
+	err := guard.Do(func() (err error) { data, err = json.Marshal(v); return err })
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -214,7 +215,10 @@ func newHandler(t *testing.T, options ...thinkws.Option) (*thinkws.Handler, *log
 	}
 	h, err := thinkws.New(options...)
 	require.NoError(t, err)
-	t.Cleanup(func() { shutdown(t, h) })
+	t.Cleanup(func() {
+		shutdown(t, h)
+		assert.NotContains(t, out.String(), `msg="task panicked"`, "a mistake of ours")
+	})
 	return h, out
 }
 

@@ -3,6 +3,7 @@ package thinkws
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/seed-ce09063a/thinkws/internal/guard"
@@ -69,8 +70,8 @@ func (h *Hub) call(option string, fn func()) error {
 	return err
 }
 
-// judge looks at an error of the service. An error may have methods Error, Unwrap, Is and As,
-// and data that marshals itself; a mistake in one of them takes the place of the error.
+// judge looks at an error of the service. An error may have methods Error, Unwrap, Is, As and
+// LogValue, and data that marshals itself. A mistake in one of them takes the place of the error.
 func judge(err error) outcome {
 	if err == nil {
 		return outcome{}
@@ -78,6 +79,7 @@ func judge(err error) outcome {
 	var o outcome
 	mistake := guard.Call(func() {
 		_ = err.Error()
+		_ = slog.AnyValue(err).Resolve()
 		o = outcome{err, failureOf(err), guard.StackOf(err)}
 	})
 	if mistake != nil {

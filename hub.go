@@ -128,9 +128,8 @@ func (sp *Space) EmitAck(ctx context.Context, event string, args ...any) ([]Answ
 // Rooms lists the rooms of the namespace on all nodes, in no particular order, the
 // sockets' own ones included. ctx and the error are as of [Target.Sockets].
 func (sp *Space) Rooms(ctx context.Context) ([]string, error) {
-	far := sp.To().askOthers(ctx, &Envelope{Kind: BusRooms})
-	names := sp.hub.roomsHere(sp.name)
-	others, err := far()
+	var names []string
+	others, err := sp.To().askOthers(ctx, &Envelope{Kind: BusRooms}, func() { names = sp.hub.roomsHere(sp.name) })
 	for _, e := range others {
 		names = append(names, e.Names...)
 	}
@@ -206,19 +205,29 @@ func (h *Hub) matches(p pattern, name string, r *http.Request) (ok bool) {
 }
 
 func (h *Hub) release(sp *space) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if sp.users--; sp.users == 0 && sp.dynamic {
-		delete(h.spaces, sp.name)
-		sp.unsubscribe()
+	if h.drop(sp) {
+		sp.unsubscribe() // by code of the service, which may call us: no lock is held
 	}
 }
 
+// drop gives up one use of sp. It reports whether sp is not in the hub any more.
+func (h *Hub) drop(sp *space) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if sp.users--; sp.users > 0 || !sp.dynamic {
+		return false
+	}
+	delete(h.spaces, sp.name)
+	return true
+}
+
 // open makes the hub a part of a bus.
-func (h *Hub) open(bus Bus) (err error) {
-	if h.link, err = bus.Open((*node)(h)); err != nil {
+func (h *Hub) open(bus Bus) error {
+	link, err := h.openBus(bus)
+	if err != nil {
 		return err
 	}
+	h.link = link
 	for _, sp := range h.spaces {
 		sp.subscribe()
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/excerpt"
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/plain"
 	"github.com/seed-ce09063a/thinkws/internal/quiet"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
@@ -38,12 +39,24 @@ type Handler struct {
 }
 
 // New makes a handler. It fails if an option cannot be applied; the error names all
-// that cannot, with their values.
-func New(options ...Option) (*Handler, error) {
+// that cannot, with their values. It also fails if code of the service that it calls panics:
+// middleware, a [Bus], a file system.
+func New(options ...Option) (h *Handler, err error) {
+	if mistake := guard.Call(func() { h, err = newHandler(options) }); mistake != nil {
+		return nil, fmt.Errorf("thinkws: New: %w\n%s", mistake, guard.StackOf(mistake))
+	}
+	return h, err
+}
+
+func newHandler(options []Option) (*Handler, error) {
 	main := &spec{name: "/", actions: map[string]HandlerFunc{}}
 	b := &builder{cfg: defaults(), spec: main, main: main, all: []*spec{main}}
 	var errs []error
-	for _, option := range options {
+	for i, option := range options {
+		if option == nil {
+			errs = append(errs, fmt.Errorf("thinkws: New: option %d is nil", i))
+			continue
+		}
 		errs = append(errs, option(b))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -203,7 +203,11 @@ func (b *builder) namespace(s *spec, options []Option) error {
 		inner.main = &spec{} // so that server options and namespaces are refused here too
 	}
 	var errs []error
-	for _, option := range options {
+	for i, option := range options {
+		if option == nil {
+			errs = append(errs, fmt.Errorf("thinkws: Namespace: option %d is nil", i))
+			continue
+		}
 		errs = append(errs, option(inner))
 	}
 	return errors.Join(errs...)
@@ -237,10 +241,13 @@ func (s *spec) table(general *spec) *table {
 	return t
 }
 
-// wrap puts middleware around fn, the first outermost.
+// wrap puts middleware around fn, the first outermost. It panics if one returns nothing, which
+// New returns as an error.
 func wrap(fn HandlerFunc, middleware []func(HandlerFunc) HandlerFunc) HandlerFunc {
 	for _, m := range slices.Backward(middleware) {
-		fn = m(fn)
+		if fn = m(fn); fn == nil {
+			panic("Use: a middleware returned no HandlerFunc")
+		}
 	}
 	return fn
 }

@@ -26,7 +26,7 @@ func (sp *Space) ServerEmitAck(ctx context.Context, event string, args ...any) (
 	if err != nil {
 		return nil, err
 	}
-	others, err := sp.To().askOthers(ctx, &Envelope{Kind: BusServerEmit, Event: event, Args: encoded})()
+	others, err := sp.To().askOthers(ctx, &Envelope{Kind: BusServerEmit, Event: event, Args: encoded}, func() {})
 	answers := make([]Answer, len(others))
 	for i, e := range others {
 		answers[i] = Answer{args: e.Args}

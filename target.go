@@ -87,9 +87,9 @@ func (t Target) EmitAck(ctx context.Context, event string, args ...any) (answers
 	if err != nil {
 		return nil, err
 	}
-	far := t.askOthers(ctx, &Envelope{Kind: BusEmit, Event: event, Args: m.Args, Plain: t.plain})
-	t.each(func(sp *space, sockets []*Socket) { answers, err = sp.ask(ctx, m, sockets) })
-	others, failed := far()
+	others, failed := t.askOthers(ctx, &Envelope{Kind: BusEmit, Event: event, Args: m.Args, Plain: t.plain}, func() {
+		t.each(func(sp *space, sockets []*Socket) { answers, err = sp.ask(ctx, m, sockets) })
+	})
 	left := 0
 	for _, e := range others {
 		switch {
@@ -143,9 +143,8 @@ type Member struct {
 // Sockets lists the clients of the target. ctx bounds how long other nodes may take to
 // answer; if some have not, the others' clients come with a [NodesError].
 func (t Target) Sockets(ctx context.Context) ([]Member, error) {
-	far := t.askOthers(ctx, &Envelope{Kind: BusSockets})
-	members := t.membersHere()
-	others, err := far()
+	var members []Member
+	others, err := t.askOthers(ctx, &Envelope{Kind: BusSockets}, func() { members = t.membersHere() })
 	for _, e := range others {
 		members = append(members, e.Members...)
 	}
@@ -198,30 +197,39 @@ func (t Target) address(e *Envelope) {
 	e.Namespace, e.Rooms, e.Except = t.namespace, t.rooms, t.except
 }
 
-// askOthers asks the other nodes, while the caller does what is to be done here. The
-// function it returns waits for their answers.
-func (t Target) askOthers(ctx context.Context, e *Envelope) func() ([]*Envelope, error) {
+// askOthers asks the other servers, runs here meanwhile, and returns the answers. ctx may be of
+// the service: it is used by the caller's goroutine alone, and package context does not see it.
+func (t Target) askOthers(ctx context.Context, e *Envelope, here func()) ([]*Envelope, error) {
 	if t.local || t.hub.link == nil {
-		return func() ([]*Envelope, error) { return nil, ctx.Err() }
+		here()
+		return nil, ctx.Err()
 	}
 	t.address(e)
-	if deadline, ok := ctx.Deadline(); ok {
+	asking, cancel := context.WithCancel(t.hub.stopped)
+	deadline, limited := ctx.Deadline()
+	if limited {
+		cancel()
 		e.Timeout = time.Until(deadline)
+		asking, cancel = context.WithDeadline(t.hub.stopped, deadline)
 	}
+	defer cancel()
 	var answers []*Envelope
 	var err error
 	done := make(chan struct{})
 	t.hub.tasks.Go(func() {
 		defer close(done)
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(t.hub.stopped, cancel)()
-		err = t.hub.link.Ask(ctx, e, func(a *Envelope) { answers = append(answers, a) })
+		err = t.hub.link.Ask(asking, e, func(a *Envelope) { answers = append(answers, a) })
 	})
-	return func() ([]*Envelope, error) {
+	here()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		if !limited || time.Now().Before(deadline) { // otherwise asking ends by its own deadline, and says so
+			cancel()
+		}
 		<-done
-		return answers, err
 	}
+	return answers, err
 }
 
 func (t Target) eachSocket(do func(*Socket)) {

@@ -24,12 +24,23 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, one *Sessio
 	one.poll = p
 	one.queue.Push(one.openFrame(upgrades))
 	one.start()
+	answered := false
+	defer func() { one.forsaken(answered) }()
 	if c := s.cfg.Cookie; c != nil && !session.IsBare(r) {
 		cookie := *c
 		cookie.Value = one.id
 		http.SetCookie(w, &cookie)
 	}
 	one.respond(w, r, p)
+	answered = true
+}
+
+// forsaken ends the session unless a GET was answered: the ResponseWriter or the context, which
+// may be of middleware, has panicked.
+func (s *Session) forsaken(answered bool) {
+	if !answered {
+		s.broken(nil)
+	}
 }
 
 // poll is a GET that waits in its handler.
@@ -65,6 +76,8 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 		refused(w, r)
 		return
 	}
+	answered := false
+	defer func() { s.forsaken(answered) }()
 	// The server's own timeouts are for requests that are answered at once. Writers
 	// without deadlines have none that could strike.
 	rc.SetReadDeadline(time.Time{})
@@ -78,6 +91,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 			s.broken(nil)
 		}
 	}
+	answered = true
 }
 
 // refusal answers a request that the state of the session does not allow.

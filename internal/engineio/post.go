@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -43,7 +44,9 @@ func (s *Session) enterPost(rc *http.ResponseController) (refused refusal) {
 		return s.refuseOverlap
 	}
 	s.posting = true
-	s.cutPost = func() { rc.SetReadDeadline(time.Unix(1, 0)) } // where supported
+	s.cutPost = func() { // on goroutines of ours, and the ResponseWriter may be of middleware
+		_ = guard.Call(func() { rc.SetReadDeadline(time.Unix(1, 0)) }) // where supported
+	}
 	return nil
 }
 

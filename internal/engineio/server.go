@@ -144,13 +144,18 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, q query) {
 	if !ok {
 		return
 	}
-	one := newSession(s, r, q, source) // before the connection is taken over: Detach may look at it
+	var one *Session
 	begun := false
 	defer func() {
-		if !begun { // there is no WebSocket, or open has panicked
+		switch {
+		case begun:
+		case one == nil: // the context, which may be of middleware, has panicked
+			s.cfg.Door.Leave(source)
+		default: // there is no WebSocket, or the ResponseWriter has panicked
 			s.remove(one)
 		}
 	}()
+	one = newSession(s, r, q, source) // before the connection is taken over: Detach may look at it
 	if q.transport == transportWebSocket {
 		begun = s.openWebSocket(w, r, one)
 		return

@@ -21,12 +21,18 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.server.refuse(w, r, code, "")
 		return
 	}
+	accepted := false
+	defer func() {
+		if !accepted { // or middleware has panicked
+			s.abandon(l)
+		}
+	}()
 	conn, err := wsconn.Accept(w, r, &s.server.wsconn)
 	if err != nil {
 		s.server.logNoWebSocket(r, err)
-		s.abandon(l)
 		return
 	}
+	accepted = true
 	if !s.startProbe(l, conn) {
 		s.server.turnAway(conn)
 	}

@@ -72,12 +72,18 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, namespace string)
 	if !ok {
 		return
 	}
+	accepted := false
+	defer func() {
+		if !accepted { // or middleware has panicked
+			s.cfg.Door.Leave(source)
+		}
+	}()
 	ws, err := wsconn.Accept(w, r, &s.cfg.Config)
 	if err != nil {
-		s.cfg.Door.Leave(source)
 		s.logRefusal(r, err)
 		return
 	}
+	accepted = true
 	newConn(s, ws, namespace, source).open(r)
 }
 

@@ -18,7 +18,7 @@ const (
 // Handler passes records on to another handler. It drops all but 10 warnings and 100 errors of
 // one message in ten seconds; the next record has the number of those in the attribute
 // "suppressed". It cuts the message and each attribute to 256 bytes, but for a stack trace. It
-// is safe for concurrent use.
+// survives a panic and runtime.Goexit in the other handler. It is safe for concurrent use.
 type Handler struct {
 	slog.Handler
 	counts *counts // shared with the handlers made of this one
@@ -41,7 +41,7 @@ func New(l *slog.Logger) *slog.Logger {
 	if _, already := l.Handler().(*Handler); already {
 		return l
 	}
-	return slog.New(&Handler{cutter{l.Handler()}, &counts{lines: make(map[string]*count)}})
+	return slog.New(&Handler{newCareful(cutter{l.Handler()}), &counts{lines: make(map[string]*count)}})
 }
 
 // Handle implements slog.Handler.

@@ -140,8 +140,20 @@ func (s *Server) refuse(r *receiver, k key, err error) {
 	}
 }
 
-// carry writes the frames of a session until the answer is full or the client is gone.
+// carry writes the frames of a session until the answer is full or the client is gone. The
+// session ends if the ResponseWriter or the context, which may be of middleware, panics.
 func (s *Server) carry(one *polled, r *receiver) {
+	returned := false
+	defer func() {
+		if !returned {
+			one.forsaken(r)
+		}
+	}()
+	s.carryFrames(one, r)
+	returned = true
+}
+
+func (s *Server) carryFrames(one *polled, r *receiver) {
 	if err := r.begin(); err != nil {
 		s.logNoStreaming(r, err)
 		one.abort()

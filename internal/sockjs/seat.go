@@ -1,6 +1,7 @@
 package sockjs
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -118,6 +119,21 @@ func (s *polled) wrote(r *receiver, err error) {
 		s.broke()
 	}
 }
+
+// forsaken ends the session because r has panicked: as its receiver, or while it wrote its last
+// frame.
+func (s *polled) forsaken(r *receiver) {
+	s.mu.Lock()
+	holds := s.receiver == r
+	s.mu.Unlock()
+	if holds {
+		s.abort()
+	} else {
+		s.wrote(r, errForsaken)
+	}
+}
+
+var errForsaken = errors.New("sockjs: receiver panicked")
 
 // leave lets a receiver go that has carried enough.
 func (s *polled) leave() {

@@ -61,12 +61,18 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed b
 	if !ok {
 		return
 	}
+	accepted := false
+	defer func() {
+		if !accepted { // or middleware has panicked
+			s.cfg.Door.Leave(source)
+		}
+	}()
 	ws, err := wsconn.Accept(w, r, &s.cfg.Config)
 	if err != nil {
-		s.cfg.Door.Leave(source)
 		s.logNoWebSocket(r, err)
 		return
 	}
+	accepted = true
 	c := &socket{server: s, source: source, framed: framed, codec: s.codec(framed), ws: ws}
 	c.client = jsonevent.NewClient(&s.clients, c, s.cfg.Namespace(r))
 	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.HeartbeatDelay, s.cfg.PingTimeout, c.ping, c.lost)
