@@ -54,6 +54,7 @@ scenario "every scenario with sockjs-client 1.6 and 1.1, compared with npm's own
 scenario "the same over WebSocket, with connections parked" env THINKWS_PARKED=1 node sockjs.js --server "$server" --transport websocket
 scenario "clients of every kind in one room" node together.js --server "$server"
 scenario "SockJS from pages of other origins, in Chromium" node sockjs-browser.js --server "$server"
+scenario "nginx and HAProxy with their defaults: clients of npm, and a page with a session cookie in Chromium" node proxy.js --server "$server"
 scenario "the chat and a page of another origin, in Chromium" node browser.js --chat "$root/build/chat" --out "$root/build"
 scenario "packets and payloads, decoded by us and by Node's own parsers" go -C .. test -count=1 -tags node -run Node ./internal/engineio ./internal/socketio
 while [ "$running" -gt 0 ]; do await; done

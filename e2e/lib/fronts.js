@@ -11,7 +11,7 @@ const ids = ["n1aB", "n2aB", "n3aB"];
 const configurations = path.join(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), "../../stickiness/fronts");
 
 /** A port of the loopback that nobody listens on. */
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = net.createServer().on("error", reject);
     server.listen(0, "127.0.0.1", () => {
@@ -21,7 +21,7 @@ function freePort() {
   });
 }
 
-async function listens(port, what) {
+export async function listens(port, what) {
   const end = Date.now() + startTimeout;
   while (Date.now() < end) {
     const open = await new Promise((resolve) => {
@@ -34,7 +34,7 @@ async function listens(port, what) {
   throw new Error(`${what} does not listen`);
 }
 
-class Process {
+export class Process {
   constructor(program, args) {
     this.errors = "";
     this.child = spawn(program, args, { stdio: ["pipe", "ignore", "pipe"] });

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -29,6 +30,7 @@ type config struct {
 
 	Origins       []string // that may connect; "own" is that of the instance itself
 	RequireOrigin bool
+	Proxies       []netip.Prefix // that are trusted
 	Page          string // a file that it serves at /page
 	SockJS        sockjsConfig
 }
@@ -46,6 +48,9 @@ func (c config) options(own string) []thinkws.Option {
 	}
 	for _, origin := range c.Origins {
 		options = append(options, thinkws.WithAllowOrigin(strings.Replace(origin, "own", own, 1)))
+	}
+	if len(c.Proxies) > 0 {
+		options = append(options, thinkws.WithTrustedProxies(c.Proxies...))
 	}
 	if c.RequireOrigin {
 		options = append(options, thinkws.WithRequireOrigin())
