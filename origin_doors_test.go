@@ -69,6 +69,8 @@ func TestUpgradesOfLivingSessionsPass(t *testing.T) {
 			assert.Equal(t, forbidden, got, "a poll proves itself")
 			got, _ = s.exchange(at("backend:9000", upgradeRequest(strings.Replace(io, "/socket.io/", "/ws", 1)+"websocket&sid="+begin(), page+credentials)))
 			assert.Equal(t, forbidden, got, "a plain WebSocket has no session to prove itself by")
+			got, _ = s.exchange(at("backend:9000", get(io+"websocket&sid="+begin(), lines(page+credentials)...)))
+			assert.Equal(t, badRequest, got, "a proxy has dropped the Upgrade header")
 			assert.Equal(t, "101", upgrade(io, begin(), page+credentials), name)
 		}
 	}

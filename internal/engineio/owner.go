@@ -42,9 +42,12 @@ func (s *Server) rules() credentials.Rules { return credentials.Rules{Cookies: s
 // Security: the handshake was a poll, whose origin could be judged by Sec-Fetch-Site. A page of
 // another origin can neither read the id of the session nor change the cookies of its user. So r
 // comes from the page that polls, though Origin and Host of r may disagree behind a proxy.
+//
+// A proxy may have dropped the Upgrade header, as nginx does by default. Such an r is answered 400,
+// which says what is wrong, and not refused for its origin.
 func (s *Server) Vouches(r *http.Request) bool {
 	q := newQuery(r.URL.RawQuery)
-	if q.sid == "" || q.transport != transportWebSocket || !isUpgrade(r) {
+	if q.sid == "" || q.transport != transportWebSocket {
 		return false
 	}
 	one := s.lookup(q.sid)

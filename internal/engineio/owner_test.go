@@ -103,6 +103,10 @@ func TestVouches(t *testing.T) {
 		assert.True(t, h.server.Vouches(upgrade(p.query, mine...)))
 		assert.True(t, h.server.Vouches(upgrade(p.query, append([]string{"Origin", "http://other.test"}, mine...)...)), "Origin is for the caller")
 		assert.True(t, h.server.Vouches(upgrade(p.query, "Authorization", "Basic bWU6eA==", "Cookie", "user=me; theme=dark; io="+p.ID())), "our own cookie")
+		query := strings.Replace(p.query, "polling", "websocket", 1)
+		assert.True(t, h.server.Vouches(request("GET", query, "", mine...)), "a proxy has dropped the Upgrade header")
+		a := h.get(query, mine...)
+		assert.Equal(t, 400, a.status, "and the answer says so")
 		for name, r := range map[string]*http.Request{
 			"another cookie":   upgrade(p.query, "Authorization", "Basic bWU6eA==", "Cookie", "user=you; theme=dark"),
 			"one more cookie":  upgrade(p.query, "Authorization", "Basic bWU6eA==", "Cookie", "user=me; theme=dark; x=y"),
