@@ -31,7 +31,7 @@ type config struct {
 	Origins       []string // that may connect; "own" is that of the instance itself
 	RequireOrigin bool
 	Proxies       []netip.Prefix // that are trusted
-	Page          string // a file that it serves at /page
+	Page          string         // a file that it serves at /page
 	SockJS        sockjsConfig
 }
 
