@@ -132,8 +132,12 @@ export default [
     async run(t) {
       const a = await t.client();
       a.io.emit("nobody listens", 1, (...answer) => a.log.push(["ack", "nobody listens", ...answer]));
-      await a.call("echoAck", "still here");
-      await pause(50);
+      if (t.version === "v4") {
+        // What comes as an ack is a success to emitWithAck, and ends the retries of a client that has some.
+        const outcome = await a.io.timeout(300).emitWithAck("nobody listens", 2).then((answer) => ["ack", answer], (error) => ["error", error.message]);
+        a.log.push(["emitWithAck", ...outcome]);
+      }
+      await a.call("echoAck", "then");
     },
   },
   {
