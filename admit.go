@@ -30,10 +30,10 @@ func (a *admitter) Admit(p session.Peer) session.Receiver {
 		s.extras = &extras{auth: p.Auth}
 	}
 	s.queue = serial.NewQueue(h.tasks, h.cfg.receiveQueue, s.work)
-	s.space = h.acquire(p.Namespace, p.Handshake)
-	if s.space == nil {
-		s.space = newSpace(h, p.Namespace, &table{}, true) // of nobody else, and not in the hub
-		_ = s.queue.Finish(job{step: (*Socket).unknown})
+	var refused error
+	if s.space, refused = h.acquire(p.Namespace, p.Handshake); refused != nil {
+		s.space = newSpace(h, p.Namespace, &table{}) // of nobody else, and not in the hub
+		_ = s.queue.Finish(job{step: func(s *Socket) { s.unknown(refused) }})
 	} else {
 		_ = s.queue.Force(0, job{step: (*Socket).enter})
 	}

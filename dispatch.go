@@ -45,22 +45,6 @@ func (s *Socket) refuse(c *Context, o outcome) {
 	s.space.hub.release(s.space)
 }
 
-// unknown refuses a client that asked for a namespace that does not exist, as none does for
-// newcomers once Shutdown has begun.
-func (s *Socket) unknown() {
-	defer s.done()
-	why := "Invalid namespace"
-	switch h := s.space.hub; {
-	case h.isClosed():
-		why = session.ReasonServerShutdown
-	case len(s.space.name) > h.cfg.limits.Name:
-		h.tally.Count(session.LimitName)
-		why = "name of the namespace is too long"
-	}
-	s.log().Debug("client refused", "namespace", s.space.name, "error", why)
-	s.conn.Refuse(&session.Failure{Name: NotFound, Message: why})
-}
-
 // closed is the last job of a socket that was let in or was about to be.
 func (s *Socket) closed() {
 	defer s.done()

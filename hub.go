@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -44,9 +45,10 @@ type Hub struct {
 	static   map[string]*table // namespaces with a name
 	patterns []pattern         // and those without, in order
 
-	mu     sync.RWMutex // protects what follows, and users of each space
-	spaces map[string]*space
-	closed bool
+	mu       sync.RWMutex // protects what follows, and users of each space
+	spaces   map[string]*space
+	dynamics dynamics
+	closed   bool
 }
 
 // pattern is a description of dynamic namespaces.
@@ -75,7 +77,7 @@ func newHub(b *builder, tasks *serial.Group) *Hub {
 			continue
 		}
 		h.static[s.name] = t
-		h.spaces[s.name] = newSpace(h, s.name, t, false)
+		h.spaces[s.name] = newSpace(h, s.name, t)
 	}
 	return h
 }
@@ -152,33 +154,44 @@ func (sp *Space) Socket(id string) (*Socket, bool) {
 	return s, s != nil
 }
 
-// acquire returns the namespace for one more client, nil if it may not be had.
-// release must follow. Dynamic namespaces ask match for every client, also when
-// another one is in already: the request counts, not only the name.
-func (h *Hub) acquire(name string, came session.Handshake) *space {
-	// Security: the bus makes channel names of it, see separator.
-	if len(name) > h.cfg.limits.Name || strings.Contains(name, separator) {
-		return nil
+// acquire returns the named namespace and adds a reference to it, or why the client may not enter it.
+// Callers must call release. Dynamic namespaces ask match for every client, also when another one is
+// in already: the request counts, not only the name.
+func (h *Hub) acquire(name string, came session.Handshake) (*space, error) {
+	if h.isClosed() {
+		return nil, errShutdown
+	}
+	if len(name) > h.cfg.limits.Name {
+		return nil, errLongNamespace
+	}
+	if strings.Contains(name, separator) { // Security: the bus makes channel names of it, see separator.
+		return nil, errNoNamespace
 	}
 	t, static := h.static[name]
+	var from netip.Prefix
 	if !static {
 		if t = h.match(name, came); t == nil {
-			return nil
+			return nil, errNoNamespace
 		}
+		from = h.door.Network(came.Request())
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return nil
+		return nil, errShutdown
 	}
 	sp := h.spaces[name]
 	if sp == nil {
-		sp = newSpace(h, name, t, true)
+		if err := h.dynamics.add(from, h.cfg.limits); err != nil {
+			return nil, err
+		}
+		sp = newSpace(h, name, t)
+		sp.dynamic, sp.from = true, from
 		sp.subscribe()
 		h.spaces[name] = sp
 	}
 	sp.users++
-	return sp
+	return sp, nil
 }
 
 // match finds the description of a dynamic namespace. A NamespaceFunc that panics does not match.
@@ -218,6 +231,7 @@ func (h *Hub) drop(sp *space) bool {
 		return false
 	}
 	delete(h.spaces, sp.name)
+	h.dynamics.remove(sp.from)
 	return true
 }
 

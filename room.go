@@ -2,6 +2,7 @@ package thinkws
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ type space struct {
 	heard   chan struct{}        // closed when what other nodes send is heard; nil without others
 	events  serial.Queue[func()] // of other nodes, for this one
 	dynamic bool                 // goes with its last client
+	from    netip.Prefix         // of a dynamic one: the network of the client that was the first in it
 	users   int                  // clients in it or about to enter; protected by hub.mu
 
 	mu      sync.RWMutex // protects what follows, and slot and rooms of each Socket
@@ -34,8 +36,8 @@ type room struct {
 	members []*Socket // dense, so that a broadcast runs through memory in order
 }
 
-func newSpace(h *Hub, name string, t *table, dynamic bool) *space {
-	sp := &space{hub: h, name: name, table: t, dynamic: dynamic}
+func newSpace(h *Hub, name string, t *table) *space {
+	sp := &space{hub: h, name: name, table: t}
 	sp.events = serial.NewQueue(h.tasks, h.cfg.receiveQueue, func(run func()) { run() })
 	return sp
 }

@@ -124,6 +124,17 @@ func (d *Door) Len() int {
 // guards and logs all go by it.
 func (d *Door) Address(r *http.Request) netip.Addr { return d.client(r).Addr }
 
+// Network returns the network that limits per address count a request's client by: its IPv4 address or
+// its IPv6 /64 network. It is the zero Prefix if the address is unknown or may be that of many clients,
+// to which such limits do not apply.
+func (d *Door) Network(r *http.Request) netip.Prefix {
+	c := d.client(r)
+	if c.Shared {
+		return netip.Prefix{}
+	}
+	return network(c.Addr)
+}
+
 func (d *Door) client(r *http.Request) clientip.Client {
 	if d == nil {
 		return clientip.Proxies{}.Client(r)

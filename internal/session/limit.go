@@ -31,6 +31,8 @@ const (
 	LimitName
 	LimitAuth
 	LimitNamespaces
+	LimitDynamicNamespaces
+	LimitDynamicNamespacesPerAddress
 	LimitIgnored
 	LimitPings
 	LimitRooms
@@ -42,33 +44,35 @@ const (
 )
 
 var limitNames = [limits]string{
-	LimitSessions:             "sessions",
-	LimitSessionsPerAddress:   "sessions_per_address",
-	LimitHandshakes:           "handshakes",
-	LimitHandshakesPerAddress: "handshakes_per_address",
-	LimitSharedAddress:        "shared_address",
-	LimitGuesses:              "guesses",
-	LimitHeader:               "header",
-	LimitReceiveRate:          "receive_rate",
-	LimitReceiveQueue:         "receive_queue",
-	LimitMessage:              "message",
-	LimitMessageTime:          "message_time",
-	LimitBodyTime:             "body_time",
-	LimitPackets:              "packets",
-	LimitAttachments:          "attachments",
-	LimitAttachmentTime:       "attachment_time",
-	LimitDepth:                "depth",
-	LimitNumber:               "number",
-	LimitName:                 "name",
-	LimitAuth:                 "auth",
-	LimitNamespaces:           "namespaces",
-	LimitIgnored:              "ignored",
-	LimitPings:                "pings",
-	LimitRooms:                "rooms",
-	LimitAnswers:              "answers",
-	LimitConnectTime:          "connect_time",
-	LimitUpgradeTime:          "upgrade_time",
-	LimitPingTime:             "ping_time",
+	LimitSessions:                    "sessions",
+	LimitSessionsPerAddress:          "sessions_per_address",
+	LimitHandshakes:                  "handshakes",
+	LimitHandshakesPerAddress:        "handshakes_per_address",
+	LimitSharedAddress:               "shared_address",
+	LimitGuesses:                     "guesses",
+	LimitHeader:                      "header",
+	LimitReceiveRate:                 "receive_rate",
+	LimitReceiveQueue:                "receive_queue",
+	LimitMessage:                     "message",
+	LimitMessageTime:                 "message_time",
+	LimitBodyTime:                    "body_time",
+	LimitPackets:                     "packets",
+	LimitAttachments:                 "attachments",
+	LimitAttachmentTime:              "attachment_time",
+	LimitDepth:                       "depth",
+	LimitNumber:                      "number",
+	LimitName:                        "name",
+	LimitAuth:                        "auth",
+	LimitNamespaces:                  "namespaces",
+	LimitDynamicNamespaces:           "dynamic_namespaces",
+	LimitDynamicNamespacesPerAddress: "dynamic_namespaces_per_address",
+	LimitIgnored:                     "ignored",
+	LimitPings:                       "pings",
+	LimitRooms:                       "rooms",
+	LimitAnswers:                     "answers",
+	LimitConnectTime:                 "connect_time",
+	LimitUpgradeTime:                 "upgrade_time",
+	LimitPingTime:                    "ping_time",
 }
 
 // String returns the name, of lower case letters and underscores.
