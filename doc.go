@@ -1,6 +1,6 @@
 /*
 Package thinkws lets services on net/http and chi talk to real-time clients:
-socket.io-client of the lines 1.x to 4.x, sockjs-client and plain WebSockets, all of
+socket.io-client of the lines 2.x to 4.x, sockjs-client and plain WebSockets, all of
 them in one hub. A service says which events it acts on; an action has the event's data, can
 answer, and can reach everybody else.
 

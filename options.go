@@ -146,8 +146,7 @@ func WithTransports(names ...string) Option {
 	})
 }
 
-// WithEIO3 says whether clients of socket.io 1.x and 2.x are served (Engine.IO
-// revision 3); default true.
+// WithEIO3 sets whether clients of Socket.IO 2.x are served (Engine.IO revision 3). Default: true.
 func WithEIO3(on bool) Option {
 	return serverOption("WithEIO3", func(c *config) error { c.eio3 = on; return nil })
 }
