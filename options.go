@@ -326,7 +326,9 @@ func WithCookie(cookie http.Cookie) Option {
 // A session of Socket.IO 2.x (Engine.IO 3), or of SockJS over HTTP, answers only requests that carry
 // the Authorization, the Origin and these cookies of its first request. All others get the answer
 // for an unknown session and count as guesses. Other cookies do not matter, so name none that
-// changes while a user stays: a client whose cookie changes has to connect anew.
+// changes while a user stays: a client whose cookie changes has to connect anew. A browser cannot
+// send Authorization with a WebSocket. So a page with socket.io-client 2.x that sends it with its
+// polls, and no other way, is refused the upgrade and stays on polling.
 //
 // Security: [Socket.ID] of a Socket.IO 2.x client is the id of its session. Without this option, and
 // without Authorization, whoever learns it can speak for the client. Default: none.
