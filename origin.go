@@ -32,6 +32,8 @@ import (
 // names are written in punycode (xn--…). Whole origins are compared, never parts of
 // a text. Schemes other than http and https match only a pattern that names them, or *. A name
 // with a dot at its end is another one. A pattern that cannot be read makes [New] fail.
+// An Origin that is a word or a host without a scheme, as only programs send it, counts as null
+// under * and fits nothing else.
 //
 // A request without an Origin header is judged by its Referer; without one by
 // Sec-Fetch-Site, which must be same-origin or none. A client that sends none of
