@@ -135,7 +135,7 @@ func TestHostileEnteringAndLeaving(t *testing.T) {
 					}
 					p.alive()
 				} else {
-					for !strings.HasPrefix(ws.read(), entered) { //nolint:revive // others may come before
+					for !strings.HasPrefix(ws.read(), entered) { // answers to others come before
 					}
 					require.NoError(t, ws.conn.Close())
 					s.verify(thinkws.ReasonTransportClose)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -98,6 +99,31 @@ func Subscribing(ctx context.Context, client redis.UniversalClient, channels int
 	end()
 	_ = s.add(ended, topics...)
 	s.run(ctx)
+}
+
+// Churning subscribes to so many patterns and gives each up at once, until it is done, and returns how
+// many of them the subscriber still has.
+func Churning(ctx context.Context, client redis.UniversalClient, patterns int) (left int, err error) {
+	client, _ = own(client)
+	defer client.Close()
+	s := newSubscriber(func() *redis.PubSub { return client.Subscribe(ctx) }, func(*redis.Message) {}, func(error) {})
+	running, end := context.WithCancel(ctx)
+	defer end()
+	var ended sync.WaitGroup
+	ended.Go(func() { s.run(running) })
+	defer ended.Wait()
+	defer end()
+	for i := range patterns {
+		t := topic{"pattern:" + strconv.Itoa(i) + "*", true}
+		if err := s.add(ctx, t); err != nil {
+			return 0, err
+		}
+		s.remove(t)
+		s.mu.Lock()
+		left = max(left, len(s.topics))
+		s.mu.Unlock()
+	}
+	return left, nil
 }
 
 // NumbersOf publishes to so many namespaces, twice to each, and returns the numbers that the

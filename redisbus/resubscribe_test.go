@@ -60,3 +60,13 @@ func TestManySubscriptionsAreMadeAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return ups.Load() == 3 }, time.Minute, 10*time.Millisecond)
 }
+
+// B5: namespaces that clients enter and leave one after another do not pile up in Redis.
+func TestUnusedPatternsAreLimited(t *testing.T) {
+	server, err := startRedis(0)
+	require.NoError(t, err)
+	defer func() { server.kill() }()
+	most, err := redisbus.Churning(t.Context(), clientOf(t, "redis://"+server.addr()), 6000)
+	require.NoError(t, err)
+	assert.Less(t, most, 2500)
+}

@@ -18,7 +18,8 @@ const (
 	silence    = 3 * time.Second        // after which the connection is dead
 	minBackoff = 50 * time.Millisecond  // before the next attempt
 	maxBackoff = 500 * time.Millisecond // twice that is within what Redis may be away unnoticed
-	lingering  = time.Second            // how long a topic stays after the last who wanted it
+	lingering  = time.Second            // how long an unused subscription is kept
+	maxUnused  = 1024                   // unused subscriptions at a time; beyond that, none is kept
 )
 
 // topic is something to subscribe to.
@@ -109,7 +110,6 @@ func (s *subscriber) confirmed(topics []topic) (bool, <-chan struct{}) {
 
 func (s *subscriber) remove(topics ...topic) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, t := range topics {
 		if w := s.topics[t]; w != nil {
 			if w.users--; w.users == 0 {
@@ -118,6 +118,19 @@ func (s *subscriber) remove(topics ...topic) {
 			}
 		}
 	}
+	s.mu.Unlock()
+	if s.crowded() {
+		s.hurry()
+	}
+}
+
+// crowded reports whether unused subscriptions must go at once. Clients name dynamic namespaces: without
+// this, entering and leaving one after another would leave as many patterns in Redis as that takes
+// a second, beyond the limit of the hub.
+func (s *subscriber) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.unused) > maxUnused
 }
 
 func (s *subscriber) hurry() {
@@ -270,6 +283,11 @@ func (s *subscriber) write(ctx context.Context, c *connection) error {
 		}
 		select {
 		case <-s.wake:
+			if s.crowded() {
+				if err := s.unsubscribe(ctx, c); err != nil {
+					return err
+				}
+			}
 		case <-ctx.Done():
 			return nil
 		case <-ping.C:
@@ -322,8 +340,9 @@ func (s *subscriber) subscribe(ctx context.Context, c *connection, topics []topi
 func (s *subscriber) unsubscribe(ctx context.Context, c *connection) error {
 	var patterns, others []topic
 	s.mu.Lock()
+	crowded := len(s.unused) > maxUnused
 	for t := range s.unused {
-		if w := s.topics[t]; !w.confirmed || time.Since(w.since) < lingering {
+		if w := s.topics[t]; !w.confirmed || !crowded && time.Since(w.since) < lingering {
 			continue
 		}
 		delete(s.topics, t)

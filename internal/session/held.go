@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -44,5 +45,5 @@ func Fit(data []byte) []byte {
 	if wastes(len(data), cap(data)) {
 		data = bytes.Clone(data)
 	}
-	return data[:len(data):len(data)]
+	return slices.Clip(data)
 }
