@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -305,4 +306,24 @@ func TestSockJSSessionsKnowTheCookiesThatTheServiceNames(t *testing.T) {
 	got, _ = s.exchange(post("/sockjs/0/cookies/xhr_send", `["{\"event\":\"kick\"}"]`, opens, "Cookie: login=me; theme=light"))
 	assert.Equal(t, "204 ", got)
 	s.verify(thinkws.ReasonServerDisconnect)
+}
+
+// The proxy that ends TLS tells so. A client cannot: it would only hurt itself, and learns nothing.
+func TestSockJSCookieIsSecureBehindATrustedProxy(t *testing.T) {
+	s := newSite(t, thinkws.WithSockJS(thinkws.SockJSOptions{Cookie: true}), thinkws.WithTrustedProxies(netip.MustParsePrefix("192.0.2.0/24")))
+	for i, tt := range []struct {
+		from, proto string
+		secure      bool
+	}{
+		{"192.0.2.1:1", "https", true}, {"192.0.2.1:1", "http, https", true}, {"192.0.2.1:1", "https, http", false},
+		{"192.0.2.1:1", "", false}, {"198.51.100.1:1", "https", false},
+	} {
+		r := httptest.NewRequest(http.MethodPost, fmt.Sprintf("/sockjs/0/secure%d/xhr", i), nil)
+		r.Header.Set("X-Forwarded-Proto", tt.proto)
+		want := "JSESSIONID=dummy; Path=/; HttpOnly"
+		if tt.secure {
+			want += "; Secure"
+		}
+		assert.Equal(t, want, s.knock(r, tt.from).Header().Get("Set-Cookie"), "%+v", tt)
+	}
 }

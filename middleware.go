@@ -132,6 +132,10 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 		PingTimeout: sockjsTimeout, Farewell: farewell,
 		Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Logger: c.logger, Detach: detach,
 		Namespace: func(r *http.Request) string { return normalize(r.URL.Query().Get("nsp")) },
+		Secure: func(r *http.Request) bool {
+			scheme, _ := h.origins.target(r)
+			return scheme == "https"
+		},
 	}
 }
 

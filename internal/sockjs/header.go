@@ -30,7 +30,7 @@ func (s *Server) setHeaders(w http.ResponseWriter, r *http.Request, e endpoint) 
 	}
 	// A preflight never carries cookies, so it does not tell whether the client has one.
 	if s.cfg.Cookie && !session.IsBare(r) && e.isHTTP() && r.Method != http.MethodOptions && !hasCookie(r, sessionCookie) {
-		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: "dummy", Path: "/", HttpOnly: true, Secure: r.TLS != nil})
+		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: "dummy", Path: "/", HttpOnly: true, Secure: s.isSecure(r)})
 	}
 }
 
@@ -79,6 +79,8 @@ func setCacheable(h http.Header) {
 }
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
+
+func (s *Server) isSecure(r *http.Request) bool { return r.TLS != nil || s.cfg.Secure != nil && s.cfg.Secure(r) }
 
 // hasCookie reports whether the client sends a cookie of this name, also one with a value that net/http does not accept.
 //

@@ -42,6 +42,7 @@ type Config struct {
 	Logger    *slog.Logger
 	Detach    func(*http.Request) session.Handshake // keeps a request beyond its handler
 	Namespace func(*http.Request) string            // which a client asks to enter
+	Secure    func(*http.Request) bool              // reports whether a client speaks TLS to a proxy; nil for never
 }
 
 // Server serves clients of SockJS. It is safe for concurrent use.
