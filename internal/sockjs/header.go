@@ -80,7 +80,9 @@ func setCacheable(h http.Header) {
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 
-func (s *Server) isSecure(r *http.Request) bool { return r.TLS != nil || s.cfg.Secure != nil && s.cfg.Secure(r) }
+func (s *Server) isSecure(r *http.Request) bool {
+	return r.TLS != nil || s.cfg.Secure != nil && s.cfg.Secure(r)
+}
 
 // hasCookie reports whether the client sends a cookie of this name, also one with a value that net/http does not accept.
 //

@@ -146,7 +146,7 @@ func TestGuessedSessions(t *testing.T) {
 				assert.Equal(t, noCache, a.header.Get("Cache-Control"))
 			}
 			assert.Equal(t, 1, h.log.count("many requests with unknown session ids"))
-			assert.EqualValues(t, before+180, tally.Counts()["guesses"])
+			assert.Equal(t, before+180, tally.Counts()["guesses"])
 			assert.Equal(t, 204, h.post(target+"/xhr_send", `[]`, "Authorization", mine).status, "who has a session is served")
 			assert.Equal(t, "o\n", h.post(h.id()+"/xhr", "").body, "and so is who begins one")
 		})
