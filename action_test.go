@@ -340,7 +340,7 @@ func TestConcurrent(t *testing.T) {
 
 func TestOverrunDisconnects(t *testing.T) {
 	began, release := make(chan struct{}, 3), make(chan struct{})
-	h, out := newHandler(t, thinkws.WithReceiveQueue(3, 100), thinkws.On("block", func(*thinkws.Context) error {
+	h, out := newHandler(t, thinkws.WithReceiveQueue(3, 1<<20), thinkws.On("block", func(*thinkws.Context) error {
 		began <- struct{}{}
 		<-release
 		return nil

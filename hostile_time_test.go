@@ -294,7 +294,7 @@ func TestHostile89BlockedAction(t *testing.T) {
 					left <- context.Cause(c.Context())
 					return nil
 				})
-				s := newMemorySite(t, block, thinkws.WithReceiveQueue(10, 1_000))
+				s := newMemorySite(t, block, thinkws.WithReceiveQueue(10, 1<<20))
 				ws, _ := s.enter(kind)
 				for range 9 {
 					ws.send(say)
