@@ -100,7 +100,7 @@ func (s *Socket) context(event string) *Context {
 }
 
 func (s *Socket) log() *slog.Logger {
-	return s.space.hub.cfg.logger.With("socket", s.id, "remote", s.handshake.RemoteAddr())
+	return s.space.hub.cfg.logger.With("socket", s.id, "address", s.space.hub.door.Address(s.handshake.Request()))
 }
 
 // finish handles the error of an action, once: it is reported, and it answers the event if

@@ -40,7 +40,7 @@ func (h *Handler) limitHeader(w http.ResponseWriter, r *http.Request) (ok bool) 
 		return true
 	}
 	h.hub.tally.Note(errHeaderSize)
-	h.cfg.logger.Warn("headers too large", "bytes", size, "limit", h.cfg.limits.Header, "remote", r.RemoteAddr, "url", r.URL.Path)
+	h.cfg.logger.Warn("headers too large", "bytes", size, "limit", h.cfg.limits.Header, "address", h.hub.door.Address(r), "url", r.URL.Path)
 	w.Header().Set("Connection", "close") // frames sent right behind must not be read as a request
 	http.Error(w, http.StatusText(http.StatusRequestHeaderFieldsTooLarge), http.StatusRequestHeaderFieldsTooLarge)
 	h.hub.report.Request(errHeaderSize, r)

@@ -65,7 +65,7 @@ func newHub(b *builder, tasks *serial.Group) *Hub {
 		h.report = h.blame
 	}
 	h.door = newDoor(b.cfg, &h.tally, h.report)
-	h.meter = session.NewMeter(b.cfg.receiveRate, &h.tally, b.cfg.logger)
+	h.meter = session.NewMeter(b.cfg.receiveRate, &h.tally, b.cfg.logger, h.door.Address)
 	h.stopped, h.stop = context.WithCancel(context.Background())
 	if b.cfg.compress > 0 {
 		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -104,4 +105,36 @@ func TestUnnamedProxiesOnPrivateNetworks(t *testing.T) {
 	}
 	assert.Positive(t, s.handler.Hub().Stats().Limits["shared_address"])
 	assert.Contains(t, s.log.String(), `set="WithTrustedProxies if this is the address of a proxy, else WithLimits"`)
+}
+
+// C9 and C13: limits, guards and logs go by one address, which is the client's.
+func TestLogsNameTheClientBehindAProxy(t *testing.T) {
+	s := newSite(t, thinkws.WithTrustedProxies(netip.MustParsePrefix("127.0.0.1/32")), thinkws.WithAllowedHosts("localhost", "127.0.0.1"))
+	const client = "X-Forwarded-For: 192.0.2.66, 203.0.113.9"
+	for line, provoke := range map[string]func(){
+		"origin refused":            func() { s.exchange(get(io4+"polling", client, "Origin: http://evil.test", "Cookie: a=b")) },
+		"host refused":              func() { s.exchange(at("evil.test", get(io4+"polling", client))) },
+		"headers too large":         func() { s.exchange(get(io4+"polling", client, "X: "+strings.Repeat("x", 20<<10))) },
+		"Engine.IO request refused": func() { s.exchange(get(io4+"nothing", client)) },
+		"websocket refused":         func() { s.exchange(raw("GET", "/ws", "", client, "Connection: Upgrade", "Upgrade: websocket")) },
+		"unknown session ids": func() {
+			for range 30 {
+				s.exchange(get(io4+"polling&sid=nobody", client))
+			}
+		},
+		"violates the protocol": func() {
+			answer, _ := s.exchange(get(io4+"polling&hasty", client))
+			s.exchange(post(io4+"polling&sid="+sidOf(t, answer), "rubbish"))
+		},
+	} {
+		provoke()
+		found := false
+		for got := range strings.Lines(s.log.String()) {
+			if strings.Contains(got, line) {
+				found = true
+				assert.Contains(t, got, "address=203.0.113.9", got)
+			}
+		}
+		assert.True(t, found, line)
+	}
 }

@@ -87,7 +87,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 		s.respond(w, r, p)
 	case <-r.Context().Done():
 		if s.leavePoll(p) && !p.relayed {
-			s.server.log.Debug("Engine.IO poll aborted by the client", slog.String("remote", r.RemoteAddr))
+			s.server.log.Debug("Engine.IO poll aborted by the client", slog.Any("address", s.server.cfg.Door.Address(r)))
 			s.broken(nil)
 		}
 	}
@@ -178,7 +178,7 @@ func (s *Session) respond(w http.ResponseWriter, r *http.Request, p *poll) {
 	s.mu.Unlock()
 	if err != nil {
 		s.server.log.Debug("Engine.IO poll cannot be answered",
-			slog.Any("error", err), slog.String("remote", r.RemoteAddr))
+			slog.Any("error", err), slog.Any("address", s.server.cfg.Door.Address(r)))
 		s.end(ending{reason: session.ReasonTransportError, last: frameClose, ifPolling: len(frames) == 0})
 	}
 }

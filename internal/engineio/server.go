@@ -195,7 +195,7 @@ func (s *Server) explain(r *http.Request, q query) string {
 		return ""
 	}
 	s.warnHTTP2.Do(func() {
-		s.log.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", slog.String("remote", r.RemoteAddr))
+		s.log.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", slog.Any("address", s.cfg.Door.Address(r)))
 	})
 	return "WebSocket needs HTTP/1.1"
 }
@@ -224,7 +224,7 @@ func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request, sid strin
 
 func (s *Server) logRefusal(r *http.Request, why string) {
 	s.log.Debug("Engine.IO request refused",
-		slog.String("why", why), slog.String("method", r.Method), slog.String("remote", r.RemoteAddr))
+		slog.String("why", why), slog.String("method", r.Method), slog.Any("address", s.cfg.Door.Address(r)))
 }
 
 // logNoWebSocket logs a handshake that has failed. That no handshake can succeed is

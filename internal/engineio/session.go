@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
@@ -253,12 +254,15 @@ func (s *Session) Close(reason string) {
 // but nothing is kept for others.
 func (s *Session) Drop(reason string) { s.end(ending{reason: reason, last: frameClose}) }
 
+// Address returns the address of the client, the zero Addr if it is unknown.
+func (s *Session) Address() netip.Addr { return s.server.cfg.Door.Address(s.came.Request()) }
+
 // fail ends the session over something the client did.
 func (s *Session) fail(err error) {
 	s.server.cfg.Tally.Note(err)
 	code, reason := verdict(err)
 	s.server.log.Log(context.Background(), wsconn.Level(err), "Engine.IO client violates the protocol",
-		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
+		slog.Any("error", err), slog.Any("address", s.Address()))
 	s.end(ending{reason: reason, code: code, last: frameClose, cause: err})
 }
 

@@ -119,7 +119,7 @@ func (l *link) Closed(err error) {
 		return
 	}
 	s.server.log.Log(context.Background(), wsconn.Level(err), "Engine.IO WebSocket closed",
-		slog.Any("error", err), slog.String("remote", s.came.RemoteAddr()))
+		slog.Any("error", err), slog.Any("address", s.Address()))
 	s.end(ending{reason: closeReason(err), cause: wsconn.Fault(err)})
 }
 

@@ -2,6 +2,8 @@ package session
 
 import (
 	"log/slog"
+	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/bucket"
@@ -18,11 +20,14 @@ type Meter struct {
 	began  time.Time
 	tally  *Tally
 	logger *slog.Logger
+
+	address func(*http.Request) netip.Addr
 }
 
 // NewMeter returns a Meter that counts in tally and logs to logger when a client exceeds rate.
-func NewMeter(rate Rate, tally *Tally, logger *slog.Logger) *Meter {
-	return &Meter{rate: rate, began: time.Now(), tally: tally, logger: logger}
+// address returns the address of a request's client.
+func NewMeter(rate Rate, tally *Tally, logger *slog.Logger, address func(*http.Request) netip.Addr) *Meter {
+	return &Meter{rate: rate, began: time.Now(), tally: tally, logger: logger, address: address}
 }
 
 // Allowance is what one client may still send over one connection: an Engine.IO session, a
@@ -50,6 +55,6 @@ func (m *Meter) Take(a *Allowance, size int, came Handshake) error {
 	a.exceeded = true
 	m.tally.Count(LimitReceiveRate)
 	m.logger.Warn("receive rate exceeded, client disconnected",
-		slog.Int("messages", m.rate.Messages), slog.Int("bytes", m.rate.Bytes), slog.String("remote", came.RemoteAddr()))
+		slog.Int("messages", m.rate.Messages), slog.Int("bytes", m.rate.Bytes), slog.Any("address", m.address(came.Request())))
 	return ErrOverrun
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,7 +31,9 @@ func TestAllowanceFillsAtItsRate(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				var tally session.Tally
-				m := session.NewMeter(tt.rate, &tally, slog.New(slog.NewTextHandler(&log, nil)))
+				m := session.NewMeter(tt.rate, &tally, slog.New(slog.NewTextHandler(&log, nil)), func(r *http.Request) netip.Addr {
+					return netip.MustParseAddrPort(r.RemoteAddr).Addr()
+				})
 				came := session.Keep(&http.Request{RemoteAddr: "192.0.2.1:5"})
 				var a session.Allowance
 				take := func(n int) {
@@ -48,7 +51,7 @@ func TestAllowanceFillsAtItsRate(t *testing.T) {
 				assert.ErrorIs(t, m.Take(&a, tt.size, came), session.ErrOverrun, "for good")
 				assert.EqualValues(t, 1, tally.Counts()["receive_rate"])
 				assert.Equal(t, 1, strings.Count(log.String(), "receive rate exceeded"))
-				assert.Contains(t, log.String(), "remote=192.0.2.1:5")
+				assert.Contains(t, log.String(), "address=192.0.2.1")
 			})
 		})
 	}

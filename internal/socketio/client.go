@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -16,6 +17,7 @@ type engine interface {
 	ID() string
 	Revision() int
 	Handshake() session.Handshake
+	Address() netip.Addr
 	Transport() string
 	Listen()
 	Occupy()
@@ -186,7 +188,7 @@ func (c *client) register(n *namespace) registration {
 func (c *client) refuse(n *namespace, limit session.Limit, why string) {
 	c.server.cfg.Tally.Count(limit)
 	c.server.cfg.Logger.Info("namespace refused", slog.String("why", why), slog.String("namespace", n.name),
-		slog.String("remote", c.engine.Handshake().RemoteAddr()))
+		slog.Any("address", c.engine.Address()))
 	c.out.Lock()
 	defer c.out.Unlock()
 	n.send(typeConnectError, refusal(&session.Failure{Name: "BadRequest", Message: why}, c.engine.Revision()))
@@ -287,7 +289,7 @@ func (c *client) ignore(p *packet, why string) error {
 	}
 	c.server.cfg.Logger.Debug("Socket.IO packet ignored",
 		slog.String("why", why), slog.Int("type", int(p.kind)), slog.String("namespace", string(p.namespace)),
-		slog.Int("ignored", ignored), slog.String("remote", c.engine.Handshake().RemoteAddr()))
+		slog.Int("ignored", ignored), slog.Any("address", c.engine.Address()))
 	if ignored > c.server.cfg.MaxIgnored {
 		return session.Beyond(session.LimitIgnored, fmt.Errorf("socketio: %s: %w", why, session.ErrPolicy))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type fakeEngine struct {
 func (e *fakeEngine) ID() string                   { return engineSID }
 func (e *fakeEngine) Revision() int                { return e.revision }
 func (e *fakeEngine) Handshake() session.Handshake { return session.Keep(e.request) }
+func (e *fakeEngine) Address() netip.Addr          { return netip.Addr{} }
 func (e *fakeEngine) Transport() string            { return "polling" }
 func (e *fakeEngine) Listen()                      {}
 func (e *fakeEngine) Occupy()                      { e.occupied.Add(1) }

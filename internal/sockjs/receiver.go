@@ -128,7 +128,7 @@ func (s *Server) begin(r *receiver, k key) (*polled, seat, <-chan struct{}, erro
 
 // refuse answers a receiver that cannot have its session.
 func (s *Server) refuse(r *receiver, k key, err error) {
-	s.cfg.Logger.Debug("SockJS request refused", "error", err, "remote", r.r.RemoteAddr)
+	s.cfg.Logger.Debug("SockJS request refused", "error", err, "address", s.cfg.Door.Address(r.r))
 	switch {
 	case errors.Is(err, errNoRoom): // the Door has answered
 	case errors.Is(err, errStranger):
@@ -189,7 +189,7 @@ func (s *Server) logNoStreaming(r *receiver, err error) {
 			s.cfg.Logger.Error("streaming cannot be served: a middleware hides http.Flusher", "url", r.r.URL.Path)
 		})
 	}
-	s.cfg.Logger.Debug("SockJS receiver broken", "error", err, "remote", r.r.RemoteAddr)
+	s.cfg.Logger.Debug("SockJS receiver broken", "error", err, "address", s.cfg.Door.Address(r.r))
 }
 
 // wait returns when the session has woken r, or the client is gone.

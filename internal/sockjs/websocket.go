@@ -143,14 +143,14 @@ func (s *Server) logNoWebSocket(r *http.Request, err error) {
 	switch {
 	case errors.Is(err, wsconn.ErrHTTP2):
 		s.warnHTTP2.Do(func() {
-			s.cfg.Logger.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", "remote", r.RemoteAddr)
+			s.cfg.Logger.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", "address", s.cfg.Door.Address(r))
 		})
 	case errors.Is(err, wsconn.ErrNoHijacker):
 		s.warnHijack.Do(func() {
 			s.cfg.Logger.Error("WebSocket cannot be served", "error", err, "url", r.URL.Path)
 		})
 	}
-	s.cfg.Logger.Debug("websocket refused", "remote", r.RemoteAddr, "error", err)
+	s.cfg.Logger.Debug("websocket refused", "address", s.cfg.Door.Address(r), "error", err)
 }
 
 func (s *Server) isClosed() bool {
