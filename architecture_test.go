@@ -38,8 +38,8 @@ var mayImport = map[string][]string{
 	"internal/heartbeat":   {"internal/alarm"},
 	"internal/jsonevent":   {"internal/serial", "internal/session"},
 	"internal/plain":       {"internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
-	"stickiness":           {"internal/clientip", "internal/quiet", "internal/session"},
-	"redisbus":             {"", "internal/arguments", "internal/quiet", "internal/session", "stickiness"},
+	"stickiness":           {"internal/clientip", "internal/guard", "internal/quiet", "internal/session"},
+	"redisbus":             {"", "internal/arguments", "internal/guard", "internal/quiet", "internal/session", "stickiness"},
 	"internal/sockjs":      {"internal/alarm", "internal/credentials", "internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
 }
 

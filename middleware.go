@@ -70,6 +70,7 @@ func newHandler(options []Option) (*Handler, error) {
 	b.cfg.logger = quiet.New(b.cfg.logger)
 	h := &Handler{cfg: b.cfg, use: main.use}
 	h.tasks.Logger = b.cfg.logger
+	h.clock.Crashed = h.tasks.Crashed
 	var err error
 	if h.origins, err = newOriginPolicy(b.cfg.origins, h.guardedOrigin(), b.cfg.requireOrigin); err != nil {
 		return nil, fmt.Errorf("thinkws: WithAllowOrigin: %w", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/quiet"
 )
 
@@ -107,9 +108,9 @@ func (l *link) start() {
 	ended, end := context.WithCancel(ctx)
 	end() // nobody waits
 	_ = l.subscriber.add(ended, topic{l.probe, false}, topic{l.goodbyes, false})
-	l.tasks.Go(func() { l.subscriber.run(sub) })
-	l.tasks.Go(func() { l.publisher.run(ctx) })
-	l.tasks.Go(func() { l.probing(sub) })
+	l.tasks.Go(func() { guard.Keep(sub, l.log, func() { l.subscriber.run(sub) }) })
+	l.tasks.Go(func() { guard.Keep(ctx, l.log, func() { l.publisher.run(ctx) }) })
+	l.tasks.Go(func() { guard.Keep(sub, l.log, func() { l.probing(sub) }) })
 }
 
 // Subscribe implements thinkws.BusLink.
@@ -191,7 +192,7 @@ func (l *link) Close(ctx context.Context) error {
 	if l.state.err() == nil {
 		short, cancel := context.WithTimeout(ctx, execTimeout)
 		defer cancel()
-		err = errors.Join(err, guarded(func() error { return l.client.Publish(short, l.goodbyes, encodeGoodbye(l.uid)).Err() }))
+		err = errors.Join(err, guard.Do(func() error { return l.client.Publish(short, l.goodbyes, encodeGoodbye(l.uid)).Err() }))
 	}
 	l.stop()
 	l.tasks.Wait()
@@ -221,7 +222,7 @@ func (l *link) probing(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		err := guarded(func() error { return l.sendProbe(ctx) })
+		err := guard.Do(func() error { return l.sendProbe(ctx) })
 		if ctx.Err() != nil {
 			return
 		}

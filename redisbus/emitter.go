@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-ce09063a/thinkws"
 	"github.com/seed-ce09063a/thinkws/internal/arguments"
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -177,7 +178,7 @@ func (m Emission) publish(ctx context.Context, channel string, data []byte) erro
 		return fmt.Errorf("redisbus: publish: %w", err)
 	}
 	var nodes int64
-	err = guarded(func() (err error) {
+	err = guard.Do(func() (err error) {
 		nodes, err = client.Publish(ctx, channel, data).Result()
 		return err
 	})

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 )
 
 // Bounds of one pipeline.
@@ -177,7 +179,7 @@ func (p *publisher) send(ctx context.Context, batch []item) {
 	ctx, cancel := context.WithTimeout(ctx, execTimeout)
 	defer cancel()
 	var r replies
-	err := guarded(func() (err error) {
+	err := guard.Do(func() (err error) {
 		r, err = p.exec(ctx, batch)
 		return err
 	})
@@ -226,7 +228,7 @@ func (p *publisher) exec(ctx context.Context, batch []item) (r replies, err erro
 
 // nodes asks how many nodes there are.
 func (p *publisher) nodes(ctx context.Context) (cmd *redis.MapStringIntCmd) {
-	err := guarded(func() error {
+	err := guard.Do(func() error {
 		cmd = p.client.PubSubNumSub(ctx, p.count)
 		return nil
 	})

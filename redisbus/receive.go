@@ -1,12 +1,12 @@
 package redisbus
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 )
 
 // receive takes what the subscriber reads. It is called by one goroutine.
@@ -35,7 +35,7 @@ func (l *link) receive(m *redis.Message) {
 	if len(m.Payload) > l.cfg.maxPayload {
 		err = fmt.Errorf("%d bytes, the limit is %d", len(m.Payload), l.cfg.maxPayload)
 	} else {
-		err = guarded(func() error { return r.handle(l, r.channels, m.Channel, []byte(m.Payload)) })
+		err = guard.Do(func() error { return r.handle(l, r.channels, m.Channel, []byte(m.Payload)) })
 	}
 	if err != nil {
 		l.drop(m.Channel, err)
@@ -45,8 +45,8 @@ func (l *link) receive(m *redis.Message) {
 // drop gives up what is no message.
 func (l *link) drop(channel string, err error) {
 	l.stats.dropped.Add(1)
-	if failed := (*panicError)(nil); errors.As(err, &failed) {
-		l.log.Error("bus: handling a message panicked", "channel", channel, "error", err, "stack", string(failed.stack))
+	if stack := guard.StackOf(err); stack != nil {
+		l.log.Error("bus: handling a message panicked", "channel", channel, "error", err, "stack", string(stack))
 		return
 	}
 	l.log.Warn("bus: message dropped", "channel", channel, "error", err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/quiet"
 	"github.com/seed-ce09063a/thinkws/stickiness"
 )
@@ -105,8 +106,8 @@ func NewRegistry(ctx context.Context, client redis.UniversalClient, log *slog.Lo
 	ended, end := context.WithCancel(ctx)
 	end()
 	_ = s.add(ended, topic{r.changes, false})
-	r.tasks.Go(func() { s.run(ctx) })
-	r.tasks.Go(func() { r.run(ctx) })
+	r.tasks.Go(func() { guard.Keep(ctx, r.log, func() { s.run(ctx) }) })
+	r.tasks.Go(func() { guard.Keep(ctx, r.log, func() { r.run(ctx) }) })
 	return r, nil
 }
 
@@ -138,7 +139,7 @@ func (r *Registry) inTurn(ctx context.Context, ask func() error) error {
 	var err error
 	select {
 	case r.turn <- struct{}{}:
-		err = guarded(ask)
+		err = guard.Do(ask)
 		<-r.turn
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -280,7 +281,7 @@ func (r *Registry) renewOne(ctx context.Context, id string) error {
 
 // tell lets the others look.
 func (r *Registry) tell(ctx context.Context, change string) error {
-	if err := guarded(func() error { return r.client.Publish(ctx, r.changes, change).Err() }); err != nil {
+	if err := guard.Do(func() error { return r.client.Publish(ctx, r.changes, change).Err() }); err != nil {
 		return fmt.Errorf("redisbus: registry: %w", err)
 	}
 	return nil

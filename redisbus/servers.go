@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 )
 
 // errReply is the error for a reply of Redis, or of a proxy in front of it, that does not
@@ -62,10 +64,10 @@ func channelsLike(ctx context.Context, client redis.UniversalClient, pattern str
 func onEach(ctx context.Context, client redis.UniversalClient, fn func(context.Context, redis.UniversalClient) error) error {
 	cluster, ok := client.(*redis.ClusterClient)
 	if !ok {
-		return guarded(func() error { return fn(ctx, client) })
+		return guard.Do(func() error { return fn(ctx, client) })
 	}
 	return cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
-		return guarded(func() error { return fn(ctx, c) })
+		return guard.Do(func() error { return fn(ctx, c) })
 	})
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 )
 
 const (
@@ -176,7 +178,7 @@ func (s *subscriber) connect(parent context.Context) error {
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 	c := &connection{pubsub: s.open(), fail: fail}
-	stop := context.AfterFunc(ctx, func() { _ = c.pubsub.Close() }) // which ends the reader
+	stop := context.AfterFunc(ctx, func() { _ = guard.Do(c.pubsub.Close) }) // which ends the reader
 	defer stop()
 	defer func() { _ = c.pubsub.Close() }()
 	s.begin(c)
@@ -185,7 +187,7 @@ func (s *subscriber) connect(parent context.Context) error {
 	var writer sync.WaitGroup
 	defer writer.Wait()
 	writer.Go(func() {
-		if err := s.write(ctx, c); err != nil {
+		if err := guard.Do(func() error { return s.write(ctx, c) }); err != nil {
 			fail(err)
 		}
 	})
@@ -229,7 +231,7 @@ func (s *subscriber) end() {
 func (s *subscriber) read(ctx context.Context, c *connection) error {
 	for {
 		var got any
-		err := guarded(func() (err error) {
+		err := guard.Do(func() (err error) {
 			got, err = c.pubsub.ReceiveTimeout(ctx, silence)
 			return err
 		})

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -338,9 +339,12 @@ func (f *Forwarder) Close(ctx context.Context) error {
 	f.cancel()
 	done := make(chan struct{})
 	go func() { // ends with the last handler, which cancel hurries
-		f.active.Wait()
-		f.peers.close()
-		close(done)
+		defer close(done)
+		_ = guard.Do(func() error { // nobody is left to be told
+			f.active.Wait()
+			f.peers.close()
+			return nil
+		})
 	}()
 	select {
 	case <-done:

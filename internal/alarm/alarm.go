@@ -34,6 +34,10 @@ type Alarm struct {
 // Clock keeps alarms. The zero value is ready; it is safe for concurrent use, and so
 // are all of its alarms.
 type Clock struct {
+	// Crashed is called when a Sleeper has panicked, with the result of recover: others are woken
+	// all the same. It must not wait. If it is nil, the process ends. Set it before the first use.
+	Crashed func(s, p any)
+
 	mu    sync.Mutex // protects what follows, and every alarm
 	began time.Time  // of the first alarm
 	lists map[time.Duration]*list
@@ -138,8 +142,19 @@ func (l *list) tick() {
 // ring wakes who is due. Only the timer calls it.
 func (l *list) ring() {
 	for s := l.take(); s != nil; s = l.take() {
-		s.Ring()
+		l.clock.wake(s)
 	}
+}
+
+func (c *Clock) wake(s Sleeper) {
+	if c.Crashed != nil {
+		defer func() {
+			if p := recover(); p != nil {
+				c.Crashed(s, p)
+			}
+		}()
+	}
+	s.Ring()
 }
 
 // take returns the next who is due, or sets the timer and returns nil.

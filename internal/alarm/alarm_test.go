@@ -156,3 +156,22 @@ func BenchmarkPutOff(b *testing.B) {
 		clock.Stop(&s.alarm)
 	}
 }
+
+// clumsy is a sleeper that panics.
+type clumsy struct{ alarm alarm.Alarm }
+
+func (*clumsy) Ring() { panic("oops") }
+
+// The panic of a sleeper is reported, and wakes the others no later.
+func TestPanicsOfSleepers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var crashed []any
+		clock := alarm.Clock{Crashed: func(s, p any) { crashed = append(crashed, s, p) }}
+		bad, good := &clumsy{}, newSleeper(&clock)
+		clock.Set(&bad.alarm, time.Second, bad)
+		good.set(time.Second)
+		time.Sleep(time.Minute)
+		assert.Equal(t, []time.Duration{time.Second}, good.woken())
+		assert.Equal(t, []any{bad, "oops"}, crashed)
+	})
+}

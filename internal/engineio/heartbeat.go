@@ -27,6 +27,9 @@ func (s *Session) arm(d time.Duration) {
 // sleeper is a Session as its alarm sees it.
 type sleeper Session
 
+// Fail implements serial.Failer.
+func (w *sleeper) Fail(error) { (*Session)(w).Drop(session.ReasonTransportError) }
+
 // Ring implements alarm.Sleeper.
 func (w *sleeper) Ring() {
 	s := (*Session)(w)

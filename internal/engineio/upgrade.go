@@ -2,7 +2,6 @@ package engineio
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -43,7 +42,7 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
 // answer the close frame: such a connection counts as no session, so it must not stay.
 func (s *Server) turnAway(conn *wsconn.Conn) {
 	conn.Close(0, "")
-	time.AfterFunc(expiredTimeout, conn.CloseNow) // changes nothing if it is closed by then
+	s.cfg.Group.AfterFunc(expiredTimeout, conn.CloseNow) // changes nothing if it is closed by then
 }
 
 // reserve keeps the place of the WebSocket before it exists, unless the session has one. It returns
@@ -65,7 +64,7 @@ func (s *Session) startProbe(l *link, conn *wsconn.Conn) bool {
 	if s.probe != l {
 		return false
 	}
-	l.timer = time.AfterFunc(s.server.cfg.UpgradeTimeout, func() { s.expire(l) })
+	l.timer = s.server.cfg.Group.AfterFunc(s.server.cfg.UpgradeTimeout, func() { s.expire(l) })
 	return true
 }
 

@@ -8,9 +8,12 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
+	"time"
 )
 
 // Error is a mistake of guarded code.
@@ -80,4 +83,22 @@ func StackOf(err error) []byte {
 		return e.Stack
 	}
 	return nil
+}
+
+// Keep runs fn until it returns, and begins anew a second after each mistake of it, until ctx is
+// done. It is for goroutines that a server cannot do without, and the last resort of those. log
+// gets the mistakes.
+func Keep(ctx context.Context, log *slog.Logger, fn func()) {
+	for {
+		err := Call(fn)
+		if err == nil {
+			return
+		}
+		log.Error("task panicked", "error", err, "stack", string(StackOf(err)))
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return
+		}
+	}
 }

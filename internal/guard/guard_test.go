@@ -1,10 +1,15 @@
 package guard_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -66,5 +71,26 @@ func BenchmarkCall(b *testing.B) {
 	b.ReportAllocs()
 	for range b.N {
 		_ = guard.Call(func() {})
+	}
+}
+
+func TestKeepBeginsAnewAfterMistakes(t *testing.T) {
+	for name, mistake := range map[string]func(){"panic": func() { panic("oops") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log, began, runs := new(bytes.Buffer), time.Now(), 0
+				logger := slog.New(slog.NewTextHandler(log, nil))
+				guard.Keep(t.Context(), logger, func() {
+					if runs++; runs < 4 {
+						mistake()
+					}
+				})
+				assert.Equal(t, 4, runs)
+				assert.Equal(t, 3*time.Second, time.Since(began))
+				assert.Equal(t, 3, bytes.Count(log.Bytes(), []byte(`level=ERROR msg="task panicked"`)))
+				ctx, cancel := context.WithCancel(t.Context())
+				guard.Keep(ctx, logger, func() { cancel(); mistake() })
+			})
+		})
 	}
 }

@@ -64,6 +64,13 @@ func (h *Heartbeat) Stopped() bool {
 // sleeper is a Heartbeat as its alarm sees it.
 type sleeper Heartbeat
 
+// Fail implements serial.Failer: a client that is not pinged any more counts as lost.
+func (s *sleeper) Fail(error) {
+	h := (*Heartbeat)(s)
+	h.Stop()
+	h.lost()
+}
+
 // Ring implements alarm.Sleeper.
 func (s *sleeper) Ring() {
 	if act := (*Heartbeat)(s).next(); act != nil {

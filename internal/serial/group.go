@@ -129,7 +129,7 @@ func (g *Group) Crashed(t any, p any) {
 	err := guard.Caught(p)
 	g.logger().Error("task panicked", "error", err, "stack", string(err.Stack))
 	if f, ok := t.(Failer); ok {
-		f.Fail(err)
+		g.Go(func() { f.Fail(err) }) // the panic may have left a lock that Fail waits for
 	}
 }
 

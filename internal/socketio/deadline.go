@@ -29,6 +29,9 @@ func (c *client) within(d *deadline, t time.Duration, missed func(*client, *dead
 
 func (d *deadline) stop() { d.client.server.cfg.Clock.Stop(&d.alarm) }
 
+// Fail implements serial.Failer.
+func (d *deadline) Fail(error) { d.client.leave(session.ReasonTransportError, d.client.engine.Drop) }
+
 // Ring implements alarm.Sleeper.
 func (d *deadline) Ring() { d.missed(d.client, d) }
 

@@ -99,6 +99,9 @@ func (s *polled) arm(d time.Duration) { s.server.cfg.Clock.Set(&s.alarm, d, (*sl
 // sleeper is a session as its alarm sees it.
 type sleeper polled
 
+// Fail implements serial.Failer.
+func (w *sleeper) Fail(error) { (*polled)(w).broke() }
+
 // Ring implements alarm.Sleeper.
 func (w *sleeper) Ring() {
 	s := (*polled)(w)

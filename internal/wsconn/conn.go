@@ -92,7 +92,11 @@ type reader Conn
 func (r *reader) Run() { (*Conn)(r).read() }
 
 // Fail implements serial.Failer: nobody reads any more.
-func (r *reader) Fail(err error) { (*Conn)(r).finishReading(err) }
+func (r *reader) Fail(err error) {
+	c := (*Conn)(r)
+	c.fail(err, session.CloseInternal, "internal error")
+	c.finishReading(err)
+}
 
 // Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It returns session.ErrClosed if the connection
 // is closed or closing. If the queue is full it does as Config.Slow says: it returns

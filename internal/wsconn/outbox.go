@@ -131,6 +131,11 @@ func (o *outbox) queue(round *session.Round, frames []session.Frame) error {
 
 // Flush implements session.Flusher, for frames of a round.
 func (o *outbox) Flush() {
+	defer func() {
+		if p := recover(); p != nil { // a mistake of ours, which ends this connection: others are flushed
+			o.conn.cfg.Group.Crashed(o, p)
+		}
+	}()
 	o.mu.Lock()
 	o.flush = false
 	if len(o.waiting) == 0 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/slim"
 )
 
@@ -68,8 +69,9 @@ func (p *Park) add(c *Conn) bool {
 		return false
 	}
 	p.start.Do(func() {
+		p.group.Logger = c.cfg.Group.Logger
 		for _, l := range p.loops {
-			p.group.Go(l.run)
+			p.group.Start(l)
 		}
 	})
 	l := p.loops[p.next.Add(1)%uint32(len(p.loops))]
@@ -136,13 +138,19 @@ func (c *Conn) wake() {
 // would.
 func (c *Conn) cutAfter(d time.Duration) {
 	if c.cfg.Park != nil {
-		time.AfterFunc(d, func() { c.cut(fmt.Errorf("wsconn: read: %w", os.ErrDeadlineExceeded)) })
+		c.cfg.Group.AfterFunc(d, func() { c.cut(fmt.Errorf("wsconn: read: %w", os.ErrDeadlineExceeded)) })
 	}
 }
 
 // process reads what there is, until there is no more. It has one caller at a time:
 // who made events 1. If that is a loop, it is named.
 func (c *Conn) process(l *loop) {
+	defer func() {
+		if p := recover(); p != nil { // a mistake of ours, which ends the connection and not the loop
+			c.in.detach()
+			c.cfg.Group.Crashed((*parkedReader)(c), p)
+		}
+	}()
 	for {
 		seen := c.parked.events.Load()
 		c.in.loop, c.in.socket.dry = l, false
@@ -152,10 +160,7 @@ func (c *Conn) process(l *loop) {
 		}
 		l = c.in.loop // nil if it has gone on without us
 		if err != nil {
-			c.in.detach() // the end may take its time
-			c.parked.loop.Load().forget(c)
-			c.finishReading(err)
-			c.cfg.Group.End()
+			c.unpark(err)
 			return
 		}
 		c.in.loop = nil
@@ -164,6 +169,24 @@ func (c *Conn) process(l *loop) {
 			return
 		}
 	}
+}
+
+// parkedReader is a Conn as the caller of process sees it.
+type parkedReader Conn
+
+// Fail implements serial.Failer.
+func (r *parkedReader) Fail(err error) {
+	c := (*Conn)(r)
+	c.fail(err, session.CloseInternal, "internal error")
+	c.unpark(err)
+}
+
+// unpark ends a parked connection, err being why no more can be read.
+func (c *Conn) unpark(err error) {
+	defer c.cfg.Group.End()
+	c.in.detach() // the end may take its time
+	c.parked.loop.Load().forget(c)
+	c.finishReading(err)
 }
 
 // readReady hands on the messages that are there.
@@ -239,8 +262,13 @@ func newLoop(p *Park) (*loop, error) {
 	return l, err
 }
 
-// run deals with events until the epoll is closed or somebody else does.
-func (l *loop) run() {
+// Fail implements serial.Failer: another goroutine runs the loop from now on, behind the event
+// that has caused the panic.
+func (l *loop) Fail(error) { l.handOver() }
+
+// Run implements serial.Task: it deals with events until the epoll is closed or another goroutine
+// does.
+func (l *loop) Run() {
 	turn := l.turn.Add(1)
 	for {
 		if l.i == l.n {
@@ -263,7 +291,7 @@ func (l *loop) run() {
 // one connection. Another one runs it from now on.
 func (l *loop) handOver() {
 	l.turn.Add(1)
-	l.park.group.Go(l.run)
+	l.park.group.Start(l)
 }
 
 // fetchOnce is called when the epoll may have events, and false waits until it has.

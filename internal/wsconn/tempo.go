@@ -49,7 +49,7 @@ func (s *stream) clock() {
 	case !within:
 		s.unclock()
 	case s.timer == nil:
-		s.timer = time.AfterFunc(cmp.Or(s.conn.cfg.MessageTime, messageTime), func() {
+		s.timer = s.conn.cfg.Group.AfterFunc(cmp.Or(s.conn.cfg.MessageTime, messageTime), func() {
 			s.conn.cfg.Tally.Note(errDawdles)
 			s.conn.fail(errDawdles, session.ClosePolicy, "message takes too long")
 		})

@@ -51,6 +51,9 @@ func (c *Conn) chill() { c.cfg.Clock.Stop(&c.warmth.alarm) }
 // cooler is a Conn as its alarm sees it.
 type cooler Conn
 
+// Fail implements serial.Failer.
+func (w *cooler) Fail(err error) { (*Conn)(w).cut(err) }
+
 // Ring implements alarm.Sleeper.
 func (w *cooler) Ring() {
 	c := (*Conn)(w)
@@ -136,4 +139,4 @@ func (r *coldReader) Run() {
 }
 
 // Fail implements serial.Failer: nobody reads any more.
-func (r *coldReader) Fail(err error) { (*Conn)(r).finishReading(err) }
+func (r *coldReader) Fail(err error) { (*reader)(r).Fail(err) }

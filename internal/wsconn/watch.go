@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -63,7 +64,7 @@ func (w *Watch) enter(c *Conn) bool {
 		w.used.Store(true)
 	}
 	if !w.looking.Load() && w.looking.CompareAndSwap(false, true) {
-		w.look()
+		w.look(c.cfg.Group)
 	}
 	return true
 }
@@ -73,13 +74,13 @@ func (w *Watch) leave(c *Conn) bool {
 	return w.places[c.place].conn.CompareAndSwap(c, nil)
 }
 
-// look comes back after a while. One goroutine at a time is in here: who has made
-// looking true, or the timer.
-func (w *Watch) look() {
+// look comes back after a while, on a timer of the group; the timer itself needs none. One
+// goroutine at a time is in here: the one that has made looking true, or the timer.
+func (w *Watch) look(group *serial.Group) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.timer == nil {
-		w.timer = time.AfterFunc(patience, w.walk)
+		w.timer = group.AfterFunc(patience, w.walk)
 	} else {
 		w.timer.Reset(patience)
 	}
@@ -94,7 +95,7 @@ func (w *Watch) walk() {
 			return
 		}
 	}
-	w.look()
+	w.look(nil)
 }
 
 // pass replaces the readers that stand where they stood the last time. It says whether
