@@ -232,3 +232,17 @@ func TestActionsByGetNeedAProofWithCredentials(t *testing.T) {
 		assert.Contains(t, s.log.String(), "credentials that browsers add by themselves")
 	}
 }
+
+// C4: no page may send the headers of proxies, which a trusted proxy might hand on.
+func TestPreflightsDoNotAllowHeadersOfProxies(t *testing.T) {
+	s := newSite(t)
+	for _, target := range []string{io4 + "polling", io3 + "polling", "/action", "/sockjs/0/door/xhr", "/sockjs/info"} {
+		for _, name := range []string{"X-Forwarded-Host", "x-forwarded-proto", "X-FORWARDED-FOR", "Forwarded", "X-Real-IP"} {
+			got, header := s.exchange(raw("OPTIONS", target, "", "Origin: https://evil.test", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: "+name))
+			assert.Equal(t, "204 ", got, target)
+			assert.Empty(t, header.Get("Access-Control-Allow-Headers"), "%s: %s", target, name)
+		}
+		_, header := s.exchange(raw("OPTIONS", target, "", "Origin: https://a.test", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"))
+		assert.Equal(t, "content-type", header.Get("Access-Control-Allow-Headers"), target)
+	}
+}
