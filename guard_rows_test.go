@@ -1,7 +1,9 @@
 package thinkws_test
 
 import (
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // Row A1 of the defects: the client gets "internal error" and the log a stack, nothing else.
@@ -56,5 +59,31 @@ func TestGoexitInAnActionIsAPanic(t *testing.T) {
 		}
 		s.alive(ws, "v4")
 		assert.Equal(t, 3, strings.Count(s.log.String(), `error="thinkws: runtime.Goexit was called"`))
+	})
+}
+
+// faulty is a protocol with a mistake of ours in it.
+type faulty struct{ *fake }
+
+func (faulty) Accept() { panic("oops") }
+
+// A mistake of ours is reported and ends its client. Others are served, and Shutdown returns.
+func TestMistakeOfOursEndsItsClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &logs{}
+		h, err := thinkws.New(thinkws.WithLogger(slog.New(slog.NewTextHandler(out, nil))), thinkws.On("echo", answer))
+		require.NoError(t, err)
+		defer shutdown(t, h)
+		honest := enter(t, h, "/")
+		f := &fake{t: t, id: session.NewID(), changed: make(chan struct{}, 1)}
+		f.mu.Lock()
+		f.receiver = h.Admitter().Admit(session.Peer{ID: f.id, Namespace: "/", Handshake: session.Keep(httptest.NewRequest(http.MethodGet, "/", nil)), Conn: faulty{f}})
+		f.mu.Unlock()
+		f.until(func() bool { return f.closed == session.ReasonServerDisconnect })
+		synctest.Wait()
+		assert.Contains(t, out.String(), `level=ERROR msg="task panicked" error="thinkws: panic: oops" stack="goroutine `)
+		require.NoError(t, honest.emit("echo", "1", "7"))
+		assert.Equal(t, []string{"ack 1[7]"}, honest.take(1))
+		honest.end(session.ReasonTransportClose, true)
 	})
 }

@@ -372,7 +372,8 @@ func WithClient(files fs.FS) Option {
 	})
 }
 
-// WithLogger sets where the handler logs; default slog.Default().
+// WithLogger sets where the handler logs; default slog.Default(). If its slog.Handler panics, the
+// line is lost, and the first such panic is written to standard error.
 func WithLogger(logger *slog.Logger) Option {
 	return serverOption("WithLogger", func(c *config) error {
 		if logger == nil {
@@ -399,8 +400,8 @@ func WithLogger(logger *slog.Logger) Option {
 // [ErrSlow] if a client did not read; of others the text says what was wrong, and may quote
 // the client. Clients that go or are lost, also by not answering heartbeats, are no error.
 //
-// fn runs on the goroutine that has found out, any number of them at a time, and delays the
-// client's next event, its end, or the end of the request: it has to be fast. Its own panic is logged.
+// fn is called synchronously and concurrently, so it must be fast and safe for concurrent use. If
+// it panics, that and the error are logged.
 func WithOnError(fn func(c *Context, err error)) Option {
 	return serverOption("WithOnError", func(c *config) error { c.onError = fn; return nil })
 }
