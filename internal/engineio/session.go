@@ -328,7 +328,7 @@ func (s *Session) lastPoll(e ending) {
 		s.server.retire(s)
 		s.arm(lingerTimeout)
 	case e.quits:
-		s.quit = !s.responding // otherwise that GET has its answer
+		s.quit = true // also while an answer is written: its client may have it and ask again
 	}
 }
 
@@ -337,10 +337,10 @@ func (s *Session) lastPoll(e ending) {
 func (s *Session) closeLocked() {
 	s.state = stateClosed
 	s.server.cfg.Clock.Stop(&s.alarm)
-	s.server.remove(s)
 	if !s.onWebSocket && s.server.bury(s) {
 		s.arm(endedMemory)
 	}
+	s.server.remove(s) // last: requests find the session all along
 }
 
 // report tells the layer above, on a goroutine of its own: whoever ends a session
