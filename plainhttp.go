@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"os"
 	"time"
 	"unicode/utf8"
 
@@ -62,22 +60,23 @@ func (h *Handler) Action(fn HandlerFunc) http.Handler {
 	})
 }
 
-// errTooLarge is answered by 413, errTooSlow by 408.
+// errTooLarge is answered by 413, errTooSlow by 408, errUnreadable by 400.
 var (
-	errTooLarge = &Error{Name: BadRequest, Message: "the body is too large", Err: session.BodyError(http.StatusRequestEntityTooLarge)}
-	errTooSlow  = &Error{Name: Timeout, Message: "the body came too slowly", Err: session.BodyError(http.StatusRequestTimeout)}
+	errUnreadable = &Error{Name: BadRequest, Message: "the body could not be read"}
+	errTooLarge   = &Error{Name: BadRequest, Message: "the body is too large", Err: session.BodyError(http.StatusRequestEntityTooLarge)}
+	errTooSlow    = &Error{Name: Timeout, Message: "the body came too slowly", Err: session.BodyError(http.StatusRequestTimeout)}
 )
 
 func readArgs(w http.ResponseWriter, r *http.Request, c *config) (session.Args, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, c.maxMessage))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return session.Args{}, errTooLarge
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return session.Args{}, errTooSlow
-		}
-		return session.Args{}, &Error{Name: BadRequest, Message: "the body could not be read", Err: err}
+	body, status := session.ReadBody(w, r, c.maxMessage)
+	switch status {
+	case 0:
+	case http.StatusRequestEntityTooLarge:
+		return session.Args{}, errTooLarge
+	case http.StatusRequestTimeout:
+		return session.Args{}, errTooSlow
+	default:
+		return session.Args{}, errUnreadable
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the action may take its time
 	if len(body) == 0 {

@@ -1,11 +1,8 @@
 package engineio
 
 import (
-	"errors"
-	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -65,7 +62,7 @@ func (p *poll) wake() {
 func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	if r.ContentLength != 0 { // a connection is not watched until its request is read
-		if _, status := s.readBody(w, r); status != 0 {
+		if _, status := session.ReadBody(w, r, s.server.cfg.MaxMessage); status != 0 {
 			s.refused(session.BodyError(status))
 			refuseBody(w, status)
 			return
@@ -249,27 +246,6 @@ func keepFromIE(h http.Header) { h.Set("X-XSS-Protection", "0") }
 func isIE(r *http.Request) bool {
 	ua := r.UserAgent()
 	return strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/")
-}
-
-// readBody reads the body of a request in the time that limitBody gives it, or returns
-// the status to refuse it with.
-func (s *Session) readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) {
-	limit := s.server.cfg.MaxMessage
-	if r.ContentLength > limit {
-		return nil, http.StatusRequestEntityTooLarge
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case err == nil:
-		return session.Fit(body), 0
-	case errors.As(err, &tooLarge):
-		return nil, http.StatusRequestEntityTooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, http.StatusRequestTimeout
-	default:
-		return nil, http.StatusBadRequest
-	}
 }
 
 // refuseBody answers a request whose body has not been read to its end: what

@@ -2,9 +2,7 @@ package sockjs
 
 import (
 	"errors"
-	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -111,22 +109,8 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 	if r.ContentLength == 0 {
 		return nil, 0
 	}
-	if r.ContentLength > s.cfg.MaxMessage {
-		return nil, http.StatusRequestEntityTooLarge
-	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout)) // where supported
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxMessage))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case err == nil:
-		return session.Fit(body), 0
-	case errors.As(err, &tooLarge):
-		return nil, http.StatusRequestEntityTooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, http.StatusRequestTimeout
-	default:
-		return nil, http.StatusBadRequest
-	}
+	return session.ReadBody(w, r, s.cfg.MaxMessage)
 }
 
 // refuseBody answers a request whose body has not been read to its end: what follows on

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -102,7 +101,7 @@ func (c *Conn) message(r io.Reader) ([]byte, error) {
 		c.fail(errTooBig, session.CloseTooBig, "")
 		return nil, errTooBig
 	default:
-		return readAll(r, c.in.expected())
+		return session.ReadAll(r, c.in.expected(), int(c.cfg.MaxMessage))
 	}
 }
 
@@ -143,25 +142,6 @@ func (c *Conn) take(data []byte, binary bool) error {
 		return c.perform(task)
 	}
 	return nil
-}
-
-// readAll reads a message into memory of its own. Of a declared length no more than
-// trusted is believed; beyond that, memory grows with what has come.
-func readAll(r io.Reader, expected int) ([]byte, error) {
-	data := make([]byte, 0, max(expected, 1)+1) // one more than expected, to meet the end
-	for {
-		n, err := r.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		if errors.Is(err, io.EOF) {
-			return session.Fit(data), nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(data) == cap(data) {
-			data = slices.Grow(data, len(data))
-		}
-	}
 }
 
 // partialError is an error in the middle of a message.
