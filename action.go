@@ -60,7 +60,8 @@ func bound[T any](c *Context) (data T, err error) {
 }
 
 // Concurrent lets an action run beside the client's other events, in place of
-// before the next one. At most 64 run at a time for one client; further events wait.
+// before the next one. At most 64 run at a time for one client, with
+// events of no more bytes than WithReceiveQueue allows; further events wait.
 // Middleware of [Use] sees the action return at once; its errors are handled all the same.
 // "close" may run while concurrent actions still do.
 func Concurrent(fn HandlerFunc) HandlerFunc {

@@ -399,3 +399,24 @@ func TestSocketStore(t *testing.T) {
 	assert.Equal(t, 1, s.Get("k"))
 	assert.Nil(t, s.Auth())
 }
+
+// Events of concurrent actions are held as long as these run, so all of them together have the bound of the receive queue.
+func TestConcurrentActionsHoldNoMoreThanTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		running, gate := make(chan int, 100), make(chan struct{})
+		h, _ := newHandler(t, thinkws.WithReceiveQueue(100, 4000), thinkws.On("slow", thinkws.Concurrent(thinkws.Bind(func(_ *thinkws.Context, text string) error {
+			running <- len(text)
+			<-gate
+			return nil
+		}))))
+		f := enter(t, h, "/")
+		for _, size := range []int{2000, 1000, 800, 2000} {
+			require.NoError(t, f.emit("slow", "", `"`+strings.Repeat("x", size)+`"`))
+			synctest.Wait()
+		}
+		assert.Len(t, running, 2, "the third would be too much")
+		close(gate)
+		synctest.Wait()
+		assert.Len(t, running, 4, "what has waited runs when others have ended")
+	})
+}

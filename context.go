@@ -18,6 +18,7 @@ type Context struct {
 	space   *space  // for events of other nodes, nil otherwise
 	event   string
 	args    session.Args
+	kept    int    // bytes of args, and of what belongs to them
 	ackID   string // under which the client waits for an answer; "" if it does not
 	reason  Reason
 	request *http.Request      // over plain HTTP

@@ -7,9 +7,6 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// maxBeside bounds how many Concurrent actions run at a time for one client.
-const maxBeside = 64
-
 // enter is a socket's first job. It runs the Authorize functions, admits the client and runs its
 // "open" action.
 func (s *Socket) enter() {
@@ -62,7 +59,7 @@ func (s *Socket) dispatch(m *session.Message) {
 		return // sent by a client that was refused
 	}
 	c := s.context(m.Name)
-	c.args, c.ackID = m.Args, m.ID
+	c.args, c.ackID, c.kept = m.Args, m.ID, m.Kept()
 	fn := s.space.table.actions[m.Name]
 	if fn == nil && m.Name != eventOpen && m.Name != eventClose && !session.ReservedEvent(m.Name) {
 		fn = s.space.table.any
@@ -75,24 +72,6 @@ func (s *Socket) dispatch(m *session.Message) {
 		return
 	}
 	c.act(fn)
-}
-
-// beside runs fn on a goroutine of its own, at most maxBeside at a time.
-func (s *Socket) beside(c *Context, fn HandlerFunc) {
-	s.mu.Lock()
-	e := s.extra()
-	if e.slots == nil {
-		e.slots = make(chan struct{}, maxBeside)
-	}
-	slots := e.slots
-	s.mu.Unlock()
-	slots <- struct{}{}
-	s.jobs.Add(1)
-	s.space.hub.tasks.Go(func() {
-		defer s.done()
-		defer func() { <-slots }()
-		c.act(fn)
-	})
 }
 
 func (s *Socket) context(event string) *Context {

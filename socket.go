@@ -40,15 +40,15 @@ type Socket struct {
 
 // extras are what most sockets never have. The socket's mu protects them.
 type extras struct {
-	auth   json.RawMessage // set when the socket is made
-	ctx    context.Context // made when first asked for
-	cancel context.CancelCauseFunc
-	store  map[any]any
-	awaits map[uint64]*collector // answers that the client owes us, by id
-	held   int                   // bytes of its answers that are kept until others have answered
-	slots  chan struct{}         // one for each Concurrent action that runs
-	left   []string              // the rooms it was in, once it has left
-	data   json.RawMessage       // for others to see
+	auth    json.RawMessage // set when the socket is made
+	ctx     context.Context // made when first asked for
+	cancel  context.CancelCauseFunc
+	store   map[any]any
+	awaits  map[uint64]*collector // answers that the client owes us, by id
+	held    int                   // bytes of its answers that are kept until others have answered
+	besides *besides              // the Concurrent actions that run
+	left    []string              // the rooms it was in, once it has left
+	data    json.RawMessage       // for others to see
 }
 
 // extra returns the extras to be changed. It takes s.mu as held.
