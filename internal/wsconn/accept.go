@@ -146,6 +146,7 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		nc.Close()
 		return nil, nil, err
 	}
+	u.Header().Del(subprotocol)                        // it has gone out, and coder/websocket would keep it as long as the connection
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered()) // cannot fail: it is there
 	u.conn.in.init(u.conn, nc, early)
 	return u.conn.in.hand()
