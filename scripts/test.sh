@@ -21,6 +21,9 @@ step "go test"
 go test -race -shuffle=on -timeout 25m ./...
 go test -race -shuffle=on -timeout 25m -skip Stress . -parked # the same with connections parked
 
+step "what hostile clients make the server hold, without the race detector"
+go test -run HostileMemory -timeout 25m .
+
 step "real clients and a browser"
 scripts/e2e.sh
 
