@@ -14,21 +14,30 @@ scripts/install.sh go compiler node chromium redis nginx haproxy modules
 linter_pid=
 nice -n 15 scripts/install.sh go linter >build/linter.log 2>&1 &
 linter_pid=$!
-cleanup() { [ -z "$linter_pid" ] || kill "$linter_pid" 2>/dev/null || true; }
+# The scenarios with real clients mostly wait, and so do many tests: they run at the same time.
+step "go test; real clients and a browser beside it, in build/e2e.log"
+setsid scripts/e2e.sh >build/e2e.log 2>&1 & # a process group of its own
+e2e_pid=$!
+cleanup() {
+	[ -z "$linter_pid" ] || kill "$linter_pid" 2>/dev/null || true
+	[ -z "$e2e_pid" ] || kill -- "-$e2e_pid" 2>/dev/null || true
+}
 trap cleanup EXIT
-
-step "go test"
-go test -race -shuffle=on -timeout 25m ./...
-go test -race -shuffle=on -timeout 25m -skip Stress . -parked # the same with connections parked
+go test -race -shuffle=on -timeout 40m ./...
+go test -race -shuffle=on -timeout 40m -skip Stress . -parked # the same with connections parked
 
 step "what hostile clients make the server hold, without the race detector"
 go test -run HostileMemory -timeout 25m .
 
 step "real clients and a browser"
-scripts/e2e.sh
+e2e_status=0
+wait "$e2e_pid" || e2e_status=$?
+e2e_pid=
+cat build/e2e.log
+[ "$e2e_status" = 0 ]
 
 step "the benchmarks' own tests"
-(cd bench && go test -timeout 15m ./...)
+(cd bench && go test -timeout 30m ./...)
 
 step "format, vet and lint"
 if ! wait "$linter_pid"; then

@@ -61,6 +61,7 @@ func newMember(t testing.TB, id string, registry stickiness.Registry, change ...
 	logger := slog.New(slog.NewTextHandler(m.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	m.ws, err = thinkws.New(thinkws.WithNode(id), thinkws.WithLogger(logger),
+		thinkws.WithSockJS(thinkws.SockJSOptions{DisconnectDelay: time.Minute}), // of a busy client, too
 		thinkws.WithAllowOrigin("https://app.example.com"),
 		thinkws.On("open", func(c *thinkws.Context) error {
 			m.remotes.Store(c.Request().RemoteAddr, true)
