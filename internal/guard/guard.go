@@ -35,15 +35,22 @@ func Caught(p any) *Error {
 	return e
 }
 
-// describe returns p as text. The methods of p are code of the service as well.
-func describe(p any) (text string) {
+// describe returns p as text. The methods of p are code of the service as well. What they panic
+// with is dropped: it may be p again, and so on for ever.
+func describe(p any) string {
 	if s, ok := p.(string); ok {
 		return s
 	}
-	if Call(func() { text = fmt.Sprint(p) }) != nil {
-		return fmt.Sprintf("a %T that cannot be printed", p)
-	}
-	return text
+	text := make(chan string, 1)
+	go func() {
+		printed := fmt.Sprintf("a %T that cannot be printed", p)
+		defer func() {
+			_ = recover()
+			text <- printed
+		}()
+		printed = fmt.Sprint(p)
+	}()
+	return <-text
 }
 
 // Do calls fn and returns its error, or its panic as an [*Error]. If fn calls runtime.Goexit,

@@ -60,6 +60,23 @@ func TestCallReturnsMistakes(t *testing.T) {
 	assert.Nil(t, guard.StackOf(errors.New("ordinary")))
 }
 
+// again is a value whose method panics with the value itself.
+type again struct{ calls *int }
+
+func (a again) Error() string {
+	if *a.calls++; *a.calls > 100 {
+		panic("for ever")
+	}
+	panic(a)
+}
+
+// Each attempt to describe such a value is one more mistake, which must not be described, too.
+func TestCallGivesUpOnValuesThatPanicWithThemselves(t *testing.T) {
+	calls := 0
+	assert.EqualError(t, guard.Call(func() { panic(again{&calls}) }), "thinkws: panic: a guard_test.again that cannot be printed")
+	assert.Less(t, calls, 5)
+}
+
 func TestDoReturnsErrorsAndPanics(t *testing.T) {
 	ordinary := errors.New("ordinary")
 	assert.Equal(t, ordinary, guard.Do(func() error { return ordinary }))
