@@ -61,7 +61,8 @@ func bound[T any](c *Context) (data T, err error) {
 
 // Concurrent lets an action run beside the client's other events, in place of
 // before the next one. At most 64 run at a time for one client, with
-// events of no more bytes than WithReceiveQueue allows; further events wait.
+// events of no more bytes than WithReceiveQueue allows; further events wait. After the client has left
+// and its last action has run, it returns ErrClosed and fn does not run.
 // Middleware of [Use] sees the action return at once; its errors are handled all the same.
 // "close" may run while concurrent actions still do.
 func Concurrent(fn HandlerFunc) HandlerFunc {
@@ -69,8 +70,7 @@ func Concurrent(fn HandlerFunc) HandlerFunc {
 		if c.socket == nil {
 			return fn(c)
 		}
-		c.socket.beside(c, fn)
-		return nil
+		return c.socket.beside(c, fn)
 	}
 }
 

@@ -22,15 +22,21 @@ func newBesides() *besides {
 	return b
 }
 
-// enter waits until an event of so many bytes may run beside the others. One alone always may.
-func (b *besides) enter(bytes, most int) {
+// enter waits until an event of so many bytes may run beside the others. One alone always may. If
+// again is true, the event is one of the others already: it does not wait, since it could wait for
+// itself, and enter returns false.
+func (b *besides) enter(bytes, most int, again bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.count == maxBeside || b.count > 0 && b.bytes+bytes > most {
+		if again {
+			return false
+		}
 		b.ended.Wait()
 	}
 	b.count++
 	b.bytes += bytes
+	return true
 }
 
 func (b *besides) leave(bytes int) {
@@ -41,20 +47,44 @@ func (b *besides) leave(bytes int) {
 	b.ended.Signal() // only the queue of the client waits
 }
 
-// beside runs fn on a goroutine of its own, once there is room for it.
-func (s *Socket) beside(c *Context, fn HandlerFunc) {
-	s.mu.Lock()
-	e := s.extra()
-	if e.besides == nil {
-		e.besides = newBesides()
+// beside runs fn on a goroutine of its own, once there is room for it; or in place if there is no
+// room and the event runs beside the others already.
+func (s *Socket) beside(c *Context, fn HandlerFunc) error {
+	running := s.besides()
+	if !running.enter(c.kept, s.space.hub.cfg.receiveQueue.Bytes, c.beside.Swap(true)) {
+		return fn(c)
 	}
-	running := e.besides
-	s.mu.Unlock()
-	running.enter(c.kept, s.space.hub.cfg.receiveQueue.Bytes)
-	s.jobs.Add(1)
+	if !s.employ() {
+		running.leave(c.kept)
+		return ErrClosed
+	}
 	s.space.hub.tasks.Go(func() {
 		defer s.done()
 		defer running.leave(c.kept)
 		c.act(fn)
 	})
+	return nil
+}
+
+func (s *Socket) besides() *besides {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.extra()
+	if e.besides == nil {
+		e.besides = newBesides()
+	}
+	return e.besides
+}
+
+// employ counts one more of s.jobs. It returns false after the last one has been done.
+func (s *Socket) employ() bool {
+	for {
+		jobs := s.jobs.Load()
+		if jobs == 0 {
+			return false
+		}
+		if s.jobs.CompareAndSwap(jobs, jobs+1) {
+			return true
+		}
+	}
 }

@@ -24,6 +24,7 @@ type Context struct {
 	request *http.Request      // over plain HTTP
 	reply   func(session.Args) // without a client: takes the answer, which is only lent
 	acked   atomic.Bool
+	beside  atomic.Bool // a Concurrent action runs for the event, or is about to
 }
 
 // Event returns the name of the event: "open" and "close" in these two actions, the name
