@@ -71,6 +71,35 @@ func TestHostile8SockJSSessionIDs(t *testing.T) {
 	s.verify(thinkws.ReasonServerDisconnect)
 }
 
+// A page of any origin can load an EventSource as an image, under an id that it has chosen and without
+// naming itself. No session begins in the name of the visitor, or the page could send events to it.
+func TestHostileSockJSSessionsOfVisitors(t *testing.T) {
+	for name, options := range map[string][]thinkws.Option{"open": nil, "listed": {thinkws.WithAllowOrigin("http://localhost")}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, options...)
+			send := post("/sockjs/0/chosen/xhr_send", `["{\"event\":\"kick\"}"]`)
+			for _, header := range []string{"Cookie: session=1", "Authorization: Basic dTpw"} {
+				conn := s.dial()
+				_, err := io.WriteString(conn, get("/sockjs/0/chosen/eventsource", header))
+				require.NoError(t, err)
+				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				require.NoError(t, err)
+				assert.Equal(t, http.StatusForbidden, res.StatusCode, header)
+				assert.Equal(t, notThere, first(s.exchange(send)), header)
+				require.NoError(t, conn.Close())
+			}
+			for i, header := range []string{
+				"Cookie: session=1\r\nOrigin: http://localhost", "Cookie: session=1\r\nReferer: http://localhost/",
+				"Cookie: session=1\r\nSec-Fetch-Site: same-origin", "Authorization: Bearer x", "Accept: text/event-stream",
+			} {
+				status, _, _ := s.first(get(fmt.Sprintf("/sockjs/0/own%d/eventsource?hasty", i), lines(header)...))
+				assert.Equal(t, "200", status, header)
+			}
+			s.verify()
+		})
+	}
+}
+
 // Row 9: of two polls the second one is told so, and the session goes on.
 func TestHostile9SockJSPolls(t *testing.T) {
 	s := newSite(t)

@@ -212,8 +212,11 @@ func (h *Handler) SockJS() http.Handler {
 
 func (h *Handler) serveSockJS(w http.ResponseWriter, r *http.Request, route sockjs.Route) {
 	want := evidenceNone
-	if route.Embedded() {
+	switch {
+	case route.Embedded():
 		want = evidenceEmbedded
+	case route.EventSource():
+		want = evidenceAmbient
 	}
 	if v, ok := h.judges(w, r, want, nil); ok {
 		h.sockjs.Serve(w, h.bare(r, v, h.cfg.sockjs.Cookie), route)

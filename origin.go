@@ -194,9 +194,11 @@ const (
 	// browsers alone. So where origins are listed a request has to name its own, and credentials
 	// never pass without one.
 	evidenceEmbedded
-	// GET and HEAD of an Action: a page of any origin can send them with Referrer-Policy
-	// no-referrer, and an old browser, or one without TLS, then says nothing about the page. So
-	// credentials that a browser adds by itself do not pass.
+	// GET and HEAD of an Action, and EventSource of SockJS: a page of any origin can send them with
+	// Referrer-Policy no-referrer, and an old browser, or one without TLS, then says nothing about
+	// the page. So credentials that a browser adds by itself do not pass. Otherwise a page could
+	// begin a session of SockJS in the name of its visitor under an id that it has chosen, and
+	// anybody could send events to it.
 	evidenceAmbient
 )
 

@@ -168,6 +168,10 @@ func (r Route) Embedded() bool {
 	}
 }
 
+// EventSource reports whether the route leads to an EventSource. Clients that are no browsers use it
+// too. But a page can also load it as an image: without CORS, and without an Origin.
+func (r Route) EventSource() bool { return r.endpoint == eventSource }
+
 // methods are those that an endpoint takes, in the form of the header Allow.
 func (e endpoint) methods() string {
 	switch e {
