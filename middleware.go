@@ -182,7 +182,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 //
 // Security: the page's next request would carry the cookie, and be refused for it.
 func (h *Handler) bare(r *http.Request, v originVerdict, cookie bool) *http.Request {
-	if !cookie || v.grant != grantBare || v.claim.header == "" || !h.origins.isForeign(r, v.claim) {
+	if !cookie || v.grant != grantBare || v.claim == (originClaim{}) || !h.origins.isForeign(r, v.claim) {
 		return r
 	}
 	return r.WithContext(session.Bare(r.Context()))

@@ -166,6 +166,9 @@ func TestCookiesAreForPagesThatMayHaveThem(t *testing.T) {
 		set     bool
 	}{
 		"another page":              {nil, "Origin: https://page.example", false},
+		"another page by Referer":   {nil, "Referer: https://page.example/", false},
+		"another page, nameless":    {nil, "Sec-Fetch-Site: cross-site", false},
+		"the own page by Referer":   {nil, "Referer: http://localhost/", true},
 		"another page by Fetch":     {nil, "Origin: https://page.example\r\nSec-Fetch-Site: same-site", false},
 		"null":                      {nil, "Origin: null", false},
 		"the own page":              {nil, "Origin: http://localhost", true},
@@ -179,6 +182,7 @@ func TestCookiesAreForPagesThatMayHaveThem(t *testing.T) {
 			for door, request := range map[string]string{
 				"revision 4": get(io4+"polling&hasty", lines(tt.header)...), "revision 3": get(io3+"polling&hasty", lines(tt.header)...),
 				"SockJS": post("/sockjs/0/cookie/xhr?hasty", "", lines(tt.header)...),
+				"JSONP":  get(io4+"polling&hasty&j=0", lines(tt.header)...), "SockJS JSONP": get("/sockjs/0/cookie-jsonp/jsonp?c=x&hasty", lines(tt.header)...),
 			} {
 				got, header := s.exchange(request)
 				require.Equal(t, "200", got[:3], door)
