@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ func (d Digest) Equal(e Digest) bool { return subtle.ConstantTimeCompare(d[:], e
 // Sent returns the digest of the Authorization header and of all cookies except the one of the given
 // name.
 func Sent(r *http.Request, except string) Digest {
-	b := appendList(nil, r.Header["Authorization"])
+	b := appendAuthorization(nil, r)
 	for _, line := range r.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
 			pair = strings.TrimSpace(pair)
@@ -53,7 +54,9 @@ func NewOwner(r *http.Request, rules Rules) Owner {
 }
 
 // Owns reports whether o sent r: whether Authorization, Origin and the cookies of rules are those of
-// the first request. Other cookies do not count, since a service may renew them at any time.
+// the first request. Other cookies do not count, since a service may renew them at any time. Nor does
+// Authorization of the schemes Digest, NTLM and Negotiate, which differs in each request or comes with
+// some requests only.
 //
 // Browsers send no Origin with a GET of the page's own origin. So if the first request had none, the
 // first one that comes later holds. Owns remembers it: callers must not run it concurrently.
@@ -74,7 +77,7 @@ func (o *Owner) Owns(r *http.Request, rules Rules) bool {
 }
 
 func (rules Rules) secrets(r *http.Request) Digest {
-	b := appendList(nil, r.Header["Authorization"])
+	b := appendAuthorization(nil, r)
 	for _, name := range rules.Cookies {
 		cookies := r.CookiesNamed(name)
 		b = binary.AppendUvarint(b, uint64(len(cookies)))
@@ -85,12 +88,38 @@ func (rules Rules) secrets(r *http.Request) Digest {
 	return digest(b)
 }
 
+// originOf treats file:// as null: the same page may send one with a WebSocket and the other with
+// polls.
 func originOf(r *http.Request) (d Digest, named bool) {
 	origin := r.Header["Origin"]
-	if len(origin) == 0 || len(origin) == 1 && origin[0] == "" {
+	switch {
+	case len(origin) == 0 || len(origin) == 1 && origin[0] == "":
 		return Digest{}, false
+	case len(origin) == 1 && strings.EqualFold(origin[0], "file://"):
+		origin = []string{"null"}
 	}
 	return digest(appendList(nil, origin)), true
+}
+
+// appendAuthorization leaves out what changes from request to request.
+func appendAuthorization(b []byte, r *http.Request) []byte {
+	values := r.Header["Authorization"]
+	if slices.ContainsFunc(values, changes) {
+		values = slices.DeleteFunc(slices.Clone(values), changes)
+	}
+	return appendList(b, values)
+}
+
+// changes reports whether the scheme of an Authorization header proves each request, or each
+// connection, in another way.
+func changes(authorization string) bool {
+	scheme, _, _ := strings.Cut(strings.TrimLeft(authorization, " \t"), " ")
+	switch strings.ToLower(scheme) {
+	case "digest", "ntlm", "negotiate":
+		return true
+	default:
+		return false
+	}
 }
 
 func digest(b []byte) Digest {

@@ -48,6 +48,37 @@ func TestAnOwnerIsKnownByAuthorizationOriginAndNamedCookies(t *testing.T) {
 	}
 }
 
+// Digest has another text in each request. NTLM and Negotiate prove a connection: its later requests
+// have none, and those of another connection have another one.
+func TestAuthorizationThatChangesDoesNotCount(t *testing.T) {
+	var rules credentials.Rules
+	for _, scheme := range []string{"Digest", "NTLM", "Negotiate", "negotiate"} {
+		first := request("Authorization", scheme+" 1")
+		for _, later := range []*http.Request{request("Authorization", scheme+" 2"), request()} {
+			o := credentials.NewOwner(first, rules)
+			assert.True(t, o.Owns(later, rules), scheme)
+			o = credentials.NewOwner(later, rules)
+			assert.True(t, o.Owns(first, rules), scheme)
+			assert.True(t, credentials.Sent(first, "").Equal(credentials.Sent(later, "")), scheme)
+		}
+		o := credentials.NewOwner(request("Authorization", "Bearer a"), rules)
+		assert.False(t, o.Owns(first, rules), scheme)
+		o = credentials.NewOwner(first, rules)
+		assert.False(t, o.Owns(request("Authorization", "Bearer a"), rules), scheme)
+	}
+}
+
+// A WebView names a page in a file one way for WebSocket, and another way for polls.
+func TestPagesInFilesHaveOneOrigin(t *testing.T) {
+	var rules credentials.Rules
+	o := credentials.NewOwner(request("Origin", "null"), rules)
+	assert.True(t, o.Owns(request("Origin", "file://"), rules))
+	o = credentials.NewOwner(request("Origin", "file://"), rules)
+	assert.True(t, o.Owns(request("Origin", "null"), rules))
+	assert.False(t, o.Owns(request("Origin", "https://a.test"), rules))
+	assert.False(t, o.Owns(request("Origin", "null", "Origin", "file://"), rules))
+}
+
 func TestAnOriginThatMayMiss(t *testing.T) {
 	rules := credentials.Rules{OriginMayMiss: true}
 	o := credentials.NewOwner(request("Origin", "https://a.test"), rules)
