@@ -114,7 +114,7 @@ func (h *Hub) blame(err error, came session.Handshake, r session.Receiver) {
 	c := &Context{hub: h}
 	switch one, known := r.(*receiver); {
 	case !known:
-		c.request = came.Request()
+		c.request = copyOf(came.Request())
 	case (*Socket)(one).entered():
 		c.socket = (*Socket)(one)
 	default:

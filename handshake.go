@@ -89,6 +89,11 @@ func (h *handshake) Request() *http.Request {
 	return r
 }
 
+// copyOf returns a copy of r, which is shared by all that is done for a client, for code of the service.
+// A call of FormValue parses the query into the request. Two calls at a time, as by Authorize in two
+// namespaces, would write to one map, which ends the process.
+func copyOf(r *http.Request) *http.Request { return r.WithContext(r.Context()) }
+
 func (h *handshake) build() *http.Request {
 	text := &reader{h.text}
 	r := readRequest(text)

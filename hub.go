@@ -213,6 +213,7 @@ func (h *Hub) matches(p pattern, name string, r *http.Request) (ok bool) {
 	if p.ours {
 		return p.match(name, r)
 	}
+	r = copyOf(r)
 	err := h.call("NamespaceFunc", func() { ok = p.match(name, r) })
 	return ok && err == nil
 }

@@ -87,8 +87,9 @@ func (s *Socket) Namespace() string { return s.space.name }
 
 // Request returns the handshake: headers, cookies, query, remote address, and what
 // HTTP middleware put into its context, chi's URL parameters included. It has no
-// body, its context does not end, and it must not be changed.
-func (s *Socket) Request() *http.Request { return s.handshake.Request() }
+// body, its context does not end, and its headers and URL must not be changed. Each call returns
+// another copy, so methods that parse it, such as FormValue, may be called.
+func (s *Socket) Request() *http.Request { return copyOf(s.handshake.Request()) }
 
 // Auth returns what the client sent along to enter the namespace, a JSON object;
 // nil if it sent nothing, as clients of other protocols always do.
@@ -217,7 +218,7 @@ func (s *Socket) Context() context.Context {
 	defer s.mu.Unlock()
 	e := s.extra()
 	if e.ctx == nil {
-		e.ctx, e.cancel = context.WithCancelCause(s.Request().Context())
+		e.ctx, e.cancel = context.WithCancelCause(s.handshake.Request().Context())
 		if s.gone {
 			e.cancel(ErrClosed)
 		}
