@@ -79,13 +79,24 @@ func (o *Owner) Owns(r *http.Request, rules Rules) bool {
 func (rules Rules) secrets(r *http.Request) Digest {
 	b := appendAuthorization(nil, r)
 	for _, name := range rules.Cookies {
-		cookies := r.CookiesNamed(name)
-		b = binary.AppendUvarint(b, uint64(len(cookies)))
-		for _, c := range cookies {
-			b = appendText(b, c.Value)
-		}
+		b = appendList(b, cookiesNamed(r, name))
 	}
 	return digest(b)
+}
+
+// cookiesNamed returns the values of the cookies of this name as the client has written them.
+//
+// Security: net/http drops cookies with quotes or other letters in their values, such as JSON. The user would then
+// be one without a cookie.
+func cookiesNamed(r *http.Request, name string) (values []string) {
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			if key, value, ok := strings.Cut(pair, "="); ok && strings.TrimSpace(key) == name {
+				values = append(values, strings.TrimSpace(value))
+			}
+		}
+	}
+	return values
 }
 
 // originOf treats file:// as null: the same page may send one with a WebSocket and the other with

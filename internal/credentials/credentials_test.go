@@ -48,6 +48,18 @@ func TestAnOwnerIsKnownByAuthorizationOriginAndNamedCookies(t *testing.T) {
 	}
 }
 
+// net/http drops such values.
+func TestCookiesCountWhateverTheirValues(t *testing.T) {
+	rules := credentials.Rules{Cookies: []string{"user"}}
+	for _, value := range []string{`{"id":1}`, `a\b`, "Jörg"} {
+		o := credentials.NewOwner(request("Cookie", "a=b; user="+value), rules)
+		assert.True(t, o.Owns(request("Cookie", "user="+value+" ; theme=dark"), rules), value)
+		assert.False(t, o.Owns(request("Cookie", "user="+value+`"`), rules), value)
+		assert.False(t, o.Owns(request("Cookie", "a=b"), rules), value)
+		assert.False(t, o.Owns(request(), rules), value)
+	}
+}
+
 // Digest has another text in each request. NTLM and Negotiate prove a connection: its later requests
 // have none, and those of another connection have another one.
 func TestAuthorizationThatChangesDoesNotCount(t *testing.T) {
