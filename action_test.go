@@ -312,9 +312,9 @@ func TestDynamicNamespaces(t *testing.T) {
 		assert.Equal(t, ok, f.accepted, name)
 		f.end(session.ReasonTransportClose, true)
 	}
-	require.Eventually(t, func() bool { return h.Hub().Stats().Namespaces == 4 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.Hub().Stats().Namespaces == 4 }, time.Minute, time.Millisecond)
 	one.end(session.ReasonTransportClose, true)
-	require.Eventually(t, func() bool { return h.Hub().Stats().Namespaces == 3 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.Hub().Stats().Namespaces == 3 }, time.Minute, time.Millisecond)
 }
 
 func TestConcurrent(t *testing.T) {

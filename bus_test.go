@@ -41,7 +41,7 @@ func TestTargetsReachAllNodes(t *testing.T) {
 	elsewhere := enter(t, h[1], "/chat")
 	hub := h[0].Hub()
 	require.NoError(t, b.emit("join", "1", ""))
-	require.Eventually(t, func() bool { return h[1].Hub().Stats().Rooms == 1 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h[1].Hub().Stats().Rooms == 1 }, time.Minute, time.Millisecond)
 
 	require.NoError(t, hub.Emit("all", 1))
 	for _, f := range []*fake{a, b, c} {
@@ -102,7 +102,7 @@ func TestSocketsAndRoomsOfAllNodes(t *testing.T) {
 		return c.Join("room")
 	}), thinkws.Namespace("/empty"))
 	a, b := enter(t, h[0], "/"), enter(t, h[1], "/")
-	require.Eventually(t, func() bool { return h[0].Hub().Stats().Rooms+h[1].Hub().Stats().Rooms == 2 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h[0].Hub().Stats().Rooms+h[1].Hub().Stats().Rooms == 2 }, time.Minute, time.Millisecond)
 	members, err := h[2].Hub().To("room").Sockets(t.Context())
 	require.NoError(t, err)
 	ids := []string{}

@@ -122,7 +122,7 @@ func TestCompression(t *testing.T) {
 	with, without := dialDeflate(t, m, socketio, offer), dialDeflate(t, m, socketio, "")
 	plainWith, plainWithout := dialDeflate(t, m, "/ws", offer), dialDeflate(t, m, "/ws", "")
 	poll := dialPoll(t, h)
-	require.Eventually(t, func() bool { return h.Hub().Stats().Clients == 5 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.Hub().Stats().Clients == 5 }, time.Minute, time.Millisecond)
 
 	hub := h.Hub()
 	runs := uint64(0)

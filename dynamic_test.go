@@ -86,7 +86,7 @@ func TestHostileDynamicNamespaces(t *testing.T) {
 	assert.EqualValues(t, len(enter), reported.Load())
 	assert.Contains(t, s.log.String(), `level=WARN msg="dynamic namespace refused"`)
 	holder.send("41/room-0,")
-	require.Eventually(t, func() bool { return s.handler.Hub().Stats().Namespaces == 4 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.handler.Hub().Stats().Namespaces == 4 }, time.Minute, time.Millisecond)
 	holder.send("40/room-x,")
 	holder.expect("40/room-x,{")
 }
@@ -121,7 +121,7 @@ func TestDynamicNamespacesPerAddress(t *testing.T) {
 	assert.False(t, refused(come("203.0.113.2:1", "/room-y")), "another address")
 	assert.False(t, refused(come("[2001:db8:0:1::1]:1", "/room-z")), "another network")
 	first.end(session.ReasonTransportClose, true)
-	require.Eventually(t, func() bool { return !refused(come("203.0.113.1:3", "/room-x")) }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !refused(come("203.0.113.1:3", "/room-x")) }, time.Minute, time.Millisecond)
 	assert.NotZero(t, h.Hub().Stats().Limits["dynamic_namespaces_per_address"])
 	_, err := thinkws.New(thinkws.WithLimits(thinkws.Limits{DynamicNamespaces: -1}))
 	assert.ErrorContains(t, err, "DynamicNamespaces")

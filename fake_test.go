@@ -112,7 +112,7 @@ func (f *fake) end(reason string, whole bool) {
 // until waits for a condition on the fake, which is checked under its lock.
 func (f *fake) until(ok func() bool) {
 	f.t.Helper()
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		f.mu.Lock()
 		done := ok()

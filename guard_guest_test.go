@@ -49,7 +49,7 @@ func (s *site) guestWebSocket(target, namespace string) *guest {
 	ws := &rawWS{t: s.t, conn: conn, in: bufio.NewReaderSize(conn, 256)}
 	g := &guest{s: s, namespace: namespace, say: func(text string) { _, _ = conn.Write(maskedFrame(1, text)) }, hear: ws.read, end: func() { _ = conn.Close() }}
 	go func() { _, _ = io.WriteString(conn, upgradeRequest(target, "")) }()
-	require.NoError(s.t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(s.t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
 	res, err := http.ReadResponse(ws.in, nil)
 	require.NoError(s.t, err)
 	if res.StatusCode != http.StatusSwitchingProtocols {

@@ -89,7 +89,7 @@ func TestHostileReceiveQueueCountsTheWire(t *testing.T) {
 					break // it is disconnected
 				}
 				if i%4 == 3 { // with one message that is being read
-					require.Eventually(t, func() bool { return heapGrowth(before) < receiveBound+1<<20 }, 5*time.Second, 10*time.Millisecond)
+					require.Eventually(t, func() bool { return heapGrowth(before) < receiveBound+1<<20 }, time.Minute, 10*time.Millisecond)
 				}
 			}
 		})
@@ -115,7 +115,7 @@ func TestHostileAnswersHoldWhatTheyAre(t *testing.T) {
 		"v4": "43%s[1" + blanks + "]", "v3": "43%s[1" + blanks + "]", "plain": `{"rid":%s,"data":1` + blanks + `}`,
 	} {
 		t.Run(kind, func(t *testing.T) {
-			s := newSite(t, thinkws.WithReceiveRate(1_000_000, 1<<40), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
+			s := newSite(t, thinkws.WithPingInterval(time.Hour), thinkws.WithReceiveRate(1_000_000, 1<<40), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
 			answers, silent := s.joined(kind), s.joined(kind)
 			ctx, cancel := context.WithCancel(t.Context())
 			var asking sync.WaitGroup
@@ -149,7 +149,7 @@ func (s *site) joined(kind string) *rawWS {
 
 // Large answers that wait for those of others are limited as the receive queue is.
 func TestHostileAnswersAreLimited(t *testing.T) {
-	s := newSite(t, thinkws.WithReceiveRate(1_000_000, 1<<40), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
+	s := newSite(t, thinkws.WithPingInterval(time.Hour), thinkws.WithReceiveRate(1_000_000, 1<<40), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
 	answers, silent := s.joined("v4"), s.joined("v4")
 	ctx, cancel := context.WithCancel(t.Context())
 	var asking sync.WaitGroup

@@ -90,6 +90,7 @@ type arena struct {
 
 	mu    sync.Mutex // protects what follows
 	conns []net.Conn
+	over  bool
 }
 
 func newArena(t *testing.T, s shape) *arena {
@@ -149,13 +150,22 @@ func (a *arena) close() {
 	close(a.gate)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.over = true
 	for _, conn := range a.conns {
 		_ = conn.Close()
 	}
 }
 
-// dial connects until the test ends.
+// dial connects until the test ends. After that the connection is a closed one.
 func (a *arena) dial() net.Conn {
+	a.mu.Lock()
+	over := a.over
+	a.mu.Unlock()
+	if over {
+		conn, _ := net.Pipe()
+		_ = conn.Close()
+		return conn
+	}
 	conn := a.memory.dial(a.t)
 	a.mu.Lock()
 	defer a.mu.Unlock()

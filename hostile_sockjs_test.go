@@ -30,7 +30,7 @@ func (s *site) first(request string) (status, line string, header http.Header) {
 	conn := s.dial()
 	_, err := io.WriteString(conn, request)
 	require.NoError(s.t, err)
-	require.NoError(s.t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(s.t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
 	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: strings.Fields(request)[0]})
 	require.NoError(s.t, err)
 	line, _ = bufio.NewReader(res.Body).ReadString('\n')

@@ -146,7 +146,7 @@ func TestMembershipStorm(t *testing.T) {
 	require.Eventually(t, func() bool {
 		st := h.Hub().Stats()
 		return st.Clients == 0 && st.Rooms == 0 && st.Namespaces == 1
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 func TestVolatileAndSlowAreCounted(t *testing.T) {
@@ -232,7 +232,7 @@ func TestEmitAckOfOne(t *testing.T) {
 		assert.Len(t, answer.Args(), 2)
 		assert.NoError(t, answer.Err())
 	}
-	require.Eventually(t, func() bool { return h.Hub().Stats().Ignored == 2 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.Hub().Stats().Ignored == 2 }, time.Minute, time.Millisecond)
 }
 
 func TestEmitAckEndsWithClientOrContext(t *testing.T) {

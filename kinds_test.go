@@ -43,7 +43,7 @@ func (m *member) hear(event string) string {
 			if name, data, _ := strings.Cut(text, " "); name == event {
 				return data
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			m.t.Error("nothing comes to", m.name)
 			return ""
 		}
@@ -52,7 +52,7 @@ func (m *member) hear(event string) string {
 
 // acks waits for all answers and returns how many have come.
 func (m *member) acks() int {
-	assert.Eventually(m.t, func() bool { return int(m.answers.Load()) >= m.asked }, 10*time.Second, time.Millisecond)
+	assert.Eventually(m.t, func() bool { return int(m.answers.Load()) >= m.asked }, time.Minute, time.Millisecond)
 	return int(m.answers.Load())
 }
 

@@ -26,7 +26,7 @@ func (s *site) status(request string) int {
 	conn := s.dial()
 	_, err := io.WriteString(conn, request)
 	require.NoError(s.t, err)
-	require.NoError(s.t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(s.t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(s.t, err)
 	_ = conn.Close()

@@ -42,7 +42,7 @@ func (m *memory) dial(t *testing.T) net.Conn {
 	client, server := net.Pipe()
 	select {
 	case m.conns <- server:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		require.FailNow(t, "nobody accepts")
 	}
 	return client
@@ -117,7 +117,7 @@ func (ws *rawWS) write(p []byte) {
 // read returns the next frame as nextFrame does, or "gone".
 func (ws *rawWS) read() string {
 	ws.t.Helper()
-	require.NoError(ws.t, ws.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(ws.t, ws.conn.SetReadDeadline(time.Now().Add(time.Minute)))
 	frame, err := nextFrame(ws.in)
 	if err != nil {
 		return "gone"

@@ -170,9 +170,9 @@ func TestHostile81RedisRefuses(t *testing.T) {
 		require.Eventually(t, func() bool {
 			s := a.Stats()
 			return s.Lost-lost+s.Published-published+uint64(refused) >= 50
-		}, 5*time.Second, 10*time.Millisecond, tt.name+": each one went out or was reported")
+		}, time.Minute, 10*time.Millisecond, tt.name+": each one went out or was reported")
 		do(tt.off)
-		require.Eventually(t, func() bool { return a.Stats().Up }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return a.Stats().Up }, time.Minute, time.Millisecond)
 		require.NoError(t, a.Publish(e))
 	}
 	assert.LessOrEqual(t, log.count("bus is down"), 2, "one line for one change")

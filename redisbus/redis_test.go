@@ -140,7 +140,7 @@ func (h *hub) take(t testing.TB, n int) []*thinkws.Envelope {
 		}
 		got, h.got = h.got[:n], h.got[n:]
 		return true
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	return got
 }
 
@@ -160,7 +160,7 @@ func open(t testing.TB, client redis.UniversalClient, h *hub, options ...redisbu
 	t.Helper()
 	n := openLate(t, client, h, options...)
 	n.subscribe(t, "/")
-	require.Eventually(t, func() bool { return n.Stats().Up }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().Up }, time.Minute, time.Millisecond)
 	return n
 }
 

@@ -100,7 +100,7 @@ func (m *member) comes(t *testing.T, send func()) {
 	t.Helper()
 	before := m.arrived.Load()
 	send()
-	require.Eventually(t, func() bool { return m.arrived.Load() > before }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return m.arrived.Load() > before }, time.Minute, time.Millisecond)
 }
 
 // stop ends a node in an orderly way. It may be called twice.

@@ -35,7 +35,7 @@ func TestDir(t *testing.T) {
 		members = append(members, m)
 	}
 	g := &group{t: t, members: members}
-	require.Eventually(t, func() bool { return len(open().Nodes()) == 2 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(open().Nodes()) == 2 }, time.Minute, time.Millisecond)
 	survivors(t, 20, func(int) error { return (&poller{http: freshClient(t, ""), pick: g.any}).live(3) })
 	survivors(t, 20, func(i int) error { return newSock(freshClient(t, ""), g.any, fmt.Sprint("s", i)).live(3) })
 	assert.NotZero(t, g.stats().Forwarded)

@@ -277,11 +277,11 @@ func TestForwardOverload(t *testing.T) {
 		answer, err := (&poller{http: p.http, pick: q.pick, sid: p.sid}).request(http.MethodGet, p.target(), "")
 		waiting <- fmt.Sprint(answer, err)
 	}()
-	require.Eventually(t, func() bool { return g.stats().Forwarded == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return g.stats().Forwarded == 1 }, time.Minute, time.Millisecond)
 	assert.Eventually(t, func() bool {
 		answer, err := q.request(http.MethodPost, q.target(), `42["nothing"]`)
 		return err == nil && answer == "503 Service Unavailable\n" && q.header.Get("Retry-After") == "1"
-	}, 5*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	require.NoError(t, p.post(`421["echo",1]`), "at the owner itself nothing is the matter")
 	assert.Equal(t, `200 431["n0aB",1]<nil>`, <-waiting)
 }

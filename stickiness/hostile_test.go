@@ -226,7 +226,7 @@ func TestHostileBodies(t *testing.T) {
 			require.NoError(t, err)
 		})
 		if i%2 != 0 {
-			_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 			_, _ = http.ReadResponse(bufio.NewReader(conn), nil)
 		}
 		require.NoError(t, conn.Close())

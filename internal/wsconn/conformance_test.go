@@ -263,7 +263,7 @@ func (e exchange) run(t *testing.T, addr string, chunk int) {
 	conn, r, err := connect(addr)
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
