@@ -47,7 +47,7 @@ func sidOf(t *testing.T, answer string) string {
 func TestUpgradesOfLivingSessionsPass(t *testing.T) {
 	const (
 		page   = "Origin: http://app.test:8080\r\n"
-		fetch  = "Sec-Fetch-Site: same-origin\r\n"
+		fetch  = "Sec-Fetch-Site: same-origin\r\nReferer: http://app.test:8080/page\r\n"
 		cookie = "Cookie: session=1\r\n"
 		basic  = "Authorization: Basic dTpw\r\n"
 	)

@@ -48,3 +48,23 @@ func TestStrangersCannotUseTheIDOfASocketIO2Client(t *testing.T) {
 	assert.Equal(t, "200 ok", first(s.exchange(post(polls, frame3("1"), renewed...))))
 	s.verify(thinkws.ReasonTransportClose)
 }
+
+// A page of another origin in the browser of the same user sends the user's cookies. Knowing the id
+// does not let it take the session over by an upgrade, also before the client has named its origin.
+func TestForeignPagesCannotUpgradeSessionsOfSocketIO2(t *testing.T) {
+	s := newSite(t, thinkws.WithSessionCookies("user"))
+	const mine = "Cookie: user=me\r\nSec-Fetch-Site: same-origin\r\n"
+	for name, referer := range map[string]string{"Referer": "Referer: http://app.test/page\r\n", "no Referer": ""} {
+		answer, _ := s.exchange(get(io3+"polling&hasty", lines(mine+referer)...))
+		upgrades := io3 + "websocket&sid=" + sidOf(t, answer)
+		assert.Equal(t, forbidden, first(s.exchange(upgradeRequest(upgrades, "Origin: http://evil.test\r\nCookie: user=me\r\n"))), name)
+		got := first(s.exchange(upgradeRequest(upgrades, "Origin: http://app.test\r\nCookie: user=me\r\n")))
+		if referer != "" {
+			assert.Equal(t, "101", got, "behind a proxy that passes another Host on")
+		} else {
+			assert.Equal(t, forbidden, got, "the client goes on polling")
+			got = first(s.exchange(upgradeRequest(upgrades, "Origin: http://localhost\r\nCookie: user=me\r\n")))
+			assert.Equal(t, "101", got, "a page that is our own needs nobody to vouch for it")
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -44,13 +45,24 @@ type Owner struct {
 	secrets Digest // of Authorization and the cookies of Rules
 	origin  Digest // of Origin; the zero Digest until a request names one
 	first   bool   // the first request named it
+	referer Digest // the origin of the first request's Referer; the zero Digest if it had none
 }
 
 // NewOwner returns the user that sent r, the first request of a session.
 func NewOwner(r *http.Request, rules Rules) Owner {
 	o := Owner{secrets: rules.secrets(r)}
 	o.origin, o.first = originOf(r)
+	if page, err := url.Parse(r.Header.Get("Referer")); err == nil && page.Host != "" {
+		o.referer = digest(appendList(nil, []string{strings.ToLower(page.Scheme + "://" + page.Host)}))
+	}
 	return o
+}
+
+// Knows reports whether r names the origin of the page that began the session: by what Owns has seen,
+// or by the Referer of the first request. It is stricter than Owns, and remembers nothing.
+func (o *Owner) Knows(r *http.Request) bool {
+	origin, named := originOf(r)
+	return named && (o.origin.Equal(origin) || o.referer.Equal(origin))
 }
 
 // Owns reports whether o sent r: whether Authorization, Origin and the cookies of rules are those of

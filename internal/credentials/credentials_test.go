@@ -91,6 +91,28 @@ func TestPagesInFilesHaveOneOrigin(t *testing.T) {
 	assert.False(t, o.Owns(request("Origin", "null", "Origin", "file://"), rules))
 }
 
+func TestKnownPages(t *testing.T) {
+	var rules credentials.Rules
+	from := func(headers ...string) *credentials.Owner {
+		o := credentials.NewOwner(request(headers...), rules)
+		return &o
+	}
+	page, evil := request("Origin", "https://a.test:8443"), request("Origin", "https://evil.test")
+	for name, o := range map[string]*credentials.Owner{
+		"Origin": from("Origin", "https://a.test:8443"), "Referer": from("Referer", "https://A.test:8443/page?x=1"),
+	} {
+		assert.True(t, o.Knows(page), name)
+		assert.False(t, o.Knows(evil), name)
+		assert.False(t, o.Knows(request()), name)
+	}
+	o := from("Referer", "about:blank")
+	assert.False(t, o.Knows(page))
+	assert.False(t, o.Knows(request()))
+	assert.True(t, o.Owns(page, rules))
+	assert.True(t, o.Knows(page), "Owns has seen it")
+	assert.False(t, o.Knows(evil))
+}
+
 func TestAnOriginThatMayMiss(t *testing.T) {
 	rules := credentials.Rules{OriginMayMiss: true}
 	o := credentials.NewOwner(request("Origin", "https://a.test"), rules)

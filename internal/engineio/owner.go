@@ -41,7 +41,9 @@ func (s *Server) rules() credentials.Rules { return credentials.Rules{Cookies: s
 //
 // Security: the handshake was a poll, whose origin could be judged by Sec-Fetch-Site. A page of
 // another origin can neither read the id of the session nor change the cookies of its user. So r
-// comes from the page that polls, though Origin and Host of r may disagree behind a proxy.
+// comes from the page that polls, though Origin and Host of r may disagree behind a proxy. In revision 3
+// the id may be known to others, whose page a user of the service may look at. There r must also name
+// the origin of the page that began the session.
 //
 // A proxy may have dropped the Upgrade header, as nginx does by default. Such an r is answered 400,
 // which says what is wrong, and not refused for its origin.
@@ -51,13 +53,16 @@ func (s *Server) Vouches(r *http.Request) bool {
 		return false
 	}
 	one := s.lookup(q.sid)
-	return one != nil && one.vouches(s.sent(r))
+	return one != nil && one.vouches(r, s.sent(r))
 }
 
-func (s *Session) vouches(sent credentials.Digest) bool {
+func (s *Session) vouches(r *http.Request, sent credentials.Digest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state == stateOpen && s.sent != nil && s.sent.Equal(sent)
+	if s.state != stateOpen || s.sent == nil || !s.sent.Equal(sent) {
+		return false
+	}
+	return s.owner == nil || s.owner.Knows(r)
 }
 
 // sent leaves out our own cookie, which the answer to the handshake sets.

@@ -99,12 +99,12 @@ func TestVouches(t *testing.T) {
 		return request("GET", strings.Replace(query, "polling", "websocket", 1), "", slices.Concat(upgradeHeaders, headers)...)
 	}
 	for _, revision := range []int{3, 4} {
-		p := h.opens(revision, "", mine...)
-		assert.True(t, h.server.Vouches(upgrade(p.query, mine...)))
-		assert.True(t, h.server.Vouches(upgrade(p.query, append([]string{"Origin", "http://other.test"}, mine...)...)), "Origin is for the caller")
-		assert.True(t, h.server.Vouches(upgrade(p.query, "Authorization", "Basic bWU6eA==", "Cookie", "user=me; theme=dark; io="+p.ID())), "our own cookie")
+		p := h.opens(revision, "", append([]string{"Referer", "http://a.test/page"}, mine...)...)
+		assert.True(t, h.server.Vouches(upgrade(p.query, append([]string{"Origin", "http://a.test"}, mine...)...)))
+		assert.Equal(t, revision == 4, h.server.Vouches(upgrade(p.query, append([]string{"Origin", "http://other.test"}, mine...)...)), "Origin is for the caller if the id is secret")
+		assert.True(t, h.server.Vouches(upgrade(p.query, "Origin", "http://a.test", "Authorization", "Basic bWU6eA==", "Cookie", "user=me; theme=dark; io="+p.ID())), "our own cookie")
 		query := strings.Replace(p.query, "polling", "websocket", 1)
-		assert.True(t, h.server.Vouches(request("GET", query, "", mine...)), "a proxy has dropped the Upgrade header")
+		assert.True(t, h.server.Vouches(request("GET", query, "", append([]string{"Origin", "http://a.test"}, mine...)...)), "a proxy has dropped the Upgrade header")
 		a := h.get(query, mine...)
 		assert.Equal(t, 400, a.status, "and the answer says so")
 		for name, r := range map[string]*http.Request{
