@@ -100,24 +100,22 @@ transport; see [WithAllowOrigin] for what is allowed by default and what is not.
 
 With [WithBus] what is sent to a [Target] reaches its clients on all nodes: package redisbus does that
 over Redis, and understands the nodes of Node.js, [MemoryBus] within a process. Without it, and with
-[Target.Local], a target is of this node. What comes of an action is done on this node first;
-an error that is [ErrBus] says that others have not been told. Per namespace, what one node sends arrives
+[Target.Local], a target is of this node. Calls take effect on this node first;
+[ErrBus] means that the other nodes were not reached. Per namespace, what one node sends arrives
 in its order everywhere. Events for the nodes themselves are sent by [Space.ServerEmit] and
 acted on by [OnServer]. [Handler.Health] and [BusStats] say how the bus is.
 
+With [WithNode] session ids name their node, and package stickiness brings requests there, whatever
+load balancer is in front.
+
 # Bounds
 
-What a client can make the server hold is bounded: the size of a message
-([WithMaxMessage]), what waits to be sent ([WithSendQueue]) or to be acted on
-([WithReceiveQueue]), how much it sends in a second ([WithReceiveRate]), rooms ([WithMaxRooms]), how many come in ([WithLimits]), and how
-long anything may take. A client that exceeds a
-bound is refused or disconnected with a reason, and a line in the log says so. [WithOnError] hears
-of each, and of errors of actions.
-
-# More than one node
-
-With [WithNode] session ids name their node, and package stickiness brings requests there, whatever
-load balancer is in front. [WithBus] lets a [Target] reach the clients of all nodes.
+Everything that a client can make the server hold has a limit: the size of a message
+([WithMaxMessage]), what waits to be sent ([WithSendQueue]) or to be handled ([WithReceiveQueue]),
+how fast it sends ([WithReceiveRate]), how many rooms it joins ([WithMaxRooms]), how many clients
+connect ([WithLimits]), and how long each step may take. A client that exceeds one is refused or
+disconnected with a reason, and counted in [Stats]. [WithOnError] is called for each, and for errors
+of actions.
 
 # Concurrency
 

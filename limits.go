@@ -13,8 +13,7 @@ import (
 // default. [Stats] counts how often each was reached. More limits have options of their own:
 // [WithMaxMessage], [WithMaxRooms], [WithSendQueue], [WithReceiveQueue], [WithReceiveRate] and those of time.
 //
-// One has none: a number in JSON may have 1,024 bytes. The longest that a program writes has
-// some 25, so there is nothing to choose.
+// One limit has no option: a JSON number may be at most 1,024 bytes long. Programs write about 25.
 type Limits struct {
 	// Sessions is the maximum number of clients that are connected at a time, over all protocols.
 	// SessionsPerAddress limits those from one IPv4 address or one IPv6 /64 network. A client counts
@@ -24,9 +23,9 @@ type Limits struct {
 	Sessions           int
 	SessionsPerAddress int
 
-	// Handshakes is how many clients may come in one second, and HandshakesPerAddress how
-	// many of these from one address; twice as many may at once after a silence. Who comes
-	// beyond is answered as above. Defaults: 5,000 and 500.
+	// Handshakes is the maximum number of new clients per second. HandshakesPerAddress limits them
+	// per address. Both allow bursts of twice the rate. Clients beyond that get the same answers.
+	// Defaults: 5,000 and 500.
 	Handshakes           int
 	HandshakesPerAddress int
 
@@ -51,19 +50,19 @@ type Limits struct {
 	DynamicNamespaces           int
 	DynamicNamespacesPerAddress int
 
-	// Attachments is how many binary parts one message of a client may have; more is no
-	// message, and ends the connection. Default: 10, as Node's servers have it.
+	// Attachments is the maximum number of binary parts in one message. Exceeding it closes the
+	// connection. Default: 10, as in Node.js.
 	Attachments int
 
-	// Auth is how many bytes a client may send along when it enters a namespace; it is
-	// refused otherwise. Default: 64 KiB.
+	// Auth is the maximum size in bytes of what a client sends along to enter a namespace. A client
+	// that sends more is refused. Default: 64 KiB.
 	Auth int
 
-	// Depth is how many arrays and objects of JSON may be within one another in what a client
-	// sends; deeper is no message. 10,000 is the most, where encoding/json ends. Default: 512.
+	// Depth is the maximum nesting depth of JSON from clients. Deeper input is rejected as malformed.
+	// It is at most 10,000, the limit of encoding/json. Default: 512.
 	Depth int
 
-	// Packets is how many packets of Engine.IO may come in one POST; more ends the session.
+	// Packets is the maximum number of Engine.IO packets in one POST. Exceeding it ends the session.
 	// Default: 4,096.
 	Packets int
 
@@ -74,12 +73,12 @@ type Limits struct {
 	// their message, and those of rooms are the service's own choice. Default: 256.
 	Name int
 
-	// Answers is how many may be awaited from one client at a time. EmitAck returns
-	// ErrTooMany beyond. Default: 10,000.
+	// Answers is the maximum number of answers that are awaited from one client at a time. Beyond it,
+	// EmitAck returns ErrTooMany. Default: 10,000.
 	Answers int
 
-	// Departures is how many clients [Handler.Shutdown] sends away in one second, for they
-	// will all come in again elsewhere. Default: 5,000.
+	// Departures is how many clients per second [Handler.Shutdown] disconnects, so that they do not
+	// all reconnect to other servers at once. Default: 5,000.
 	Departures int
 }
 

@@ -189,7 +189,7 @@ func WithReadTimeout(d time.Duration) Option {
 // WithMessageTimeout sets how long one message over WebSocket may take, from its first byte
 // to its last, in however many fragments; and, over any transport, the attachments of a
 // Socket.IO packet. A ping, a pong or a close frame has the same time. Between two messages a
-// client may take its time. Default 30 seconds. The connection ends then, a WebSocket with
+// client may take its time. Default 30 seconds. Beyond it the connection ends, a WebSocket with
 // close code 1008.
 func WithMessageTimeout(d time.Duration) Option {
 	return durationOption("WithMessageTimeout", d, func(c *config) *time.Duration { return &c.messageTimeout })

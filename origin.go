@@ -55,7 +55,7 @@ import (
 // needs no such proof if it carries the cookies and the Authorization of its session.
 //
 // Answers name the origin with Access-Control-Allow-Credentials if it is trusted with them.
-// Others get "*", apart from clients of Socket.IO 2, which ask with credentials wherever they
+// Others get "*", apart from clients of Socket.IO 2 and SockJS, which ask with credentials wherever they
 // are: requests of theirs that carry none have their origin echoed. Behind a proxy that
 // authenticates users and does not pass their credentials on, this shows other pages what a
 // user sees: list origins there. A page that is not trusted with credentials never gets a cookie.
