@@ -29,7 +29,7 @@ func eventShapes() (shapes []shape) {
 		}
 		shapes = append(shapes,
 			shape{name: "blanks, while an action blocks", kind: kind, bounds: receiveQueue, attack: many(12, w.event("block", blanks, ""))},
-			shape{name: "tiny events, while an action blocks", kind: kind, bounds: receiveQueue, attack: many(100, w.event("block", "1", ""))},
+			shape{name: "tiny events, while an action blocks", kind: kind, bounds: receiveQueue, attack: many(mostItems-2, w.event("block", "1", ""))},
 			shape{name: "events as large as a place in the queue, while an action blocks", kind: kind, bounds: receiveQueue,
 				attack: many(40, w.event("block", `"`+strings.Repeat("x", mostBytes/mostItems-40)+`"`, ""))},
 			shape{name: "long names, while an action blocks", kind: kind, bounds: receiveQueue,

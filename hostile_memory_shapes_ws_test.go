@@ -85,13 +85,19 @@ func socketShapes() []shape {
 	zeros := `42["block"` + strings.Repeat(",0", mostMessage/2-100) + "]"
 	oneByte := `430[1` + strings.Repeat(" ", mostMessage-100) + "]"
 	everywhere := []string{"v4 everywhere"}
-	var rooms, others []string
-	for i := range mostRooms {
-		rooms = append(rooms, fmt.Sprintf(`"%s %d"`, strings.Repeat("r", 200), i))
-		others = append(others, fmt.Sprintf(`"%s %d"`, strings.Repeat("o", 200), i))
-	}
-	join := func(event string, names []string) string {
-		return `42["` + event + `",[` + strings.Join(names, ",") + "]]"
+	// joins has a client join or leave rooms that no other client is in.
+	joins := func(n int, events ...string) func(c *attacker) {
+		return func(c *attacker) {
+			for range n {
+				for i, event := range events {
+					var names []string
+					for room := range mostRooms {
+						names = append(names, fmt.Sprintf("%s %p %d %d", strings.Repeat("r", 200), c, i/2, room))
+					}
+					c.writes(framed(`42["` + event + `",` + array(names...) + "]"))
+				}
+			}
+		}
 	}
 	enters := func(format string, n int) string {
 		var all []string
@@ -136,7 +142,7 @@ func socketShapes() []shape {
 		{name: "blanks around attachments, while an action blocks", kind: "v4", bounds: receiveQueue, attack: sends(12, string(framed(`451-["block",`+strings.Repeat(" ", mostMessage-200)+`{"_placeholder":true,"num":0}]`)), attachments(1, "x"))},
 		{name: "many small arguments, while an action blocks", kind: "v4", bounds: receiveQueue, attack: texts(10, zeros)},
 		{name: "escaped names, while an action blocks", kind: "v4", bounds: receiveQueue, attack: texts(10, `42["block",1]`, `42["`+strings.Repeat(`\u006e`, mostMessage/7)+`",1]`)},
-		{name: "long ids, while an action blocks", kind: "v4", bounds: receiveQueue, attack: texts(100, `42`+strings.Repeat("9", 16)+`["block",1]`)},
+		{name: "long ids, while an action blocks", kind: "v4", bounds: receiveQueue, attack: texts(mostItems-2, `42`+strings.Repeat("9", 16)+`["block",1]`)},
 		{name: "ids that are too long", kind: "v4", bounds: nothing, attack: texts(3, `42`+strings.Repeat("9", 20_000)+`["block",1]`)},
 		{name: "half a message, while an action blocks", kind: "v4", bounds: queueAndPart, attack: both(texts(4, `42["block","`+strings.Repeat("x", mostMessage-100)+`"]`), sends(1, strings.TrimSuffix(string(maskedFrame(opText, strings.Repeat("x", mostMessage))), "x")))},
 		{name: "events of concurrent actions that block", kind: "v4", bounds: concurrently, routines: mostBeside, attack: texts(30, `42["beside","`+strings.Repeat("x", 20_000)+`"]`)},
@@ -151,9 +157,9 @@ func socketShapes() []shape {
 		{name: "questions without an answer", kind: "v4", bounds: bounds{"answers": mostAnswers * answerCost}, together: answersOf(mostAnswers)},
 		{name: "questions that are not read", kind: "v4", deaf: true, bounds: bounds{"answers": mostAnswers * answerCost, "send queue": mostBytes}, together: answersOf(mostAnswers)},
 		{name: "answers of its own events that are not read", kind: "v4", deaf: true, bounds: sendQueue, attack: texts(40, `421["echo","`+strings.Repeat("x", 20_000)+`"]`)},
-		{name: "joins as many rooms as it may", kind: "v4", bounds: bounds{"rooms": mostRooms * (roomCost + 200)}, attack: texts(1, join("join", rooms))},
-		{name: "joins more rooms than it may", kind: "v4", bounds: bounds{"rooms": mostRooms * (roomCost + 200)}, attack: texts(3, join("join", rooms), join("join", others))},
-		{name: "joins and leaves rooms", kind: "v4", bounds: nothing, attack: texts(3, join("join", rooms), join("leave", rooms), join("join", others), join("leave", others))},
+		{name: "joins as many rooms as it may", kind: "v4", bounds: bounds{"rooms": mostRooms * (roomCost + 200)}, attack: joins(1, "join")},
+		{name: "joins more rooms than it may", kind: "v4", bounds: bounds{"rooms": mostRooms * (roomCost + 200)}, attack: joins(3, "join", "leave", "join", "join", "join")},
+		{name: "joins and leaves rooms", kind: "v4", bounds: nothing, attack: joins(3, "join", "leave", "join", "leave")},
 		{name: "noops", kind: "v4", bounds: theEnd, attack: texts(200, strings.Split(strings.Repeat("6", 10), "")...)},
 		{name: "pongs of Engine.IO", kind: "v4", bounds: theEnd, attack: texts(200, strings.Split(strings.Repeat("3", 10), "")...)},
 		{name: "pings of Engine.IO", kind: "v3", bounds: theEnd, attack: texts(200, "2probe")},

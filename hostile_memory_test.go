@@ -280,7 +280,9 @@ func answersOf(questions int) func(a *arena) {
 			a.goes(func() {
 				ctx, cancel := context.WithCancel(context.Background())
 				a.goes(func() { <-a.gate; cancel() })
-				_, _ = a.handler.Hub().EmitAck(ctx, "ask")
+				answers, _ := a.handler.Hub().EmitAck(ctx, "ask")
+				<-a.gate
+				runtime.KeepAlive(answers) // the service has them until then
 			})
 		}
 	}
