@@ -147,7 +147,7 @@ func socketShapes() []shape {
 		{name: "half a message, while an action blocks", kind: "v4", bounds: queueAndPart, attack: both(texts(4, `42["block","`+strings.Repeat("x", mostMessage-100)+`"]`), sends(1, strings.TrimSuffix(string(maskedFrame(opText, strings.Repeat("x", mostMessage))), "x")))},
 		{name: "events of concurrent actions that block", kind: "v4", bounds: concurrently, routines: mostBeside, attack: texts(30, `42["beside","`+strings.Repeat("x", 20_000)+`"]`)},
 		{name: "tiny events of concurrent actions that block", kind: "v4", bounds: concurrently, routines: mostBeside, attack: texts(200, `42["beside",1]`)},
-		{name: "long names that the service keeps, with blanks behind", kind: "v4", bounds: nothing, attack: texts(10, `42["keep!",1`+strings.Repeat(" ", mostMessage-100)+"]")},
+		{name: "long names that the service keeps, with blanks behind", kind: "v4", bounds: keptByService, attack: texts(10, `42["keep!",1`+strings.Repeat(" ", mostMessage-100)+"]")},
 		{name: "answers that nobody wants", kind: "v4", bounds: nothing, attack: texts(20, `4399["`+strings.Repeat("x", 20_000)+`"]`)},
 		{name: "small answers out of large messages", kind: "v4", bounds: nothing, together: answersOf(1), attack: texts(1, oneByte)},
 		{name: "small answers out of large messages of revision 3", kind: "v3", bounds: nothing, together: answersOf(1), attack: texts(1, oneByte)},

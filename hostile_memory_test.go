@@ -39,6 +39,7 @@ const (
 	inflater      = 48 << 10       // window and tables of one that reads compressed data
 	roomCost      = 512            // a room with one client in it, without its name
 	answerCost    = 256            // an answer that is awaited from one client
+	keptCost      = 2 << 10        // ten values of a few bytes and their names in a list
 	gateCost      = 2 << 10        // a client in a namespace whose Authorize function runs, with the goroutines
 	endCost       = 2 << 10        // a connection that waits for the answer to its close frame, and the count of its pings
 	oneWrite      = 32 << 10       // what goes out in one write while the network does not take it
@@ -56,6 +57,7 @@ var (
 	receiveQueue  = bounds{"receive queue": mostBytes}
 	sendQueue     = bounds{"send queue": mostBytes, "one write": oneWrite}
 	queryAndAuth  = bounds{"auth": mostAuth, "the same in the query": mostAuth} // the service gets it in both
+	keptByService = bounds{"ten small values and names that the service keeps": keptCost}
 	waitsInEach   = bounds{"namespaces in which Authorize runs": mostSpaces * gateCost}
 	theEnd        = bounds{"the end of a connection": endCost}
 	theHeader     = bounds{"header": mostHeader}
