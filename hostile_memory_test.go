@@ -39,6 +39,7 @@ const (
 	inflater      = 48 << 10       // window and tables of one that reads compressed data
 	roomCost      = 512            // a room with one client in it, without its name
 	answerCost    = 256            // an answer that is awaited from one client
+	timerCost     = 256            // stopped timers of one message: a bubble keeps them until they would be due
 	keptCost      = 2 << 10        // ten values of a few bytes and their names in a list
 	gateCost      = 2 << 10        // a client in a namespace whose Authorize function runs, with the goroutines
 	endCost       = 2 << 10        // a connection that waits for the answer to its close frame, and the count of its pings
@@ -67,6 +68,9 @@ var (
 	anInflater    = bounds{"message": mostMessage, "inflater": inflater}
 	queueInflated = bounds{"receive queue": mostBytes, "message": mostMessage, "inflater": inflater}
 )
+
+// timersOf are the bounds of a shape of n messages that leaves nothing behind but stopped timers.
+func timersOf(n int) bounds { return bounds{"stopped timers": n * timerCost} }
 
 // shape is a kind of hostile input.
 type shape struct {
@@ -246,8 +250,21 @@ func (known idleClients) of(t *testing.T, kinds ...string) (sum footprint) {
 	return sum
 }
 
+// keepDescriptors makes the runtime keep descriptors for n goroutines. It never frees one, so the descriptors of
+// goroutines that have ended, some 450 bytes each, would count for the first shape that has more at a time.
+func keepDescriptors(n int) {
+	var all sync.WaitGroup
+	release := make(chan struct{})
+	for range n {
+		all.Go(func() { <-release })
+	}
+	close(release)
+	all.Wait()
+}
+
 // TestHostileMemory holds each shape to its bounds.
 func TestHostileMemory(t *testing.T) {
+	keepDescriptors(100 * attackers) // more than any shape has at a time
 	idle := idleClients{}
 	seen := map[string]bool{}
 	for _, s := range hostileShapes() {

@@ -59,6 +59,7 @@ func (s *seats) take(r *room, at int) {
 func (s *seats) leave(r *room) {
 	if s.many != nil {
 		delete(s.many, r)
+		s.shrink()
 		return
 	}
 	if i, last := s.find(r), len(s.few)-1; i >= 0 {
@@ -66,6 +67,17 @@ func (s *seats) leave(r *room) {
 		s.few[last] = seat{}
 		s.few = s.few[:last]
 	}
+}
+
+// shrink gives the map back once half of few is enough: a map keeps its memory.
+func (s *seats) shrink() {
+	if len(s.many) > fewSeats/2 {
+		return
+	}
+	for r, at := range s.many {
+		s.few = append(s.few, seat{r, at})
+	}
+	s.many = nil
 }
 
 // rooms may leave the room that it is at.
