@@ -14,17 +14,36 @@ scripts/install.sh go compiler node chromium redis nginx haproxy modules
 linter_pid=
 nice -n 15 scripts/install.sh go linter >build/linter.log 2>&1 &
 linter_pid=$!
-# The scenarios with real clients mostly wait, and so do many tests: they run at the same time.
-step "go test; real clients and a browser beside it, in build/e2e.log"
-setsid scripts/e2e.sh >build/e2e.log 2>&1 & # a process group of its own
-e2e_pid=$!
+# Tests mostly wait, so three parts run at the same time, each in a process group of its own.
+parts=()
+part() { # name, command
+	setsid "${@:2}" >"build/$1.log" 2>&1 &
+	parts+=("$!")
+}
 cleanup() {
+	local pid
 	[ -z "$linter_pid" ] || kill "$linter_pid" 2>/dev/null || true
-	[ -z "$e2e_pid" ] || kill -- "-$e2e_pid" 2>/dev/null || true
+	for pid in "${parts[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
 }
 trap cleanup EXIT
+finish() { # the first part
+	local status=0
+	wait "${parts[0]}" || status=$?
+	parts=("${parts[@]:1}")
+	cat "build/$1.log"
+	[ "$status" = 0 ]
+}
+part e2e scripts/e2e.sh
+part parked go test -race -shuffle=on -timeout 40m -skip 'Stress|HostileMemory|MistakesOfTheService' . -parked
+
+step "go test; real clients and a browser beside it, in build/e2e.log, and build/parked.log"
 go test -race -shuffle=on -timeout 40m ./...
-go test -race -shuffle=on -timeout 40m -skip Stress . -parked # the same with connections parked
+
+step "real clients and a browser"
+finish e2e
+
+step "go test with connections parked"
+finish parked
 
 step "what hostile clients make the server hold, without the race detector"
 go test -run HostileMemory -timeout 25m .
