@@ -48,13 +48,6 @@ finish parked
 step "what hostile clients make the server hold, without the race detector"
 go test -run HostileMemory -timeout 25m .
 
-step "real clients and a browser"
-e2e_status=0
-wait "$e2e_pid" || e2e_status=$?
-e2e_pid=
-cat build/e2e.log
-[ "$e2e_status" = 0 ]
-
 step "the benchmarks' own tests"
 (cd bench && go test -timeout 30m ./...)
 
