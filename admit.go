@@ -59,7 +59,7 @@ func (r *receiver) Receive(m *session.Message) (session.Task, error) {
 	return task, nil // closed: the client has left, what it sent after that is void
 }
 
-// done ends what s.jobs counts. The protocol may let another socket in for this one when nothing
+// done ends one of s.jobs. The protocol may let another socket in for this one when nothing
 // runs for it any more, and not sooner: otherwise a client that enters and leaves again and again
 // has any number of Authorize calls and handlers at a time.
 func (s *Socket) done() {

@@ -28,7 +28,7 @@ type BusNode interface {
 	// reply(nil) says that there is none.
 	// The envelope is the hub's from then on.
 	Deliver(e *Envelope, reply func(*Envelope))
-	// Wants says whether anybody of the namespace is in the room here, so that nobody need
+	// Wants reports whether anybody of the namespace is in the room here, so that nobody need
 	// decode what is for nobody. The room "" is the whole namespace.
 	Wants(namespace, room string) bool
 	// Logger is the one of [WithLogger].

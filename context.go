@@ -201,7 +201,7 @@ func (c *Context) Context() context.Context {
 // Websocket returns the client's socket; nil over plain HTTP.
 func (c *Context) Websocket() *Socket { return c.socket }
 
-// IsWebsocket says whether the action runs for an event; it is false for a plain
+// IsWebsocket reports whether the action runs for an event; it is false for a plain
 // HTTP request, see [Handler.Action].
 func (c *Context) IsWebsocket() bool { return c.socket != nil }
 

@@ -28,7 +28,7 @@ type dynamics struct {
 func (d *dynamics) add(network netip.Prefix, l Limits) error {
 	switch {
 	case network.IsValid() && d.from[network] >= l.DynamicNamespacesPerAddress:
-		return errDynamicHere // first, so that one address does not use up what there is for all
+		return errDynamicHere // first, so that one address does not use up the limit of all
 	case d.all >= l.DynamicNamespaces:
 		return errDynamic
 	}

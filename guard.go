@@ -15,7 +15,7 @@ import (
 // goroutine of its own, by Hub.call. A panic and a call of runtime.Goexit are the same here: a
 // mistake, which is an error with a stack, and logged once.
 
-// outcome is what became of a call into code of the service.
+// outcome is the result of a call into code of the service.
 type outcome struct {
 	err     error            // nil if there is none; its methods may be called anywhere
 	failure *session.Failure // what the client may know of err

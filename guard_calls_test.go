@@ -88,7 +88,7 @@ func valueLapses() (rows []lapse) {
 
 func second[T any](_ T, err error) error { return err }
 
-// inputLapses are in what is decoded into, and in keys.
+// inputLapses are in values that events are decoded into, and in keys.
 func inputLapses() (rows []lapse) {
 	for name, call := range map[string]func(c *thinkws.Context, v any) error{
 		"Context.Arg(v)":  func(c *thinkws.Context, v any) error { return c.Arg(0, v) },

@@ -130,7 +130,7 @@ func (s *site) sid(target string) string {
 	return open.SID
 }
 
-// try sends a request and reads what comes for a second.
+// try sends a request and reads the answer for a second.
 func (s *site) try(request string) {
 	conn := s.dial()
 	go func() { _, _ = io.WriteString(conn, request) }()

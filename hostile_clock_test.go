@@ -78,7 +78,7 @@ func importsTime(file *ast.File) bool {
 	return false
 }
 
-// isLongAgo says whether call is time.Unix(1, 0), a deadline that has passed.
+// isLongAgo reports whether call is time.Unix(1, 0), a deadline that has passed.
 func isLongAgo(call *ast.CallExpr) bool {
 	if len(call.Args) != 2 {
 		return false

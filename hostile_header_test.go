@@ -47,7 +47,7 @@ func everywhere(sid string) map[string][2]string {
 	return all
 }
 
-// Row B3: what is larger than a request line and headers need be is refused before anything is kept of it.
+// Row B3: the server refuses a request whose line and headers are too large, and keeps nothing of it.
 func TestHostileB3Headers(t *testing.T) {
 	const large = 20_000
 	rs := &reports{}

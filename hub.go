@@ -305,7 +305,8 @@ type Stats struct {
 
 // Stats returns the counters of this node.
 func (h *Hub) Stats() Stats {
-	st := Stats{Sessions: h.door.Len(), Limits: h.tally.Counts(), Received: h.stats.received.Load(), Ignored: h.stats.ignored.Load(), Failed: h.stats.failed.Load(),
+	st := Stats{Sessions: h.door.Len(), Limits: h.tally.Counts(),
+		Received: h.stats.received.Load(), Ignored: h.stats.ignored.Load(), Failed: h.stats.failed.Load(),
 		Dropped: h.stats.dropped.Load(), Slow: h.stats.slow.Load(), Flooded: h.tally[session.LimitReceiveRate].Load()}
 	if h.link != nil {
 		st.Bus = h.link.Stats()

@@ -121,7 +121,7 @@ func WithTrustedProxies(networks ...netip.Prefix) Option {
 }
 
 // WithTrustedUnixProxies is [WithTrustedProxies] for peers on unix sockets, which have no
-// address: whoever can connect to a unix socket that the service listens on is then a proxy of
+// address: every peer that can connect to a unix socket of the service is then a proxy of
 // the service. The default is that nobody is.
 //
 // Security: the permissions of the socket's file decide who can connect.

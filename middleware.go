@@ -110,7 +110,8 @@ func (h *Handler) socketioConfig() socketio.Config {
 			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: c.readTimeout,
 			MessageTimeout: c.messageTimeout, MaxPackets: c.limits.Packets,
 			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
-			Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies, Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Grace: &h.grace,
+			Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies,
+			Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Grace: &h.grace,
 			Door: h.hub.door, Meter: h.hub.meter, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
 		},
 	}
@@ -253,7 +254,7 @@ func (h *Handler) Middleware(next http.Handler) http.Handler {
 	})
 }
 
-// Holds says whether r belongs to a session that lives in this handler: one of Socket.IO by
+// Holds reports whether r belongs to a session that lives in this handler: one of Socket.IO by
 // its query, or one of SockJS over HTTP by its path, which is read as [Handler.SockJS]
 // does. It is for package stickiness, and asks nothing else of r: not its method, nor its origin.
 func (h *Handler) Holds(r *http.Request) bool {

@@ -331,7 +331,7 @@ func WithCookie(cookie http.Cookie) Option {
 // polls, and no other way, is refused the upgrade and stays on polling.
 //
 // Security: [Socket.ID] of a Socket.IO 2.x client is the id of its session. Without this option, and
-// without Authorization, whoever learns it can speak for the client. Default: none.
+// without Authorization, anyone who learns it can speak for the client. Default: none.
 func WithSessionCookies(names ...string) Option {
 	return serverOption("WithSessionCookies", func(c *config) error {
 		for _, name := range names {

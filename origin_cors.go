@@ -11,7 +11,7 @@ const (
 	preflightMaxAge = 7200 // seconds a browser may remember a preflight; the most that Chromium does
 )
 
-// isPreflight tells whether a browser asks if it may send a cross-origin request.
+// isPreflight reports whether a browser asks if it may send a cross-origin request.
 func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" &&
 		r.Header.Get("Access-Control-Request-Method") != ""

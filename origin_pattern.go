@@ -270,7 +270,7 @@ func isAlnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// isPrintable tells whether s is printable ASCII, blanks included.
+// isPrintable reports whether s is printable ASCII, blanks included.
 func isPrintable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {

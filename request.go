@@ -44,7 +44,7 @@ func patternPath(pattern string) string {
 	return "/"
 }
 
-// below says whether path is base or lies under it.
+// below reports whether path is base or lies under it.
 func below(path, base string) bool {
 	rest, ok := strings.CutPrefix(path, base)
 	return ok && (rest == "" || rest[0] == '/')

@@ -155,7 +155,7 @@ func (sp *space) drop(s *Socket, r *room) {
 	}
 }
 
-// in says whether s is in the room, or the room is its own id.
+// in reports whether s is in the room, or the room is its own id.
 func (sp *space) in(s *Socket, name string) bool {
 	if name == s.id {
 		return true

@@ -59,7 +59,7 @@ func (s *Socket) undelivered(m *session.Message, err error) error {
 	return err
 }
 
-// ordinary says whether err is one that a client gives rise to, not a message.
+// ordinary reports whether err is one that a client gives rise to, not a message.
 func ordinary(err error) bool {
 	return err == nil || errors.Is(err, session.ErrDropped) || errors.Is(err, session.ErrSlow) || errors.Is(err, session.ErrClosed)
 }

@@ -270,7 +270,7 @@ func (s *Socket) worked(j job) {
 	s.busy.Store(0)
 }
 
-// entered says whether the client was let in.
+// entered reports whether the client was let in.
 func (s *Socket) entered() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

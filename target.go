@@ -51,7 +51,7 @@ func (t Target) Volatile() Target {
 	return t
 }
 
-// Compress says whether what is sent may be compressed, which it may unless this says
+// Compress reports whether what is sent may be compressed, which it may unless this says
 // no. Without [WithCompression] it changes nothing. Say no for what is compressed
 // already, such as images, and for secrets: see there.
 func (t Target) Compress(on bool) Target {

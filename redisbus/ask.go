@@ -185,7 +185,7 @@ func (q *question) waitsForNodes() bool {
 	return q.missing() > 0
 }
 
-// mute says whether only nodes without a name are missing, and have been for a while.
+// mute reports whether only nodes without a name are missing, and have been for a while.
 func (q *question) mute() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -221,7 +221,7 @@ func (q *question) answered(a *response) {
 	q.check()
 }
 
-// ofClients says whether an answer is one of clients, or that they will give none.
+// ofClients reports whether an answer is one of clients, or that they will give none.
 func (q *question) ofClients(a *response) bool {
 	return q.kind == thinkws.BusEmit && (a.Type == typeClientAck || a.Type == typeClientsGone)
 }

@@ -83,7 +83,7 @@ func escape(s string) string { return globs.Replace(s) }
 
 var globs = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
 
-// isNumber says whether a room's name is a whole number as JavaScript writes it. Rooms of
+// isNumber reports whether a room's name is a whole number as JavaScript writes it. Rooms of
 // Node.js may be numbers, which are not the same as their names there.
 func isNumber(room string) bool {
 	const most = 1 << 53

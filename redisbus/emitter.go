@@ -91,7 +91,7 @@ func (m Emission) Volatile() Emission {
 	return m
 }
 
-// Compress says whether what is sent may be compressed, which it may unless this says no.
+// Compress reports whether what is sent may be compressed, which it may unless this says no.
 func (m Emission) Compress(on bool) Emission {
 	m.plain = !on
 	return m

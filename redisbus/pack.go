@@ -100,7 +100,7 @@ func (p *packer) list(end, short, long byte, keyed bool) {
 	p.dst = lengthen(p.dst, head, n, short, long)
 }
 
-// more says whether the list goes on. A binary part may stand right before its end.
+// more reports whether the list goes on. A binary part may stand right before its end.
 func (p *packer) more(end byte) bool { return p.args.Text[p.pos] != end || p.atPart() }
 
 // lengthen gives the list that begins at head the header for n entries.

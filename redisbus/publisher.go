@@ -172,7 +172,7 @@ func (p *publisher) lose(batch []item) {
 	}
 }
 
-// send publishes a batch. How many nodes were there before and after tells whether all of
+// send publishes a batch. How many nodes were there before and after reports whether all of
 // them have got it.
 func (p *publisher) send(ctx context.Context, batch []item) {
 	began := time.Now()

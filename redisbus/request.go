@@ -314,7 +314,7 @@ func (q *request) envelope(namespace string) *thinkws.Envelope {
 	return e
 }
 
-// aboutOne says whether the request has the form of before version 6.1: about one client, and
+// aboutOne reports whether the request has the form of before version 6.1: about one client, and
 // answered.
 func (q *request) aboutOne() bool {
 	return q.Type >= typeJoin && q.Type <= typeDisconnect && q.Opts == nil
@@ -341,5 +341,5 @@ func checkJSON(data []byte) error {
 	return nil
 }
 
-// isJSON says whether a message is JSON: Node's adapters go by the first byte.
+// isJSON reports whether a message is JSON: Node's adapters go by the first byte.
 func isJSON(data []byte) bool { return bytes.HasPrefix(data, []byte{'{'}) }

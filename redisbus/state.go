@@ -46,7 +46,7 @@ func (s *state) published(began time.Time, err error) {
 	}
 }
 
-// upSince says whether the link is up, and has become so after began.
+// upSince reports whether the link is up, and has become so after began.
 func (s *state) upSince(began time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,7 @@ const (
 	breakFor   = 2 * time.Second // then one request tries again
 )
 
-// allow says whether a request may be sent. Of those that come when the time is over, one may.
+// allow reports whether a request may be sent. Of those that come when the time is over, one may.
 func (b *breaker) allow(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -32,7 +32,7 @@ func (b *breaker) allow(now time.Time) bool {
 	return true
 }
 
-// doubtful says whether the node has failed of late.
+// doubtful reports whether the node has failed of late.
 func (b *breaker) doubtful(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -115,7 +115,7 @@ func (f *Forwarder) accept(header []string, r *http.Request) (hop, bool) {
 	return h, errors.Is(err, errHopTarget)
 }
 
-// circles says whether r has been here before. Where secrets are the same hops tell, but
+// circles reports whether r has been here before. Where secrets are the same hops tell, but
 // where they are not two nodes that are wrong about each other must not play ping-pong.
 func (f *Forwarder) circles(r *http.Request) bool {
 	return slices.Contains(r.Header["Via"], f.via())

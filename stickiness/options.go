@@ -25,7 +25,7 @@ type Options struct {
 	// requests seem to come from.
 	Secret []byte
 
-	// Local says whether the session that a request belongs to lives on this node:
+	// Local reports whether the session that a request belongs to lives on this node:
 	// Handler.Holds of package thinkws, of one handler or of several.
 	Local func(*http.Request) bool
 

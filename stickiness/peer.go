@@ -224,7 +224,7 @@ func (p *peers) fail(to *peer, err error) {
 	}
 }
 
-// watchedBody tells whether it was the client's sending that has failed.
+// watchedBody reports whether it was the client's sending that has failed.
 type watchedBody struct {
 	io.ReadCloser
 	touched atomic.Bool

@@ -70,7 +70,7 @@ func (c *Clock) Stop(a *Alarm) {
 	a.sleeper = nil
 }
 
-// Rang says whether a has rung, and was neither stopped nor set since.
+// Rang reports whether a has rung, and was neither stopped nor set since.
 func (c *Clock) Rang(a *Alarm) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

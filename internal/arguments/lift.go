@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// traits are what values of a type may hold, at any depth.
+// traits describe the values that a type may hold, at any depth.
 type traits struct {
 	binary  bool // a []byte that encoding/json would write as base64
 	foreign bool // JSON text that encoding/json takes over as it is, from a json.Marshaler

@@ -24,7 +24,7 @@ func (b *Bucket) Take(now int64, perSecond, cost int) bool {
 	return true
 }
 
-// Full says whether nothing has been taken that has not been filled up since.
+// Full reports whether nothing has been taken that has not been filled up since.
 func (b *Bucket) Full(now int64, perSecond int) bool {
 	b.fill(now, perSecond)
 	return b.left >= float64(Burst*perSecond)

@@ -34,7 +34,7 @@ func Sent(r *http.Request, except string) Digest {
 	return digest(b)
 }
 
-// Rules are what makes a request one of the user that began a session.
+// Rules decide whether a request comes from the user that began a session.
 type Rules struct {
 	Cookies       []string // names of the cookies that identify a user
 	OriginMayMiss bool     // a request needs no Origin, though the first one had it
@@ -124,7 +124,7 @@ func originOf(r *http.Request) (d Digest, named bool) {
 	return digest(appendList(nil, origin)), true
 }
 
-// appendAuthorization leaves out what changes from request to request.
+// appendAuthorization leaves out values that change from request to request.
 func appendAuthorization(b []byte, r *http.Request) []byte {
 	values := r.Header["Authorization"]
 	if slices.ContainsFunc(values, changes) {

@@ -36,14 +36,14 @@ type guesses struct {
 // Guessed counts a request that names a session which does not exist, and reports whether there
 // were too many. The caller then answers 429; w has the Retry-After header.
 //
-// Security: an id is the only secret of a session over HTTP. Twenty guesses a minute find none
-// of the 2^40 ids of sockjs-client. A client that has lost its session asks once or twice.
+// Security: an id is the only secret of a session over HTTP. The ids of Engine.IO have 96 random
+// bits or more. Those of sockjs-client have 40, and a receiver with an unknown id begins a session:
+// such guesses have no limit but that on handshakes, and WithSessionCookies is the protection.
 //
-// Behind a proxy that is not named, the guesser and all honest clients have one address. There
-// the guard counts ids that begin alike, which finds searches in a part of the ids, and all ids
-// together: at a thousand a minute, guessing one of 100,000 sessions of sockjs-client takes a
-// week, and the guard is never off. Only unknown ids are answered 429, so this turns nobody
-// away whose session lives, and who has lost one begins anew after 429 as after 400 or 404.
+// Behind a proxy that is not named, all clients have one address. There the guard counts ids that
+// begin alike, which finds searches in a part of the ids, and all unknown ids together. It refuses
+// unknown ids only, so a client whose session lives is never turned away. A client that has lost its
+// session begins anew after 429 as after 400 or 404.
 func (d *Door) Guessed(w http.ResponseWriter, r *http.Request, id string) bool {
 	if d == nil {
 		return false

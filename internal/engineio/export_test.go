@@ -78,24 +78,24 @@ func Wrap(query, payload string) string {
 	return string(newQuery(query).jsonp.wrap([]byte(payload)))
 }
 
-// CleanPath says whether a path is served.
+// CleanPath reports whether a path is served.
 func CleanPath(path string) bool { return cleanPath(path) }
 
-// Posting says whether a POST is being served.
+// Posting reports whether a POST is being served.
 func (s *Session) Posting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.posting
 }
 
-// Polling says whether a GET waits.
+// Polling reports whether a GET waits.
 func (s *Session) Polling() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.poll != nil
 }
 
-// Probing says whether a WebSocket is there that may take over.
+// Probing reports whether a WebSocket is there that may take over.
 func (s *Session) Probing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -97,7 +97,7 @@ func (l *link) Message(data []byte, binary bool) (session.Task, error) {
 // pong frames but the allowance.
 func (l *link) Pong() { _ = l.charge(packet{}) } // an error has ended the session
 
-// charge charges what is not handed to the layer above. The session ends if that is too much.
+// charge charges a packet that is not handed to the layer above. The session ends if that is too much.
 func (l *link) charge(p packet) error {
 	s := l.session
 	s.inbox.Lock()

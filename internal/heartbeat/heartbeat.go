@@ -54,7 +54,7 @@ func (h *Heartbeat) Stop() {
 // Hear notes that something came from the client.
 func (h *Heartbeat) Hear() { h.heard.Store(true) }
 
-// Stopped says whether Stop was called, or the client counts as lost.
+// Stopped reports whether Stop was called, or the client counts as lost.
 func (h *Heartbeat) Stopped() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -122,7 +122,7 @@ func (c *Client) Gone() (done bool) {
 }
 
 // End notes the end of the client by our decision, with what it has done for it, nil if
-// nothing; and says whether this is the first one. The receiver is told on a goroutine of its own: the caller may hold a lock that
+// nothing; and reports whether this is the first one. The receiver is told on a goroutine of its own: the caller may hold a lock that
 // Closed takes.
 func (c *Client) End(reason string, cause error) (first bool) {
 	c.cfg.Group.Begin() // who waits for the group sees no gap before Closed is under way

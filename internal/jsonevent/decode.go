@@ -130,7 +130,7 @@ func failure(value []byte) *session.Failure {
 	return f
 }
 
-// isID says whether a value can be a cid or a rid.
+// isID reports whether a value can be a cid or a rid.
 func isID(value []byte) bool {
 	return len(value) <= maxID && (value[0] == '"' || value[0] == '-' || isDigit(value[0]))
 }

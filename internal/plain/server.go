@@ -49,8 +49,11 @@ type Server struct {
 // NewServer returns a server that brings its clients to hub.
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
-		cfg:     cfg,
-		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Meter: cfg.Meter, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cfg.MaxDepth, Detach: cfg.Detach},
+		cfg: cfg,
+		clients: jsonevent.Config{
+			Hub: hub, Group: cfg.Group, Meter: cfg.Meter, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger,
+			MaxDepth: cfg.MaxDepth, Detach: cfg.Detach,
+		},
 	}
 }
 

@@ -73,7 +73,7 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	return &Handler{h.Handler.WithGroup(name), h.counts}
 }
 
-// pass says whether a line may pass, and how many did not before it.
+// pass reports whether a line may pass, and how many did not before it.
 func (c *counts) pass(message string, now time.Time, most int) (passes bool, suppressed int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -124,7 +124,7 @@ func (g *Group) run(t Task) {
 }
 
 // Crashed reports the panic of a task, p being the result of recover, and ends its client. It is
-// for those who run a task of the group themselves.
+// for callers that run a task of the group themselves.
 func (g *Group) Crashed(t any, p any) {
 	err := guard.Caught(p)
 	g.logger().Error("task panicked", "error", err, "stack", string(err.Stack))

@@ -97,7 +97,7 @@ func (q *Queue[T]) Finish(item T) error {
 	return nil
 }
 
-// admit says whether an item may be appended. It takes q.mu as held, as all below.
+// admit reports whether an item may be appended. It takes q.mu as held, as all below.
 func (q *Queue[T]) admit(size int) error {
 	switch {
 	case q.closed:
@@ -115,7 +115,7 @@ func (q *Queue[T]) start(size int, item T) {
 	}
 }
 
-// append says whether somebody has to begin to work.
+// append reports whether somebody has to begin to work.
 func (q *Queue[T]) append(size int, item T) bool {
 	if q.head > 0 && len(q.waiting) == cap(q.waiting) { // use the room in front again
 		n := copy(q.waiting, q.waiting[q.head:])

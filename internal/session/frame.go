@@ -128,7 +128,7 @@ func putHeader(b []byte, bin bool, n int) uint8 {
 	}
 }
 
-// Lent says whether the frame is for the moment only: who keeps it keeps a copy.
+// Lent reports whether the frame is for the moment only: who keeps it keeps a copy.
 func (f Frame) Lent() bool { return f.lent }
 
 // Part says what the frame is of its message.

@@ -39,7 +39,7 @@ func NodeOf(id string) string {
 	return id[:nodeLength]
 }
 
-// IsNode says whether s can name a node: 4 characters of [A-Za-z0-9_-].
+// IsNode reports whether s can name a node: 4 characters of [A-Za-z0-9_-].
 func IsNode(s string) bool { return len(s) == nodeLength && hasIDAlphabet(s) }
 
 func hasIDAlphabet(s string) bool {

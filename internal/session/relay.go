@@ -15,7 +15,7 @@ type relayKey struct{}
 // nodes sends the same request again, by way of another one.
 func Relay(ctx context.Context) context.Context { return context.WithValue(ctx, relayKey{}, true) }
 
-// IsRelayed says whether r is such a request.
+// IsRelayed reports whether r is such a request.
 func IsRelayed(r *http.Request) bool { return r.Context().Value(relayKey{}) != nil }
 
 // Mark tells one request from another, if its client or a proxy has given it something to

@@ -191,7 +191,7 @@ func (s *scanner) number() error {
 	return nil
 }
 
-// digits says whether there was at least one.
+// digits reports whether there was at least one.
 func (s *scanner) digits() bool {
 	start := s.at
 	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {

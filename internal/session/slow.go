@@ -147,7 +147,7 @@ func (w *Waiting) Take() []Frame {
 	return frames
 }
 
-// Displaced says whether what Room has returned lets frames be pushed.
+// Displaced reports whether what Room has returned lets frames be pushed.
 func Displaced(err error) bool {
 	_, ok := errors.AsType[*DisplacedError](err)
 	return ok

@@ -37,7 +37,7 @@ func newAssembly(p packet, left int64) (*assembly, error) {
 	return a, nil
 }
 
-// add puts the next attachment where it belongs, and says whether it was the last.
+// add puts the next attachment where it belongs, and reports whether it was the last.
 func (a *assembly) add(data []byte) (complete bool, err error) {
 	if a.left -= int64(len(data)); a.left < 0 {
 		return false, errTooBig
@@ -124,7 +124,7 @@ type scanner struct {
 	pos  int
 }
 
-// take skips white space and then token, and says whether it was there.
+// take skips white space and then token, and reports whether it was there.
 func (s *scanner) take(token string) bool {
 	for s.pos < len(s.text) && isSpace(s.text[s.pos]) {
 		s.pos++
@@ -182,7 +182,7 @@ func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\
 // maxEscaped is the length of "_placeholder" as JSON with every letter escaped.
 const maxEscaped = len(`""`) + len("_placeholder")*len(`\u0000`)
 
-// hasLookalike says whether text, JSON values joined by commas, contains an object
+// hasLookalike reports whether text, JSON values joined by commas, contains an object
 // that a client of Socket.IO would take for a placeholder.
 func hasLookalike(text []byte) bool {
 	if !bytes.Contains(text, []byte("_placeholder")) && !bytes.Contains(text, []byte(`\u`)) {

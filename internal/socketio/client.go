@@ -412,7 +412,7 @@ func (c *client) reportAll(ended []*namespace) {
 	})
 }
 
-// remove takes n out, and says whether it was still there.
+// remove takes n out, and reports whether it was still there.
 func (c *client) remove(n *namespace, state uint32, reason string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

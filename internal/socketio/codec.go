@@ -90,7 +90,7 @@ func argsOf(m *session.Message) (session.Args, error) {
 	return session.Args{Text: text, Count: 1}, nil
 }
 
-// checkHeader says whether the start of the packet can be written.
+// checkHeader reports whether the start of the packet can be written.
 func checkHeader(m *session.Message) error {
 	if m.Namespace != "" && m.Namespace[0] != '/' || strings.IndexByte(m.Namespace, ',') >= 0 {
 		return errEncodeNamespace

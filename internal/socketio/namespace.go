@@ -110,7 +110,7 @@ func (n *namespace) Accept() {
 	n.send(typeConnect, payload)
 }
 
-// join says whether n was pending.
+// join reports whether n was pending.
 func (n *namespace) join() bool {
 	c := n.client
 	c.mu.Lock()

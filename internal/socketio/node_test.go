@@ -177,7 +177,7 @@ func rounded(v any) any {
 	return v
 }
 
-// resembles says whether there is an object in v that Node takes for a placeholder.
+// resembles reports whether there is an object in v that Node takes for a placeholder.
 func resembles(v any) bool {
 	switch v := v.(type) {
 	case []any:
@@ -267,7 +267,7 @@ func depth(text string) (most int) {
 	return most
 }
 
-// eachOnce says whether there is just what encoders write for n attachments, and Node has
+// eachOnce reports whether there is just what encoders write for n attachments, and Node has
 // put each of them in one place.
 func eachOnce(text string, n int, data string) bool {
 	found := placeholder.FindAllString(text, -1)

@@ -270,7 +270,7 @@ func number(digits []byte) uint64 {
 	return n
 }
 
-// printable says whether name is valid UTF-8 without control characters, so that
+// printable reports whether name is valid UTF-8 without control characters, so that
 // it can go back to the client on any transport.
 func printable(name []byte) bool {
 	for _, b := range name {

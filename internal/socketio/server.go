@@ -101,7 +101,7 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 // ServeHTTP serves handshakes, polls and WebSocket upgrades at any path.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
 
-// Holds says whether r names a session of s.
+// Holds reports whether r names a session of s.
 func (s *Server) Holds(r *http.Request) bool { return s.engine.Holds(r) }
 
 // Vouches reports whether r is an upgrade of a living session whose handshake carried the same

@@ -73,7 +73,7 @@ func (s *Server) Len() (sessions, sockets int) {
 	return s.sessions.Len(), s.sockets.Len()
 }
 
-// Waiting says whether a request waits for frames of the session with this id.
+// Waiting reports whether a request waits for frames of the session with this id.
 func (s *Server) Waiting(id string) bool {
 	s.mu.Lock()
 	var found *polled

@@ -41,10 +41,10 @@ func appendString(dst, text []byte, script bool) []byte {
 	return append(dst, '"')
 }
 
-// isMarkup says whether a character means something in HTML.
+// isMarkup reports whether a character means something in HTML.
 func isMarkup(c byte) bool { return c == '<' || c == '>' || c == '&' || c == '\'' }
 
-// isFragile says whether a character beyond ASCII has to be escaped. U+FFFD is one of
+// isFragile reports whether a character beyond ASCII has to be escaped. U+FFFD is one of
 // them, and stands for what is not UTF-8.
 func isFragile(r rune) bool {
 	return 0x200c <= r && r <= 0x200f || 0x2028 <= r && r <= 0x202f ||

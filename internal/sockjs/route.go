@@ -97,7 +97,7 @@ func ofBase(segment string) endpoint {
 	}
 }
 
-// isIframe says whether a segment is the name of the iframe page: it may hold a version.
+// isIframe reports whether a segment is the name of the iframe page: it may hold a version.
 func isIframe(segment string) bool {
 	name, ok := strings.CutSuffix(segment, ".html")
 	if !ok {
@@ -150,14 +150,14 @@ func byName(name string) endpoint {
 	}
 }
 
-// isSegment says whether a segment can be the server's or the session's.
+// isSegment reports whether a segment can be the server's or the session's.
 func isSegment(s string) bool {
 	return s != "" && strings.IndexByte(s, '.') < 0
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// Embedded says whether the route leads to what a page can load without a word from
+// Embedded reports whether the route leads to what a page can load without a word from
 // CORS and without an Origin: iframes and scripts. Its origin needs another proof.
 func (r Route) Embedded() bool {
 	switch r.endpoint {
@@ -186,7 +186,7 @@ func (e endpoint) methods() string {
 	}
 }
 
-// takes says whether an endpoint takes a method.
+// takes reports whether an endpoint takes a method.
 func (e endpoint) takes(method string) bool {
 	switch method {
 	case http.MethodGet:
@@ -208,8 +208,8 @@ func (e endpoint) hasPreflight() bool {
 	return e == info || e == xhr || e == xhrStreaming || e == xhrSend
 }
 
-// hasCORS says whether scripts of other origins may read the answers.
+// hasCORS reports whether scripts of other origins may read the answers.
 func (e endpoint) hasCORS() bool { return e.hasPreflight() || e == eventSource }
 
-// isHTTP says whether an endpoint is one of a session over HTTP.
+// isHTTP reports whether an endpoint is one of a session over HTTP.
 func (e endpoint) isHTTP() bool { return e >= xhr }

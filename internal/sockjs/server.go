@@ -66,9 +66,12 @@ type Server struct {
 // NewServer returns a server that brings its clients to hub.
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	return &Server{
-		cfg:     cfg,
-		clients: jsonevent.Config{Hub: hub, Group: cfg.Group, Meter: cfg.Meter, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger, MaxDepth: cfg.MaxDepth, Detach: cfg.Detach},
-		iframe:  newIframePage(cfg.ClientURL),
+		cfg: cfg,
+		clients: jsonevent.Config{
+			Hub: hub, Group: cfg.Group, Meter: cfg.Meter, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger,
+			MaxDepth: cfg.MaxDepth, Detach: cfg.Detach,
+		},
+		iframe: newIframePage(cfg.ClientURL),
 	}
 }
 
@@ -110,7 +113,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, route Route) {
 	}
 }
 
-// has says whether an endpoint is served.
+// has reports whether an endpoint is served.
 func (s *Server) has(e endpoint) bool {
 	switch e {
 	case nowhere:
@@ -211,7 +214,7 @@ func (s *Server) lookup(k key) *polled {
 	return s.sessions.Get(k)
 }
 
-// Holds says whether route leads to a session of s.
+// Holds reports whether route leads to a session of s.
 func (s *Server) Holds(route Route) bool {
 	return route.endpoint.isHTTP() && s.lookup(route.key) != nil
 }

@@ -110,7 +110,7 @@ func (w *sleeper) Ring() {
 	}
 }
 
-// rang does what the alarm was set for, and says whether the client is gone by that.
+// rang does what the alarm was set for, and reports whether the client is gone by that.
 func (s *polled) rang() (gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,10 +25,10 @@ func (t transport) name() string {
 	}
 }
 
-// streams says whether an answer carries more than one frame.
+// streams reports whether an answer carries more than one frame.
 func (t transport) streams() bool { return endpoint(t) != xhr && endpoint(t) != jsonp }
 
-// hasCallback says whether the client names a function that its frames are given to.
+// hasCallback reports whether the client names a function that its frames are given to.
 func (t transport) hasCallback() bool { return endpoint(t) == htmlFile || endpoint(t) == jsonp }
 
 func (t transport) contentType() string {
@@ -96,7 +96,7 @@ func (t transport) wrap(o outgoing, callback string) []byte {
 	}
 }
 
-// escapes says whether a frame cannot stand as it is.
+// escapes reports whether a frame cannot stand as it is.
 func (t transport) escapes() bool { return t.hasCallback() || endpoint(t) == eventSource }
 
 // appendEventData escapes what clients decode as they do URLs. Nothing else that they

@@ -98,8 +98,8 @@ func (r *reader) Fail(err error) {
 	c.finishReading(err)
 }
 
-// Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It returns session.ErrClosed if the connection
-// is closed or closing. If the queue is full it does as Config.Slow says: it returns
+// Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It
+// returns session.ErrClosed if the connection is closed or closing. If the queue is full it does as Config.Slow says: it returns
 // session.ErrSlow and closes the connection with 1013, or session.ErrDropped, or a
 // session.DisplacedError.
 func (c *Conn) Send(frames ...session.Frame) error {
@@ -125,7 +125,7 @@ func (c *Conn) Force(frames ...session.Frame) error {
 // Ping queues a ping frame. The answer comes as Handler.Pong.
 func (c *Conn) Ping() error { return c.force(pingFrame()) }
 
-// Idle says whether all that was sent has been handed to the network, so that
+// Idle reports whether all that was sent has been handed to the network, so that
 // something that must not wait may be sent.
 func (c *Conn) Idle() bool { return c.out.idle() }
 

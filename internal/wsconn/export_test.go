@@ -8,5 +8,5 @@ const (
 	Patience = patience
 )
 
-// Looking says whether the Watch still looks at its places.
+// Looking reports whether the Watch still looks at its places.
 func (w *Watch) Looking() bool { return w.looking.Load() }

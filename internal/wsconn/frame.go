@@ -80,7 +80,7 @@ type boundary struct {
 	payload uint64 // bytes of the payload yet to come
 }
 
-// between says whether the next byte would begin a frame.
+// between reports whether the next byte would begin a frame.
 func (b *boundary) between() bool { return b.seen == 0 && b.payload == 0 }
 
 func (b *boundary) advance(p []byte) {

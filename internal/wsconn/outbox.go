@@ -185,7 +185,7 @@ func (o *outbox) admit(frames, bytes int) (displaced int, err error) {
 	}
 }
 
-// fits says whether there is room once so much has gone. It takes o.mu as held.
+// fits reports whether there is room once so much has gone. It takes o.mu as held.
 func (o *outbox) fits(frames, bytes, goneFrames, goneBytes int) bool {
 	limit, items := o.conn.cfg.Queue, o.items-goneFrames
 	return items+frames <= limit.Items && (items == 0 || session.Held(items+frames, o.bytes-goneBytes+bytes) <= limit.Bytes)
@@ -285,7 +285,7 @@ func (o *outbox) discard() {
 	o.closed = true
 }
 
-// idle says whether everything has been handed to the network.
+// idle reports whether everything has been handed to the network.
 func (o *outbox) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -328,7 +328,7 @@ func (o *outbox) take(frames [][]byte) [][]byte {
 	return frames
 }
 
-// done says whether the close frame was the last of frames.
+// done reports whether the close frame was the last of frames.
 func (o *outbox) done(frames [][]byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

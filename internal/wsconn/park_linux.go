@@ -97,7 +97,7 @@ type parked struct {
 	tidy   atomic.Bool          // it is to let go of that
 }
 
-// isParked says whether idle times pass without a goroutine.
+// isParked reports whether idle times pass without a goroutine.
 func (c *Conn) isParked() bool { return c.parked.loop.Load() != nil }
 
 // tidy has a parked connection let go of what it holds; false if it is not parked.
@@ -202,7 +202,7 @@ func (c *Conn) readReady() error {
 	}
 }
 
-// ready says whether there is something to be read, without waiting for it.
+// ready reports whether there is something to be read, without waiting for it.
 func (s *stream) ready(hungUp bool) (bool, error) {
 	if len(s.ahead) > 0 || s.buffered() > 0 {
 		return true, nil

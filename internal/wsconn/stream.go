@@ -71,7 +71,7 @@ func (s *stream) takeBack() {
 	s.ahead, s.boundary = ahead, boundary{}
 }
 
-// waits says whether the network has to be waited for, and can be so without holding
+// waits reports whether the network has to be waited for, and can be so without holding
 // anything.
 func (s *stream) waits() bool {
 	return s.socket != nil && len(s.ahead) == 0 && s.buffered() == 0

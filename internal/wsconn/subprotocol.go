@@ -29,7 +29,7 @@ func nameSubprotocol(answer http.Header, r *http.Request, choose func(*http.Requ
 
 // offeredSubprotocols yields the subprotocols that a client offers, in its order.
 //
-// Security: what is no token (RFC 9110, section 5.6.2) is left out, so the answer echoes nothing that could be read as more
+// Security: text that is not a token (RFC 9110, section 5.6.2) is left out, so the answer echoes nothing that could be read as more
 // than a name. Each byte of the header is looked at once, whatever is in it (CVE-2021-32640).
 func offeredSubprotocols(r *http.Request) iter.Seq[string] {
 	return func(yield func(string) bool) {

@@ -98,7 +98,7 @@ func (w *Watch) walk() {
 	w.look(nil)
 }
 
-// pass replaces the readers that stand where they stood the last time. It says whether
+// pass replaces the readers that stand where they stood the last time. It reports whether
 // all places are empty.
 func (w *Watch) pass() (empty bool) {
 	w.mu.Lock()

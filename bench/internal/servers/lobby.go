@@ -54,5 +54,5 @@ func roomOf(r *http.Request) string {
 
 var broadcastPrefix = []byte(`42["b"`)
 
-// isBroadcast says whether a raw text message is for everybody in the room.
+// isBroadcast reports whether a raw text message is for everybody in the room.
 func isBroadcast(message []byte) bool { return bytes.HasPrefix(message, broadcastPrefix) }

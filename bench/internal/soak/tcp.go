@@ -71,7 +71,7 @@ type refusedError struct {
 
 func (e *refusedError) Error() string { return fmt.Sprintf("answered %d %.100s", e.status, e.body) }
 
-// byCap says whether a limit of the server was reached, and whether it was said when to come again.
+// byCap reports whether a limit of the server was reached, and whether it was said when to come again.
 func (e *refusedError) byCap() (capped, polite bool) {
 	capped = e.status == http.StatusTooManyRequests || e.status == http.StatusServiceUnavailable
 	return capped, capped && e.retry

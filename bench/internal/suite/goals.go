@@ -37,7 +37,7 @@ func (g goal) by() string {
 	return g.of
 }
 
-// met says whether v reaches the goal.
+// met reports whether v reaches the goal.
 func (g goal) met(v float64) bool {
 	if g.atLeast > 0 {
 		return v >= g.atLeast

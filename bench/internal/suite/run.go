@@ -46,7 +46,7 @@ func Names() (loads, targets []string) {
 	return loads, targets
 }
 
-// NeedsNode says whether Node's server is among those chosen.
+// NeedsNode reports whether Node's server is among those chosen.
 func (c *Config) NeedsNode() bool { return len(c.Servers) == 0 || slices.Contains(c.Servers, peer) }
 
 // Run measures. Each round runs each workload on all servers in turn, so that what

@@ -93,7 +93,7 @@ func newSocketIO(eio3 bool) (*thinkws.Handler, error) {
 }
 
 // values turns the arguments of an event into those of Emit. JSON and binary do not mix in the
-// messages of the suite, so what reads as binary is binary.
+// messages of the suite: a message that reads as binary is binary.
 func values(c *thinkws.Context) []any {
 	args := c.Args()
 	list := make([]any, len(args))
