@@ -1,6 +1,7 @@
 package sockjs
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"net/http"
@@ -10,8 +11,8 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// patience is how long a receiver waits for the one before it to leave. The wait is only for clients whose first
-// connection has just died: net/http may serve the second before it notices. It notices within a millisecond.
+// patience is how long a receiver waits, by default, for the one before it to leave. The wait is only for clients whose
+// first connection has just died. net/http may serve the second before it notices, which takes it about a millisecond.
 const patience = 250 * time.Millisecond
 
 // receiver is a request that carries frames to a client. The goroutine of its handler
@@ -82,7 +83,7 @@ func (s *Server) seat(r *receiver, k key) {
 			return
 		}
 		if impatient == nil {
-			impatient = time.After(patience)
+			impatient = time.After(cmp.Or(s.cfg.Patience, patience))
 		}
 		select {
 		case <-left:

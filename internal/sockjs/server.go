@@ -33,6 +33,7 @@ type Config struct {
 	ResponseLimit   int           // bytes after which a streaming answer ends, for another to begin
 	DisconnectDelay time.Duration // how long a session lives without a request that receives
 	HeartbeatDelay  time.Duration // until a client to whom nothing is sent gets a heartbeat
+	Patience        time.Duration // of a receiver that waits for the one before it to leave; 0 for 250 ms
 	PingTimeout     time.Duration // for the answer to one over WebSocket
 	Farewell        time.Duration // for which a closed server waits for clients between two requests; 0 for not at all
 
