@@ -5,7 +5,7 @@ import { closeClients, fence, openClient } from "../lib/cluster.js";
 import { pause } from "../lib/run.js";
 import { bin } from "./values.js";
 
-const soon = 1_000; // ms in which a complete answer has to come
+const soon = 1_900; // ms in which a complete answer comes; who waits for an answer that does not, waits 2 s at least
 
 export const sorted = (list) => [...list].sort();
 
@@ -176,7 +176,7 @@ export function requests(asker, node, without = /^$/) {
   });
 
   add("clients are asked", on([red, both, none], async () => {
-    const ask = (target) => promptly(asker.do("emitAck", { event: "question", args: ["?"], timeout: 3_000, ...target }));
+    const ask = (target) => promptly(asker.do("emitAck", { event: "question", args: ["?"], timeout: 15_000, ...target }));
     let { answers, error } = await ask({ rooms: ["red"] });
     assert.equal(error, undefined);
     assert.deepEqual(sorted(answers), ["both", "red"]);
@@ -188,7 +188,7 @@ export function requests(asker, node, without = /^$/) {
   }));
 
   add("clients are asked, in a namespace", on([{ ...red, namespace: "/chat" }, none], async () => {
-    const { answers, error } = await promptly(asker.do("emitAck", { namespace: "/chat", event: "question", args: [], timeout: 3_000 }));
+    const { answers, error } = await promptly(asker.do("emitAck", { namespace: "/chat", event: "question", args: [], timeout: 15_000 }));
     assert.equal(error, undefined);
     assert.deepEqual(answers, ["red"]);
   }));
@@ -196,14 +196,14 @@ export function requests(asker, node, without = /^$/) {
   add("clients answer by many kinds of values", on([red], async (client) => {
     for (const value of ["text", 1.5, null, true, [1, [2]], { a: { b: null } }, "😀", 2 ** 40]) {
       client.socket.answer = () => [value];
-      const { answers } = await asker.do("emitAck", { rooms: ["red"], event: "question", args: [value], timeout: 3_000 });
+      const { answers } = await asker.do("emitAck", { rooms: ["red"], event: "question", args: [value], timeout: 15_000 });
       assert.deepEqual(answers, [value]);
     }
     client.socket.answer = () => [];
-    const { answers } = await asker.do("emitAck", { rooms: ["red"], event: "question", args: [], timeout: 3_000 });
+    const { answers } = await asker.do("emitAck", { rooms: ["red"], event: "question", args: [], timeout: 15_000 });
     assert.deepEqual(answers, [null]);
     client.socket.answer = () => [{ data: Buffer.from("binary") }];
-    const { answers: [{ data }] } = await asker.do("emitAck", { rooms: ["red"], event: "question", args: [], timeout: 3_000 });
+    const { answers: [{ data }] } = await asker.do("emitAck", { rooms: ["red"], event: "question", args: [], timeout: 15_000 });
     assert.equal(Buffer.from(data.data ?? data, asker.isGo ? "base64" : undefined).toString(), "binary");
   }));
 
@@ -212,9 +212,9 @@ export function requests(asker, node, without = /^$/) {
     const ids = sorted(clients.map(({ id }) => id));
     await Promise.all(Array.from({ length: 60 }, async (_, number) => {
       const [asked, list, nodes] = await Promise.all([
-        asker.do("emitAck", { rooms: ["red"], event: "question", args: [number], timeout: 5_000 }),
-        asker.do("sockets", { timeout: 5_000 }),
-        asker.do("serverEmitAck", { event: "ask", args: [number], timeout: 5_000 }),
+        asker.do("emitAck", { rooms: ["red"], event: "question", args: [number], timeout: 15_000 }),
+        asker.do("sockets", { timeout: 15_000 }),
+        asker.do("serverEmitAck", { event: "ask", args: [number], timeout: 15_000 }),
       ]);
       assert.deepEqual(sorted(asked.answers), [`both ${number}`, `red ${number}`]);
       assert.deepEqual(sorted(list.sockets.map(({ id }) => id)), ids);
@@ -223,14 +223,14 @@ export function requests(asker, node, without = /^$/) {
   }));
 
   add("nobody is asked", async () => {
-    const { answers, error } = await promptly(asker.do("emitAck", { rooms: ["red"], event: "question", args: [], timeout: 3_000 }));
+    const { answers, error } = await promptly(asker.do("emitAck", { rooms: ["red"], event: "question", args: [], timeout: 15_000 }));
     assert.deepEqual(answers, []);
     assert.equal(error, undefined);
   });
 
   add("a client that does not answer", on([red, both, none], async (first) => {
     first.socket.answer = undefined;
-    const { answers, error, clients } = await asker.do("emitAck", { event: "question", args: ["?"], timeout: 400 });
+    const { answers, error, clients } = await asker.do("emitAck", { event: "question", args: ["?"], timeout: 1_500 });
     assert.deepEqual(sorted(answers), ["both", "none"]);
     if (asker.isGo) assert.equal(clients, 1, error);
     else assert.equal(error, "operation has timed out");
@@ -240,7 +240,7 @@ export function requests(asker, node, without = /^$/) {
     first.socket.io.once("question", () => first.socket.io.disconnect());
     second.socket.io.once("question", () => second.close());
     for (const client of [first, second]) client.socket.answer = undefined;
-    const { answers, error, clients } = await asker.do("emitAck", { event: "question", args: ["?"], timeout: 600 });
+    const { answers, error, clients } = await asker.do("emitAck", { event: "question", args: ["?"], timeout: 1_500 });
     assert.deepEqual(answers, ["none"]);
     if (!asker.isGo) assert.equal(error, "operation has timed out");
     else if (!node.isGo) assert.equal(clients, 2, error);
@@ -252,7 +252,7 @@ export function requests(asker, node, without = /^$/) {
 
   add("clients are asked by binary", on([red], async (client) => {
     client.socket.answer = ([question]) => [Buffer.from(question.a[0]).toString()];
-    const { answers } = await promptly(asker.do("emitAck", { event: "question", args: [{ a: [bin("binary")] }, bin("more")], timeout: 3_000 }));
+    const { answers } = await promptly(asker.do("emitAck", { event: "question", args: [{ a: [bin("binary")] }, bin("more")], timeout: 15_000 }));
     assert.deepEqual(answers, ["binary"]);
   }));
 

@@ -5,7 +5,7 @@
 //   node protocol/engineio.js --oracle
 import assert from "node:assert/strict";
 import { Socket } from "./socket.js";
-import { oracle, pause, runSuite, timed } from "./suite.js";
+import { oracle, pause, runSuite } from "./suite.js";
 
 const pingInterval = 300; // ms
 const pingTimeout = 200; // ms
@@ -169,7 +169,7 @@ function checksOf(revision) {
       if (!oracle) assert.equal(post.status, 400); // the suite never fails here, and Node.js answers 200
       assert.equal((await c.poll(sid)).status, 400);
     })],
-    ...only(4, ["two polls at a time end the session", "message, polling: closes the session upon duplicate poll requests", timed(of(async (c) => {
+    ...only(4, ["two polls at a time end the session", "message, polling: closes the session upon duplicate poll requests", of(async (c) => {
       const sid = await c.open();
       const first = c.poll(sid);
       await pause(5);
@@ -178,14 +178,14 @@ function checksOf(revision) {
       assert.deepEqual([status, text], [200, "1"]);
       assert.ok([400, 500].includes(second.status));
       assert.equal((await c.poll(sid)).status, 400);
-    }))], ["a poll that is broken off ends the session", "message, polling: closes the session upon cancelled polling request", timed(of(async (c) => {
+    })], ["a poll that is broken off ends the session", "message, polling: closes the session upon cancelled polling request", of(async (c) => {
       const sid = await c.open();
       const abort = new AbortController();
       c.poll(sid, "", { signal: abort.signal }).catch(() => {});
       await pause(5);
       abort.abort();
       assert.equal((await c.poll(sid)).status, 400);
-    }))]),
+    })]),
     ["a text goes there and back over WebSocket", "message, WebSocket: sends and receives a plain text packet", of(async (c) => {
       const socket = await c.connected();
       socket.send("4hello");
@@ -204,7 +204,7 @@ function checksOf(revision) {
       await socket.closed();
     })],
 
-    ["three heartbeats by polling", "heartbeat, polling: sends ping/pong packets", timed(of(async (c) => {
+    ["three heartbeats by polling", "heartbeat, polling: sends ping/pong packets", of(async (c) => {
       const sid = await c.open();
       for (let i = 0; i < 3; i++) {
         if (revision === 3) assert.equal((await c.post(sid, payload("2"))).status, 200);
@@ -212,14 +212,14 @@ function checksOf(revision) {
         assert.deepEqual([status, text], [200, payload(revision === 3 ? "3" : "2")]);
         if (revision === 4) assert.equal((await c.post(sid, "3")).status, 200);
       }
-    }))],
-    ["a polling client without heartbeats is given up", "heartbeat, polling: closes the session upon ping timeout", timed(of(async (c) => {
+    })],
+    ["a polling client without heartbeats is given up", "heartbeat, polling: closes the session upon ping timeout", of(async (c) => {
       const sid = await c.open();
       await pause(pingInterval + pingTimeout + lateness);
       const late = revision === 3 ? await c.post(sid, payload("2")) : await c.poll(sid);
       assert.equal(late.status, 400);
-    }))],
-    ["three heartbeats over WebSocket", "heartbeat, WebSocket: sends ping/pong packets", timed(of(async (c) => {
+    })],
+    ["three heartbeats over WebSocket", "heartbeat, WebSocket: sends ping/pong packets", of(async (c) => {
       const socket = await c.connected();
       for (let i = 0; i < 3; i++) {
         if (revision === 3) socket.send("2");
@@ -227,7 +227,7 @@ function checksOf(revision) {
         if (revision === 4) socket.send("3");
       }
       socket.close();
-    }))],
+    })],
     ["a WebSocket without heartbeats is closed", "heartbeat, WebSocket: closes the session upon ping timeout", of(async (c) => {
       await c.websocket().closed();
     })],

@@ -5,7 +5,7 @@
 //   node protocol/socketio.js --oracle
 import assert from "node:assert/strict";
 import { Socket } from "./socket.js";
-import { pause, runSuite, timed } from "./suite.js";
+import { pause, runSuite } from "./suite.js";
 
 const pingInterval = 300; // ms
 const pingTimeout = 200; // ms
@@ -147,27 +147,27 @@ const checks = [
     await new Socket(`${c.url}?EIO=4&transport=abc`).closed();
   })],
 
-  ["three heartbeats by polling", "Engine.IO, heartbeat, polling: should send ping/pong packets", timed(of(async (c) => {
+  ["three heartbeats by polling", "Engine.IO, heartbeat, polling: should send ping/pong packets", of(async (c) => {
     const sid = await c.open();
     for (let i = 0; i < 3; i++) {
       const { status, text } = await c.poll(sid);
       assert.deepEqual([status, text], [200, "2"]);
       assert.equal((await c.post(sid, "3")).status, 200);
     }
-  }))],
-  ["a polling client without heartbeats is given up", "Engine.IO, heartbeat, polling: should close the session upon ping timeout", timed(of(async (c) => {
+  })],
+  ["a polling client without heartbeats is given up", "Engine.IO, heartbeat, polling: should close the session upon ping timeout", of(async (c) => {
     const sid = await c.open();
     await pause(pingInterval + pingTimeout + lateness);
     assert.equal((await c.poll(sid)).status, 400);
-  }))],
-  ["three heartbeats over WebSocket", "Engine.IO, heartbeat, WebSocket: should send ping/pong packets", timed(of(async (c) => {
+  })],
+  ["three heartbeats over WebSocket", "Engine.IO, heartbeat, WebSocket: should send ping/pong packets", of(async (c) => {
     const socket = await c.connected();
     for (let i = 0; i < 3; i++) {
       assert.equal(await socket.message(), "2");
       socket.send("3");
     }
     socket.close();
-  }))],
+  })],
   ["a WebSocket without heartbeats is closed", "Engine.IO, heartbeat, WebSocket: should close the session upon ping timeout", of(async (c) => {
     await c.websocket().closed();
   })],
@@ -220,12 +220,12 @@ const checks = [
     await c.websocket().closed();
   })],
 
-  ["a client that has left the main namespace stays connected", "disconnect: should disconnect from the main namespace", timed(of(async (c) => {
+  ["a client that has left the main namespace stays connected", "disconnect: should disconnect from the main namespace", of(async (c) => {
     const socket = await c.entered();
     socket.send("41");
     assert.equal(await socket.message(), "2");
-  }))],
-  ["a client that has left another namespace is still in the main one", "disconnect: should connect then disconnect from a custom namespace", timed(of(async (c) => {
+  })],
+  ["a client that has left another namespace is still in the main one", "disconnect: should connect then disconnect from a custom namespace", of(async (c) => {
     const socket = await c.entered();
     assert.equal(await socket.message(), "2");
     socket.send("40/custom");
@@ -234,7 +234,7 @@ const checks = [
     socket.send("41/custom");
     socket.send('42["message","message to main namespace"]');
     assert.equal(await socket.message(), '42["message-back","message to main namespace"]');
-  }))],
+  })],
 
   ["an event without binary goes there and back", "message: should send a plain-text packet", exchange('42["message",1,"2",{"3":[true]}]', '42["message-back",1,"2",{"3":[true]}]')],
   ["an event with attachments goes there and back", "message: should send a packet with binary attachments", attached(`452-["message",${placeholders}]`, `452-["message-back",${placeholders}]`)],
