@@ -31,13 +31,16 @@ finish() { # the first part
 	wait "${parts[0]}" || status=$?
 	parts=("${parts[@]:1}")
 	cat "build/$1.log"
-	[ "$status" = 0 ]
+	[ "$status" = 0 ] || failed "$1"
 }
+# A failure does not keep the rest from running, so that one run shows all of them.
+failures=()
+failed() { failures+=("$1"); }
 part e2e scripts/e2e.sh
 part parked go test -race -shuffle=on -timeout 40m -skip 'Stress|HostileMemory|MistakesOfTheService' . -parked
 
 step "go test; real clients and a browser beside it, in build/e2e.log, and build/parked.log"
-go test -race -shuffle=on -timeout 40m ./...
+go test -race -shuffle=on -timeout 40m ./... || failed "go test"
 
 step "real clients and a browser"
 finish e2e
@@ -46,10 +49,10 @@ step "go test with connections parked"
 finish parked
 
 step "what hostile clients make the server hold, without the race detector"
-go test -run HostileMemory -timeout 25m .
+go test -run HostileMemory -timeout 25m . || failed "hostile memory"
 
 step "the benchmarks' own tests"
-(cd bench && go test -timeout 30m ./...)
+(cd bench && go test -timeout 30m ./...) || failed bench
 
 step "format, vet and lint"
 if ! wait "$linter_pid"; then
@@ -59,6 +62,10 @@ if ! wait "$linter_pid"; then
 fi
 linter_pid=
 cat build/linter.log
-scripts/lint.sh
+scripts/lint.sh || failed lint
 
+if [ ${#failures[@]} -gt 0 ]; then
+	step "failed: ${failures[*]}"
+	exit 1
+fi
 step "all passed"
