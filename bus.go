@@ -39,8 +39,8 @@ type BusNode interface {
 type BusLink interface {
 	// Subscribe begins to receive what concerns a namespace. When it returns nil, whatever
 	// is published by then will be delivered. When ctx is done before that it returns ctx's
-	// error, and the namespace is subscribed to as soon as that is possible. Each call is
-	// undone by one of Unsubscribe.
+	// error, and the namespace is subscribed to as soon as that is possible; so it is after any other
+	// error. Each call is undone by one of Unsubscribe.
 	Subscribe(ctx context.Context, namespace string) error
 	Unsubscribe(namespace string)
 	// Publish sends e to all other nodes, behind all that was published to its namespace
@@ -53,7 +53,7 @@ type BusLink interface {
 	// it asks, and by one BusAnswer for each of them. The error is a [NodesError] if
 	// something is missing.
 	Ask(ctx context.Context, e *Envelope, answer func(*Envelope)) error
-	// Stats says how the link is.
+	// Stats returns the state of the link.
 	Stats() BusStats
 	// Close ends the link, after what was published has gone out, or when ctx is done.
 	Close(ctx context.Context) error
@@ -99,10 +99,10 @@ type Payload = session.Args
 // Part is a binary part of a [Payload], and the place it was cut out of.
 type Part = session.Part
 
-// BusStats says how the link of a node to its bus is. The counters begin when it is opened.
+// BusStats is the state of a node's link to its bus. The counters begin when it is opened.
 type BusStats struct {
-	Up        bool   // what is published goes out, and what others publish is heard
-	Err       error  // why not
+	Up        bool   // broadcasts go out, and those of others are heard
+	Err       error  // nil if everything works; while Up, what does not: for instance requests, for lack of a right
 	Nodes     int    // that are known to be there, this one included; 0 if that is not known
 	Published uint64 // envelopes that have gone out
 	Received  uint64 // envelopes that have come in
@@ -123,10 +123,10 @@ func WithBus(bus Bus) Option {
 	})
 }
 
-// Health returns nil if the handler can do everything that is asked of it, and otherwise
-// says why not: an [ErrBus] if its bus does not reach the other nodes, with which clients of
-// this node are served all the same, or that [Handler.Shutdown] has begun. It is made for
-// readiness probes, costs nothing and never waits.
+// Health returns nil if the handler can do everything that is asked of it, and otherwise the reason:
+// an [ErrBus] if its bus does not reach the other nodes, or may not do all that it has to
+// (BusStats.Up is true then), or that [Handler.Shutdown] has begun. Clients of this node are served
+// without the bus, too. Health is made for readiness probes, costs nothing and never waits.
 func (h *Handler) Health() error {
 	switch {
 	case h.hub.isClosed():

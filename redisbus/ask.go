@@ -43,7 +43,7 @@ type question struct {
 
 // Ask implements thinkws.BusLink.
 func (l *link) Ask(ctx context.Context, e *thinkws.Envelope, answer func(*thinkws.Envelope)) error {
-	if err := l.state.err(); err != nil {
+	if err := l.state.cannotAsk(); err != nil {
 		return &thinkws.NodesError{Err: err}
 	}
 	// The answers come on channels of the namespace, which may have nobody in it here.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -26,13 +25,14 @@ type Bus struct {
 	err    error
 }
 
-// New returns a bus on the Redis of client, whose options it takes over for connections
-// of its own: a node has one that subscribes, and up to four that publish. What is wrong with
-// the options shows when a handler opens it.
+// New returns a bus on the Redis of client. It takes over the options of the client for connections
+// of its own: one that subscribes and a few that publish. An error in the options shows when a
+// handler opens the bus.
 //
-// Everything works with a single Redis and with a failover client of Sentinel. With a Redis
-// Cluster it works too, but each message goes to all nodes of that, and what gets lost there
-// is not noticed; several single ones scale better.
+// The client is one of redis.NewClient, redis.NewFailoverClient (Sentinel) or
+// redis.NewClusterClient (Redis Cluster), and stays open for as long as the bus is used. A
+// redis.Ring and a client of redis.NewFailoverClusterClient are errors. A Redis Cluster passes each
+// message on to all of its servers; a single Redis scales better.
 func New(client redis.UniversalClient, options ...Option) *Bus {
 	cfg := configOf(options)
 	return &Bus{client: client, cfg: cfg, err: cfg.check(client)}
@@ -50,29 +50,30 @@ func (b *Bus) Open(node thinkws.BusNode) (thinkws.BusLink, error) {
 		return nil, b.err
 	}
 	l := &link{cfg: b.cfg, node: node, log: quiet.New(node.Logger()), uid: ours + rand.Text()[:16], routes: map[topic]route{}, asked: map[string]*question{}}
-	l.client, l.owned = own(b.client)
 	count := b.cfg.channels("/").request
-	_, cluster := l.client.(*redis.ClusterClient)
+	l.redis = connect(b.client, count)
+	_, cluster := l.redis.cluster()
 	l.receipts = &receipts{channel: count, log: l.log, unknown: cluster}
 	l.state = newState(l.log, l.receipts.doubt)
-	l.publisher = newPublisher(l.client, b.cfg, count, l.receipts, l.state, &l.stats)
-	l.subscriber = newSubscriber(func() *redis.PubSub { return l.client.Subscribe(context.Background()) }, l.receive, l.state.subscribed)
+	l.publisher = newPublisher(l.redis, b.cfg, count, l.receipts, l.state, &l.stats)
+	l.subscriber = newSubscriber(l.redis.subscribe, l.receive, l.subscription)
 	l.subscriber.last = topic{count, false}
+	l.subscriber.denied = func(t topic, err error) { l.state.limited(t.command()+" "+t.name, err) }
 	l.probe = b.cfg.prefix + "-thinkws#" + l.uid + "#"
 	l.goodbyes = b.cfg.prefix + "-thinkws#"
+	l.subscriber.vital = append(b.cfg.channels("/").topics(l.uid), topic{l.probe, false}, topic{l.goodbyes, false})
 	l.start()
 	return l, nil
 }
 
-// link is one node's part in the bus. Its goroutines are the two of the subscriber, that of
-// the publisher, and one that probes.
+// link is one node's part in the bus. Its goroutines are the two of the subscriber, that of the
+// publisher, one that probes, and one that watches where the connections are.
 type link struct {
 	cfg        *config
 	node       thinkws.BusNode
 	log        *slog.Logger // of node, but quiet
 	uid        string
-	client     redis.UniversalClient
-	owned      bool // the client is ours to close
+	redis      *connections
 	receipts   *receipts
 	state      *state
 	publisher  *publisher
@@ -80,6 +81,9 @@ type link struct {
 	probe      string                    // the channel of our probes
 	goodbyes   string                    // that on which nodes say goodbye
 	probed     atomic.Pointer[time.Time] // when the last probe came back
+	counts     bool                      // Redis has counted who hears a probe; probing's
+	surveyed   time.Time                 // when survey asked last; probing's
+	sharded    bool                      // and whether it has found a sharded adapter
 	stats      counters
 	sequences  sequences
 	tasks      sync.WaitGroup
@@ -111,6 +115,15 @@ func (l *link) start() {
 	l.tasks.Go(func() { guard.Keep(sub, l.log, func() { l.subscriber.run(sub) }) })
 	l.tasks.Go(func() { guard.Keep(ctx, l.log, func() { l.publisher.run(ctx) }) })
 	l.tasks.Go(func() { guard.Keep(sub, l.log, func() { l.probing(sub) }) })
+	l.tasks.Go(func() { guard.Keep(sub, l.log, func() { l.redis.watch(sub, l.subscriber, l.probe) }) })
+}
+
+// subscription takes that everything is subscribed to, or why not.
+func (l *link) subscription(err error) {
+	if err != nil {
+		l.redis.failed()
+	}
+	l.state.subscribed(err)
 }
 
 // Subscribe implements thinkws.BusLink.
@@ -146,6 +159,7 @@ func (l *link) Unsubscribe(namespace string) {
 			l.routes[t] = r
 		} else {
 			delete(l.routes, t)
+			l.sequences.leave(namespace)
 		}
 	}
 }
@@ -179,8 +193,7 @@ func (l *link) answer(channel string, data []byte) {
 
 // Stats implements thinkws.BusLink.
 func (l *link) Stats() thinkws.BusStats {
-	err := l.state.err()
-	return thinkws.BusStats{Up: err == nil, Err: err, Nodes: l.receipts.nodes(), Published: l.stats.published.Load(),
+	return thinkws.BusStats{Up: l.state.down() == nil, Err: l.state.err(), Nodes: l.receipts.nodes(), Published: l.stats.published.Load(),
 		Received: l.stats.received.Load(), Lost: l.stats.lost.Load(), Missed: l.stats.missed.Load(), Dropped: l.stats.dropped.Load()}
 }
 
@@ -189,83 +202,26 @@ func (l *link) Stats() thinkws.BusStats {
 func (l *link) Close(ctx context.Context) error {
 	err := l.publisher.close(ctx)
 	l.stopSub()
-	if l.state.err() == nil {
-		short, cancel := context.WithTimeout(ctx, execTimeout)
-		defer cancel()
-		err = errors.Join(err, guard.Do(func() error { return l.client.Publish(short, l.goodbyes, encodeGoodbye(l.uid)).Err() }))
+	if l.state.down() == nil {
+		err = errors.Join(err, guard.Do(func() error { return l.sayGoodbye(ctx) }))
 	}
 	l.stop()
 	l.tasks.Wait()
-	if l.owned {
-		err = errors.Join(err, l.client.Close())
-	}
-	return err
+	return errors.Join(err, l.redis.close())
 }
 
-const (
-	probeEvery = time.Second
-	probeDown  = 250 * time.Millisecond // while the bus is down
-)
-
-var errDeaf = errors.New("redisbus: what is published does not come back")
-
-// probing publishes something every second that has to come back: a connection may be open
-// and answer, and still hear nothing, for instance to a Redis that is no master any more.
-func (l *link) probing(ctx context.Context) {
-	l.cameBack()
-	wait := time.NewTimer(0)
-	defer wait.Stop()
-	for {
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			return
-		}
-		began := time.Now()
-		err := guard.Do(func() error { return l.sendProbe(ctx) })
-		if ctx.Err() != nil {
-			return
-		}
-		l.state.published(began, err)
-		up := l.state.err() == nil
-		switch {
-		case !up:
-			l.cameBack()
-		case time.Since(*l.probed.Load()) > silence:
-			l.subscriber.kick(errDeaf)
-		}
-		if up {
-			wait.Reset(probeEvery)
-		} else {
-			wait.Reset(probeDown)
-		}
-	}
-}
-
-// cameBack notes that a probe has, or that it need not have. It keeps a time.Time, which goes
-// on evenly when the clock of the machine is set.
-func (l *link) cameBack() {
-	now := time.Now()
-	l.probed.Store(&now)
-}
-
-func (l *link) sendProbe(ctx context.Context) error {
+func (l *link) sayGoodbye(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, execTimeout)
 	defer cancel()
-	client, err := master(ctx, l.client, l.receipts.channel)
+	client, err := l.redis.node(ctx)
 	if err != nil {
 		return err
 	}
 	pipe := client.Pipeline()
-	sent := pipe.Publish(ctx, l.probe, "")
-	for _, mark := range l.publisher.marks(l.uid) {
-		pipe.Publish(ctx, l.goodbyes, mark) // failing, the next one says as much
+	for _, mark := range l.publisher.lastMarks(l.uid) {
+		pipe.Publish(ctx, l.goodbyes, mark)
 	}
-	count := pipe.PubSubNumSub(ctx, l.receipts.channel)
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	l.receipts.observe(count)
-	if err := sent.Err(); err != nil {
-		return fmt.Errorf("redisbus: publish: %w", err)
-	}
-	return nil
+	pipe.Publish(ctx, l.goodbyes, encodeGoodbye(l.uid))
+	_, err = pipe.Exec(ctx)
+	return err
 }

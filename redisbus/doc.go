@@ -13,11 +13,14 @@ An [Emitter] sends into the cluster from a process that is no node of it.
 
 # What goes over the wire
 
-The wire is that of @socket.io/redis-adapter, version 8, the so-called classic one: one
-pattern per namespace and node, MessagePack for broadcasts, JSON for requests. Nodes of Node.js
-understand all of it from that version on; those of versions 6 and 7 know fewer
-requests, those of socket.io-redis 5 (Socket.IO 2) broadcasts only, see [WithSocketIO2]. The
-emitters @socket.io/redis-emitter and socket.io-emitter work as they are.
+The wire is that of @socket.io/redis-adapter, version 8, with createAdapter: the classic adapter. It
+has one pattern per namespace and node, MessagePack for broadcasts and JSON for requests. Nodes of
+Node.js understand all of it from that version on; those of versions 6 and 7 know fewer requests,
+those of socket.io-redis 5 (Socket.IO 2) only broadcasts, see [WithSocketIO2]. The emitters
+@socket.io/redis-emitter and socket.io-emitter work as they are.
+
+Servers of createShardedAdapter and of @socket.io/redis-streams-adapter speak other wires: nothing is
+shared with them. If one with the sharded adapter is at the same Redis, the log warns once.
 
 A room in Node.js may have a number as its name, which is another room than the one with
 the same digits. Here it is the same, and what is sent to it reaches both.
@@ -33,16 +36,53 @@ the clients to them: Socket.IO's clients notice no difference. Requests of Node'
 all of them, and where it has no action for a server-side event it stays silent, as Node does. To
 leave, call Handler.Shutdown.
 
+# Which Redis
+
+The client may be of redis.NewClient, redis.NewFailoverClient (Sentinel) or redis.NewClusterClient
+(Redis Cluster), with TLS, users and passwords, also those of a CredentialsProvider. redis.Ring and
+redis.NewFailoverClusterClient are refused with an error.
+
+  - Sentinel: when another server becomes the master, all connections move to it within a second.
+    The old master takes messages for some seconds more, which would reach nobody; what is sent there
+    is counted. A server that has become a replica is left at once, also without Sentinel.
+  - Redis Cluster: a node publishes to and listens at one master, and moves when that one fails. It
+    does not wait for the failover, for any master reaches all. Moving slots changes nothing.
+
+go-redis logs to stderr by a logger of the whole process. Connections of a [Bus] and a [Registry] log
+nothing there; for those of the service itself see [Logger].
+
+# Rights
+
+A user of Redis needs these rights for a [Bus], a [Registry] and an [Emitter], if the prefix is
+"socket.io" and "/" the only namespace:
+
+	ACL SETUSER bus reset on >secret resetchannels &socket.io#/#* &socket.io-request#* &socket.io-response#* &socket.io-thinkws#* +publish +subscribe +psubscribe +unsubscribe +punsubscribe +ping +pubsub|numsub +pubsub|channels +pubsub|shardchannels
+	ACL SETUSER registry reset on >secret resetchannels &socket.io-thinkws-changes* ~socket.io-thinkws-nodes +publish +subscribe +unsubscribe +punsubscribe +ping +evalsha +eval +time +hget +hset +pexpire +hgetall +hdel
+	ACL SETUSER emitter reset on >secret resetchannels &socket.io#* &socket.io-request#* +publish
+
+Each further namespace needs its own pattern for the bus, such as &socket.io#/chat#*, because Redis
+compares patterns letter by letter; where clients name namespaces that is allchannels. A Redis
+Cluster needs +cluster|slots as well, a database other than 0 +select, and a ClientName
++client|setname. Without +pubsub|shardchannels no sharded adapter is found.
+
+A missing right is an error of Health and of BusStats, with the command in it, and a line in the log.
+If only requests need it (PUBSUB NUMSUB, PUBSUB CHANNELS), or one namespace, the bus stays up
+for everything else.
+
 # What can get lost
 
-Redis keeps nothing for who is not listening. The bus notices when its connection is gone,
+Redis keeps nothing for nodes that are not listening. The bus notices when its connection is gone,
 when nothing comes for three seconds, and when what it publishes does not come back; it
 subscribes again in chunks and reports itself up when Redis has confirmed everything. While it
 is down what is published waits for a second, and is refused with thinkws.ErrBus after that;
-clients of the own node are served in any case. What has been sent to Redis when a
-connection broke, and what was published while nodes were missing, counts as lost in
-thinkws.BusStats, although it may have arrived. A node that says goodbye, as all of this
-library do, is not missed.
+clients of the own node are served in any case. What has been sent to Redis when a connection broke,
+and what was published while nodes were missing, counts as Lost in thinkws.BusStats, although it
+may have arrived. A node that says goodbye, as all of this library do, is not missed.
+
+Broadcasts between nodes of this library are numbered, so each node counts exactly what it has not
+got, as Missed: of what another node has published, less what was refused, every broadcast has
+either arrived, once and in order, or is counted. One that comes after a later one is counted, and
+dropped. The count may take some seconds after the last broadcast.
 
 # How large
 

@@ -27,6 +27,9 @@ var ErrNobody = errors.New("redisbus: no node has got it")
 // returns, and the error tells if it was not. It is the counterpart of
 // @socket.io/redis-emitter, safe for concurrent use, and needs no Close.
 //
+// It has no connections of its own: it uses the client as it is, with its timeouts and retries. A
+// retry may send a message twice; MaxRetries of -1 in the client's options prevents that.
+//
 // Its methods that send act on everyone in "/"; To, Except and Of narrow that.
 type Emitter struct {
 	client  redis.UniversalClient
@@ -175,18 +178,21 @@ func (m Emission) request(ctx context.Context, uid string, e *thinkws.Envelope) 
 func (m Emission) publish(ctx context.Context, channel string, data []byte) error {
 	client, err := master(ctx, m.emitter.client, channel)
 	if err != nil {
-		return fmt.Errorf("redisbus: publish: %w", err)
+		return fmt.Errorf("redisbus: PUBLISH %s: %w", channel, err)
 	}
 	var nodes int64
 	err = guard.Do(func() (err error) {
 		nodes, err = client.Publish(ctx, channel, data).Result()
 		return err
 	})
-	_, cluster := m.emitter.client.(*redis.ClusterClient)
+	cluster, ok := m.emitter.client.(*redis.ClusterClient)
 	switch {
+	case err != nil && ok && !isReply(err):
+		cluster.ReloadState(ctx) // the server may not be a master any more
+		fallthrough
 	case err != nil:
-		return fmt.Errorf("redisbus: publish: %w", err)
-	case nodes == 0 && !cluster: // of which each node knows its own subscribers only
+		return fmt.Errorf("redisbus: PUBLISH %s: %w", channel, err)
+	case nodes == 0 && !ok: // a server of a cluster knows its own subscribers only
 		return ErrNobody
 	}
 	return nil

@@ -76,7 +76,7 @@ func TestEmitterWithoutRedis(t *testing.T) {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	assert.ErrorContains(t, redisbus.NewEmitter(client).Emit(ctx, "e"), "redisbus: publish")
+	assert.ErrorContains(t, redisbus.NewEmitter(client).Emit(ctx, "e"), "redisbus: PUBLISH")
 }
 
 // What socket.io-redis 5, of Socket.IO 2, asks for, and how it expects to be answered.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -88,9 +89,9 @@ func NodesOf(log *slog.Logger, live []string) map[string]stickiness.Node {
 // Subscribing keeps subscriptions to so many channels until the context is done, and reports
 // as a link's subscriber does. It is for numbers that no link has.
 func Subscribing(ctx context.Context, client redis.UniversalClient, channels int, handle func(channel string), report func(error)) {
-	client, _ = own(client)
-	defer client.Close()
-	s := newSubscriber(func() *redis.PubSub { return client.Subscribe(ctx) }, func(m *redis.Message) { handle(m.Channel) }, report)
+	c := connect(client, "")
+	defer c.close()
+	s := newSubscriber(c.subscribe, func(m *redis.Message) { handle(m.Channel) }, report)
 	topics := make([]topic, channels)
 	for i := range topics {
 		topics[i] = topic{"channel:" + strconv.Itoa(i), false}
@@ -104,9 +105,9 @@ func Subscribing(ctx context.Context, client redis.UniversalClient, channels int
 // Churning subscribes to so many patterns and gives each up at once, until it is done, and returns how
 // many of them the subscriber still has.
 func Churning(ctx context.Context, client redis.UniversalClient, patterns int) (left int, err error) {
-	client, _ = own(client)
-	defer client.Close()
-	s := newSubscriber(func() *redis.PubSub { return client.Subscribe(ctx) }, func(*redis.Message) {}, func(error) {})
+	c := connect(client, "")
+	defer c.close()
+	s := newSubscriber(c.subscribe, func(*redis.Message) {}, func(error) {})
 	running, end := context.WithCancel(ctx)
 	defer end()
 	var ended sync.WaitGroup
@@ -125,6 +126,9 @@ func Churning(ctx context.Context, client redis.UniversalClient, patterns int) (
 	}
 	return left, nil
 }
+
+// SurveyEvery asks more often for what is asked once a minute.
+func SurveyEvery(d time.Duration) Option { return func(c *config) { c.surveyEvery = d } }
 
 // NumbersOf publishes to so many namespaces, twice to each, and returns the numbers that the
 // last two broadcasts get, as they are read.

@@ -2,11 +2,13 @@ package redisbus_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/redisbus"
 )
 
 // Row B4: namespaces that clients of other servers have named are not taken for servers, and
@@ -89,4 +91,94 @@ func TestNamesOfClientsAreNoPatterns(t *testing.T) {
 	require.NoError(t, b.Publish(&thinkws.Envelope{Kind: thinkws.BusServerEmit, Namespace: "/room-*", Event: "last"}))
 	assert.Equal(t, "last", a.take(t, 1)[0].Event)
 	assert.Zero(t, a.count())
+}
+
+// What clients choose to call their namespaces and rooms changes nothing that a server knows about
+// others: neither their number nor what it has missed of them.
+func TestNamesOfClientsCountNothing(t *testing.T) {
+	client := clientOf(t, shared)
+	a, b := open(t, client, &hub{}, prefix(t)), open(t, client, &hub{}, prefix(t))
+	b.subscribe(t, "/room")
+	emit := func(namespace string, rooms ...string) {
+		t.Helper()
+		require.NoError(t, a.Publish(&thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: namespace, Event: "e", Rooms: rooms}))
+	}
+	emit("/room")
+	b.take(t, 1)
+	key := "test-" + t.Name()
+	names := []string{"/room#x", "/#", "/room#", "/-request#/", "/*", "/room#thinkws-AAAAAAAAAAAAAAAA"}
+	for _, namespace := range names {
+		b.subscribe(t, namespace)
+	}
+	for range 3 {
+		for _, room := range []string{"x", "", "#", "x#", "thinkws-AAAAAAAAAAAAAAAA", "-request#/#", key + "-request#/#"} {
+			emit("/room", room) // some of these channels match the pattern of another namespace
+			emit("/room", room, "other")
+			assert.Equal(t, "/room", b.take(t, 1)[0].Namespace)
+			assert.Equal(t, "/room", b.take(t, 1)[0].Namespace)
+		}
+		for _, namespace := range names {
+			emit(namespace, "x")
+			assert.Equal(t, namespace, b.take(t, 1)[0].Namespace)
+		}
+	}
+	// Others, of which a client may have named rooms and namespaces, listen and publish as well.
+	others := client.Subscribe(t.Context(), key+"-request#/#x#", key+"-request#/##", key+"-thinkws#x#", key+"#/#thinkws-AAAAAAAAAAAAAAAA#")
+	defer others.Close()
+	for range 4 {
+		_, err := others.Receive(t.Context())
+		require.NoError(t, err)
+	}
+	b.still(t, a)
+	require.Eventually(t, func() bool { return a.Stats().Published > 0 && a.Stats().Nodes == 2 }, time.Minute, time.Millisecond)
+	for _, n := range []*node{a, b} {
+		s := n.Stats()
+		assert.Equal(t, 2, s.Nodes)
+		assert.Zero(t, s.Missed)
+		assert.Zero(t, s.Lost)
+		assert.NoError(t, s.Err)
+	}
+}
+
+// What is sent to a namespace while nobody of this server is in it is not missed.
+func TestNamespaceThatWasLeftMissesNothing(t *testing.T) {
+	client := clientOf(t, shared)
+	a, b := open(t, client, &hub{}, prefix(t)), open(t, client, &hub{}, prefix(t))
+	e := &thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/x", Event: "e"}
+	b.subscribe(t, "/x")
+	require.NoError(t, a.Publish(e))
+	b.take(t, 1)
+	b.Unsubscribe("/x")
+	for range 10 {
+		require.NoError(t, a.Publish(e))
+	}
+	b.still(t, a)
+	b.subscribe(t, "/x")
+	require.NoError(t, a.Publish(e))
+	b.take(t, 1)
+	assert.Zero(t, b.Stats().Missed)
+}
+
+// A goodbye that somebody repeats is that of one server.
+func TestGoodbyeCountsOnce(t *testing.T) {
+	client := clientOf(t, shared)
+	a := open(t, client, &hub{}, prefix(t))
+	open(t, client, &hub{}, prefix(t))
+	c, err := redisbus.New(client, prefix(t)).Open(&hub{})
+	require.NoError(t, err)
+	require.NoError(t, c.Subscribe(t.Context(), "/"))
+	require.Eventually(t, func() bool { return a.Stats().Nodes == 3 }, time.Minute, time.Millisecond)
+	goodbye := client.Subscribe(t.Context(), "test-"+t.Name()+"-thinkws#")
+	defer goodbye.Close()
+	_, err = goodbye.Receive(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, c.Close(t.Context()))
+	m, err := goodbye.ReceiveMessage(t.Context())
+	require.NoError(t, err)
+	for range 5 {
+		require.NoError(t, client.Publish(t.Context(), m.Channel, m.Payload).Err())
+	}
+	require.NoError(t, client.Publish(t.Context(), m.Channel, redisbus.EncodeMark("thinkws-0000000000000000", "", 0)).Err())
+	require.Eventually(t, func() bool { return a.Stats().Nodes == 2 }, time.Minute, time.Millisecond)
+	require.Never(t, func() bool { return a.Stats().Nodes != 2 }, 100*time.Millisecond, time.Millisecond)
 }

@@ -17,11 +17,13 @@ type config struct {
 	outboxItems int
 	outboxBytes int
 	maxPayload  int
-	oneByOne    bool // for a benchmark
+	oneByOne    bool          // for a benchmark
+	surveyEvery time.Duration // shorter in tests
 }
 
 func configOf(options []Option) *config {
-	c := &config{prefix: "socket.io", timeout: 5 * time.Second, outboxItems: 100_000, outboxBytes: 64 << 20, maxPayload: 16 << 20}
+	c := &config{prefix: "socket.io", timeout: 5 * time.Second, outboxItems: 100_000, outboxBytes: 64 << 20, maxPayload: 16 << 20,
+		surveyEvery: time.Minute}
 	for _, option := range options {
 		option(c)
 	}
@@ -29,9 +31,10 @@ func configOf(options []Option) *config {
 }
 
 func (c *config) check(client redis.UniversalClient) error {
+	if err := checkKind(client); err != nil {
+		return err
+	}
 	switch {
-	case client == nil:
-		return errors.New("redisbus: no client")
 	case c.prefix == "":
 		return errors.New("redisbus: WithPrefix: no prefix")
 	case c.timeout <= 0 || c.outboxItems <= 0 || c.outboxBytes <= 0 || c.maxPayload <= 0:

@@ -3,6 +3,7 @@ package redisbus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -37,14 +38,15 @@ type item struct {
 // since its last pipeline for the next: alone a message goes out at once, and many cost
 // little each. Nothing is sent twice: a message whose fate is not known counts as lost.
 type publisher struct {
-	client   redis.UniversalClient
+	redis    *connections
 	count    string // the channel whose subscribers are the nodes
 	receipts *receipts
 	state    *state
 	stats    *counters
 	maxItems int
 	maxBytes int
-	oneByOne bool // for comparison
+	oneByOne bool   // for comparison
+	denied   string // the channel that Redis did not let us publish to last; run's
 
 	mu      sync.Mutex // protects what follows
 	waiting []item
@@ -56,8 +58,8 @@ type publisher struct {
 	idle    chan struct{} // closed when nothing waits after close
 }
 
-func newPublisher(client redis.UniversalClient, cfg *config, count string, r *receipts, st *state, stats *counters) *publisher {
-	return &publisher{client: client, count: count, receipts: r, state: st, stats: stats, maxItems: cfg.outboxItems,
+func newPublisher(c *connections, cfg *config, count string, r *receipts, st *state, stats *counters) *publisher {
+	return &publisher{redis: c, count: count, receipts: r, state: st, stats: stats, maxItems: cfg.outboxItems,
 		maxBytes: cfg.outboxBytes, oneByOne: cfg.oneByOne, wake: make(chan struct{}, 1), idle: make(chan struct{})}
 }
 
@@ -191,16 +193,37 @@ func (p *publisher) send(ctx context.Context, batch []item) {
 	var failed error
 	for i, cmd := range r.sent {
 		switch err := cmd.Err(); {
+		case isDenied(err):
+			p.deny(batch[i], err)
 		case err != nil:
 			failed = err
 			p.lose(batch[i : i+1])
-		case batch[i].counts:
-			p.stats.published.Add(1)
+		default:
+			p.sent(batch[i])
 		}
 	}
 	p.state.published(began, failed)
 	if failed == nil && !p.receipts.full(r.before, r.after) {
 		p.lose(batch)
+	}
+}
+
+// deny gives up a message to a channel that Redis does not let us publish to. If it lets us publish
+// nothing, the next probe takes the link down.
+func (p *publisher) deny(it item, err error) {
+	p.lose([]item{it})
+	p.denied = it.channel
+	p.state.limited(publish, fmt.Errorf("redisbus: PUBLISH %s: %w", it.channel, err))
+}
+
+// sent counts a message that has gone out.
+func (p *publisher) sent(it item) {
+	if it.counts {
+		p.stats.published.Add(1)
+	}
+	if it.channel == p.denied {
+		p.denied = ""
+		p.state.limited(publish, nil)
 	}
 }
 
@@ -212,7 +235,7 @@ type replies struct {
 
 // exec sends a batch as one pipeline.
 func (p *publisher) exec(ctx context.Context, batch []item) (r replies, err error) {
-	client, err := master(ctx, p.client, p.count)
+	client, err := p.redis.node(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -229,8 +252,11 @@ func (p *publisher) exec(ctx context.Context, batch []item) (r replies, err erro
 // nodes asks how many nodes there are.
 func (p *publisher) nodes(ctx context.Context) (cmd *redis.MapStringIntCmd) {
 	err := guard.Do(func() error {
-		cmd = p.client.PubSubNumSub(ctx, p.count)
-		return nil
+		client, err := p.redis.node(ctx)
+		if err == nil {
+			cmd = client.PubSubNumSub(ctx, p.count)
+		}
+		return err
 	})
 	if err != nil {
 		cmd = redis.NewMapStringIntCmd(ctx)
@@ -239,17 +265,34 @@ func (p *publisher) nodes(ctx context.Context) (cmd *redis.MapStringIntCmd) {
 	return cmd
 }
 
-// marks returns what others have to be told of numbers, if nothing waits: a mark for each
-// namespace in which there was something since the last time.
-func (p *publisher) marks(uid string) (marks [][]byte) {
+// marks returns what others have to be told of numbers, if nothing waits, and the namespaces that
+// this is about.
+func (p *publisher) marks(uid string) (marks [][]byte, namespaces []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.waiting) > 0 || p.busy {
-		return nil
+		return nil, nil
 	}
+	namespaces = p.numbers.due()
+	for _, namespace := range namespaces {
+		marks = append(marks, encodeMark(uid, namespace, p.numbers.last[namespace]))
+	}
+	return marks, namespaces
+}
+
+// unmarked lets marks of these namespaces go out again: they have not.
+func (p *publisher) unmarked(namespaces []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.numbers.again(namespaces)
+}
+
+// lastMarks returns the marks that still have to be sent when the link closes.
+func (p *publisher) lastMarks(uid string) (marks [][]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for namespace := range p.numbers.silent {
 		marks = append(marks, encodeMark(uid, namespace, p.numbers.last[namespace]))
 	}
-	clear(p.numbers.silent)
 	return marks
 }

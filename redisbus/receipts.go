@@ -3,6 +3,7 @@ package redisbus
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -15,19 +16,23 @@ const (
 	lookAgain = 20 * time.Millisecond // while waiting for them
 )
 
-// receipts knows how many nodes there are, which is how many have to get what is
-// published: Redis forgets who did not listen for a moment, and reports no error. When
-// nodes are missing, which they are for a while after Redis was away, publishing waits a
-// little for them to come back; then it goes on, and what they miss is counted.
+// receipts tracks the number of nodes, and so the number of deliveries each message needs. Redis
+// silently drops messages for nodes that are not subscribed. When nodes are missing, which they are
+// for a while after Redis was away, publishing waits a little for them to come back; then it goes
+// on, and what they miss is counted.
+//
+// Security: the channel is that of requests in "/". Clients choose names of rooms and namespaces, but
+// none has this channel, so only servers are counted.
 type receipts struct {
 	channel string
-	unknown bool // a cluster of Redis does not know
+	unknown bool // a server of a Redis Cluster knows its own subscribers only
 	log     *slog.Logger
 
 	mu       sync.Mutex // protects what follows
 	expected int
-	since    time.Time // when nodes have been missing from; zero if none are
-	odd      bool      // the last reply had another shape
+	since    time.Time            // since when nodes have been missing; zero if none are
+	odd      bool                 // the last reply had another shape
+	leaving  map[string]time.Time // nodes that have said goodbye and are still counted, and when they did
 }
 
 // full reports whether all nodes were there before and after something was published.
@@ -39,7 +44,7 @@ func (r *receipts) full(before, after *redis.MapStringIntCmd) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	full := min(b, a) >= r.expected
+	full := min(b, a) >= r.expected-len(r.leaving)
 	r.noteLocked(a)
 	return full
 }
@@ -63,7 +68,17 @@ func (r *receipts) count(cmd *redis.MapStringIntCmd) (int, bool) {
 
 // noteLocked takes how many nodes there are now. r.mu must be held.
 func (r *receipts) noteLocked(nodes int) {
+	maps.DeleteFunc(r.leaving, func(_ string, at time.Time) bool { return time.Since(at) > forgotten })
 	switch {
+	case nodes < r.expected && nodes >= r.expected-len(r.leaving):
+		for uid := range r.leaving { // any of them: which one it was is not known
+			if r.expected == nodes {
+				break
+			}
+			delete(r.leaving, uid)
+			r.expected--
+		}
+		r.since = time.Time{}
 	case nodes >= r.expected:
 		r.expected, r.since = nodes, time.Time{}
 	case r.since.IsZero():
@@ -92,15 +107,17 @@ func (r *receipts) doubt() {
 	r.since = time.Now()
 }
 
-// left says that a node has said goodbye.
-func (r *receipts) left() {
+// left takes the goodbye of a node, which will not be counted soon.
+func (r *receipts) left(uid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.expected = max(0, r.expected-1)
-	r.since = time.Time{}
+	if r.leaving == nil {
+		r.leaving = map[string]time.Time{}
+	}
+	r.leaving[uid] = time.Now()
 }
 
-// nodes returns how many nodes there are, as far as it is known.
+// nodes returns how many nodes there are, 0 if it is not known.
 func (r *receipts) nodes() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -110,9 +127,11 @@ func (r *receipts) nodes() int {
 // settle waits until no node is missing, but not for long.
 func (r *receipts) settle(ctx context.Context, ask func(context.Context) *redis.MapStringIntCmd) {
 	for r.holds() {
-		short, cancel := context.WithTimeout(ctx, holdFor)
-		r.observe(ask(short))
-		cancel()
+		if !r.unknown {
+			short, cancel := context.WithTimeout(ctx, holdFor)
+			r.observe(ask(short))
+			cancel()
+		}
 		if !r.holds() {
 			return
 		}

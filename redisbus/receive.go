@@ -56,8 +56,8 @@ func (l *link) drop(channel string, err error) {
 // even decoded.
 func (l *link) onBroadcast(c channels, channel string, data []byte) error {
 	room, ok := c.room(channel)
-	if uid, n := numberOf(data); ok && n > 0 && uid != l.uid {
-		l.missing(sender{uid, c.namespace}, n, true)
+	if uid, n := numberOf(data); ok && n > 0 && uid != l.uid && numbered(c.namespace) {
+		ok = !l.reached(sender{uid, c.namespace}, n, true)
 	}
 	if !ok || !l.node.Wants(c.namespace, room) {
 		return nil // the pattern matches more than it is for
@@ -81,27 +81,33 @@ func (l *link) onMark(data []byte) error {
 	case err != nil || from.uid == l.uid:
 		return err
 	case from.namespace == "":
-		l.receipts.left()
+		l.receipts.left(from.uid)
 		l.sequences.forget(from.uid)
-	case l.subscribed(from.namespace):
-		l.missing(from, n, false)
+	default:
+		l.reached(from, n, false)
 	}
 	return nil
 }
 
-func (l *link) subscribed(namespace string) bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	_, ok := l.routes[topic{l.cfg.channels(namespace).request, false}]
-	return ok
-}
-
-// missing reports what has not arrived before the broadcast with this number.
-func (l *link) missing(from sender, n uint64, arrived bool) {
-	if missing := l.sequences.reached(from, n, arrived); missing > 0 {
+// reached takes the number of a broadcast that has arrived, or that its sender says to be its last,
+// and counts those before it that have not arrived. It reports whether the broadcast is late.
+func (l *link) reached(from sender, n uint64, arrived bool) (late bool) {
+	missing, late := l.reachedOf(from, n, arrived)
+	if missing > 0 {
 		l.stats.missed.Add(missing)
 		l.log.Warn("bus: messages of another node have not arrived", "node", from.uid, "namespace", from.namespace, "messages", missing)
 	}
+	return late
+}
+
+// reachedOf is sequences.reached for a namespace that is still subscribed to.
+func (l *link) reachedOf(from sender, n uint64, arrived bool) (missing uint64, late bool) {
+	l.mu.RLock() // until the number is noted: Unsubscribe drops those of its namespace
+	defer l.mu.RUnlock()
+	if _, ok := l.routes[topic{l.cfg.channels(from.namespace).request, false}]; !ok {
+		return 0, false
+	}
+	return l.sequences.reached(from, n, arrived)
 }
 
 // onRequest takes what another node asks for.

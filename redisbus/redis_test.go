@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -26,7 +27,7 @@ import (
 var shared string
 
 func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
+	redis.SetLogger(goRedis)
 	stop := func() {}
 	if shared = os.Getenv("REDIS_URL"); shared == "" {
 		server, err := startRedis(0)
@@ -36,17 +37,44 @@ func TestMain(m *testing.M) {
 		}
 		shared, stop = "redis://"+server.addr(), server.kill
 	}
-	// go-redis looks for a second whether a server that refused connections is back.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"), goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		stop()
 		os.Exit(code)
 	}))
 }
 
-// quiet is go-redis's log, which tells each failed attempt to connect.
-type quiet struct{}
+// goRedis is what go-redis logs in this process.
+var goRedis = &goRedisLog{}
 
-func (quiet) Printf(context.Context, string, ...any) {}
+type goRedisLog struct {
+	mu    sync.Mutex // protects lines
+	lines []string
+}
+
+// Printf implements the logger of go-redis.
+func (l *goRedisLog) Printf(_ context.Context, format string, v ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, fmt.Sprintf(format, v...))
+}
+
+func (l *goRedisLog) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.lines)
+}
+
+// since returns the lines from the first one on that have a text in them.
+func (l *goRedisLog) since(first int, text string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines[first:] {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
 
 // redisServer is a redis-server of our own, without persistence.
 type redisServer struct {
@@ -57,14 +85,33 @@ type redisServer struct {
 // startRedis starts one on the port, 0 for a free one, and waits until it answers.
 func startRedis(port int, more ...string) (*redisServer, error) {
 	if port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		port = l.Addr().(*net.TCPAddr).Port
-		l.Close()
+		port = freePort()
 	}
 	args := append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning"}, more...)
+	return startProcess(port, args...)
+}
+
+// freePort returns a port that nobody listens on. The one 10,000 above, for the traffic of a Redis
+// Cluster, is free as well. Neither is one that the system gives to outgoing connections, which
+// might take it while a server is away.
+func freePort() int {
+	for {
+		port := 10_000 + rand.IntN(10_000)
+		one, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		above, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+10_000)))
+		one.Close()
+		if err == nil {
+			above.Close()
+			return port
+		}
+	}
+}
+
+// startProcess starts redis-server and waits until it answers on the port.
+func startProcess(port int, args ...string) (*redisServer, error) {
 	s := &redisServer{port: port, command: exec.Command("redis-server", args...)}
 	if err := s.command.Start(); err != nil {
 		return nil, err
@@ -81,6 +128,12 @@ func startRedis(port int, more ...string) (*redisServer, error) {
 }
 
 func (s *redisServer) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// signal sends the process a signal.
+func (s *redisServer) signal(t testing.TB, signal os.Signal) {
+	t.Helper()
+	require.NoError(t, s.command.Process.Signal(signal))
+}
 
 func (s *redisServer) kill() {
 	_ = s.command.Process.Kill()
@@ -194,6 +247,12 @@ func (l *lines) Write(p []byte) (int, error) {
 }
 
 func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
+}
 
 func (l *lines) count(text string) int {
 	l.mu.Lock()

@@ -3,6 +3,7 @@ package redisbus
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,10 +67,10 @@ return live`)
 // change is known within milliseconds, a node that has died after its lease. While Redis is
 // away the nodes stay that were known last. It is safe for concurrent use.
 type Registry struct {
-	client  redis.UniversalClient
-	owned   bool
+	redis   *connections
 	key     string // of the hash: id to when its lease ends, in milliseconds, and the entry
 	changes string // the channel on which changes are told
+	alone   string // a channel of this registry, see connections.watch
 	log     *slog.Logger
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
@@ -81,8 +82,8 @@ type Registry struct {
 	own   map[string]stickiness.Node
 	seen  map[string]time.Time // when each of nodes had a lease last
 	nodes []stickiness.Node    // by id; replaced, never changed
-	left  map[string]bool      // who has said goodbye while nodes are being read
-	away  bool                 // Redis, and it has been said
+	left  map[string]bool      // nodes that have said goodbye while nodes are being read
+	fails map[string]bool      // what Redis does not do for us, and it has been logged
 }
 
 var _ stickiness.Registry = (*Registry)(nil)
@@ -95,20 +96,33 @@ func NewRegistry(ctx context.Context, client redis.UniversalClient, log *slog.Lo
 		return nil, err
 	}
 	r := &Registry{key: cfg.prefix + "-thinkws-nodes", changes: cfg.prefix + "-thinkws-changes", log: quiet.New(cmp.Or(log, slog.Default())),
-		own: map[string]stickiness.Node{}, seen: map[string]time.Time{}, left: map[string]bool{},
+		own: map[string]stickiness.Node{}, seen: map[string]time.Time{}, left: map[string]bool{}, fails: map[string]bool{},
 		hurry: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
-	r.client, r.owned = own(client)
+	r.alone = r.changes + "#" + rand.Text()[:16]
+	r.redis = connect(client, r.key)
 	if err := r.read(ctx); err != nil {
-		return nil, errors.Join(err, r.closeClient())
+		return nil, errors.Join(err, r.redis.close())
 	}
 	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s := newSubscriber(func() *redis.PubSub { return r.client.Subscribe(ctx) }, r.changed, func(error) { r.look() })
+	s := newSubscriber(r.redis.subscribe, r.changed, func(err error) { r.subscription(ctx, err) })
 	ended, end := context.WithCancel(ctx)
 	end()
-	_ = s.add(ended, topic{r.changes, false})
+	_ = s.add(ended, topic{r.changes, false}, topic{r.alone, false})
 	r.tasks.Go(func() { guard.Keep(ctx, r.log, func() { s.run(ctx) }) })
 	r.tasks.Go(func() { guard.Keep(ctx, r.log, func() { r.run(ctx) }) })
+	r.tasks.Go(func() { guard.Keep(ctx, r.log, func() { r.redis.watch(ctx, s, r.alone) }) })
 	return r, nil
+}
+
+// subscription takes that changes are heard, or why not. While Redis is away, run says so.
+func (r *Registry) subscription(ctx context.Context, err error) {
+	if err == nil || isDenied(err) {
+		r.said(ctx, "SUBSCRIBE", err)
+	}
+	if err != nil {
+		r.redis.failed()
+	}
+	r.look()
 }
 
 // Register implements [stickiness.Registry]. It fails if a node of that id, and another URL,
@@ -153,13 +167,13 @@ func (r *Registry) inTurn(ctx context.Context, ask func() error) error {
 // enter gives the node a lease.
 func (r *Registry) enter(ctx context.Context, node stickiness.Node) error {
 	entry, url := marshal(node), marshal(node.URL)
-	reply, err := registerScript.Run(ctx, r.client, []string{r.key}, node.ID, entry, lease.Milliseconds(), url).Result()
+	reply, err := registerScript.Run(ctx, r.redis.client, []string{r.key}, node.ID, entry, lease.Milliseconds(), url).Result()
 	_, taken := reply.(string)
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil
 	case err != nil:
-		return err
+		return fmt.Errorf("EVALSHA, EVAL, TIME, HGET, HSET or PEXPIRE: %w", err)
 	case !taken:
 		return fmt.Errorf("%w: %T to a registration", errReply, reply)
 	default:
@@ -172,11 +186,18 @@ func (r *Registry) Unregister(ctx context.Context, id string) error {
 	r.mu.Lock()
 	delete(r.own, id) // whatever becomes of the rest, it is not renewed
 	r.mu.Unlock()
-	if err := r.inTurn(ctx, func() error { return r.client.HDel(ctx, r.key, id).Err() }); err != nil {
+	if err := r.inTurn(ctx, func() error { return r.remove(ctx, id) }); err != nil {
 		return err
 	}
 	r.forget(id)
 	return errors.Join(r.tell(ctx, "-"+id), r.read(ctx))
+}
+
+func (r *Registry) remove(ctx context.Context, id string) error {
+	if err := r.redis.client.HDel(ctx, r.key, id).Err(); err != nil {
+		return fmt.Errorf("HDEL: %w", err)
+	}
+	return nil
 }
 
 // Lookup implements [stickiness.Registry].
@@ -201,14 +222,7 @@ func (r *Registry) Nodes() []stickiness.Node {
 func (r *Registry) Close() error {
 	r.stop()
 	r.tasks.Wait()
-	return r.closeClient()
-}
-
-func (r *Registry) closeClient() error {
-	if !r.owned {
-		return nil
-	}
-	return r.client.Close()
+	return r.redis.close()
 }
 
 // run renews and reads.
@@ -219,11 +233,12 @@ func (r *Registry) run(ctx context.Context) {
 	for {
 		select {
 		case <-renew.C:
-			r.said(ctx, r.renew(ctx))
+			r.said(ctx, "renew", r.renew(ctx))
 		case <-read.C:
-			r.said(ctx, r.read(ctx))
+			r.said(ctx, "read", r.read(ctx))
 		case <-r.hurry:
-			r.said(ctx, errors.Join(r.renew(ctx), r.read(ctx)))
+			r.said(ctx, "renew", r.renew(ctx))
+			r.said(ctx, "read", r.read(ctx))
 		case <-ctx.Done():
 			return
 		}
@@ -238,20 +253,23 @@ func (r *Registry) look() {
 	}
 }
 
-// said logs one line when Redis goes, and one when it comes.
-func (r *Registry) said(ctx context.Context, err error) {
+// said logs one line when something begins to fail, and one when nothing does any more.
+func (r *Registry) said(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	failed := len(r.fails) > 0
+	if r.fails[what] = true; err == nil {
+		delete(r.fails, what)
+	}
 	switch {
-	case err != nil && !r.away:
+	case err != nil && !failed:
 		r.log.Warn("registry of nodes is not reached, the last known are used", "error", err)
-	case err == nil && r.away:
+	case failed && len(r.fails) == 0:
 		r.log.Info("registry of nodes is reached again")
 	}
-	r.away = err != nil
 }
 
 func (r *Registry) renew(ctx context.Context) (failed error) {
@@ -281,14 +299,24 @@ func (r *Registry) renewOne(ctx context.Context, id string) error {
 
 // tell lets the others look.
 func (r *Registry) tell(ctx context.Context, change string) error {
-	if err := guard.Do(func() error { return r.client.Publish(ctx, r.changes, change).Err() }); err != nil {
-		return fmt.Errorf("redisbus: registry: %w", err)
+	err := guard.Do(func() error {
+		client, err := r.redis.node(ctx)
+		if err != nil {
+			return err
+		}
+		return client.Publish(ctx, r.changes, change).Err()
+	})
+	if err != nil {
+		return fmt.Errorf("redisbus: registry: PUBLISH: %w", err)
 	}
 	return nil
 }
 
 // changed takes what another has told.
 func (r *Registry) changed(m *redis.Message) {
+	if m.Channel == r.alone {
+		return
+	}
 	if id, gone := strings.CutPrefix(m.Payload, "-"); gone {
 		r.forget(id)
 	}
@@ -310,10 +338,10 @@ func (r *Registry) read(ctx context.Context) error {
 		r.mu.Lock()
 		clear(r.left)
 		r.mu.Unlock()
-		live, err := readScript.Run(ctx, r.client, []string{r.key}, lease.Milliseconds()).StringSlice()
+		live, err := readScript.Run(ctx, r.redis.client, []string{r.key}, lease.Milliseconds()).StringSlice()
 		switch {
 		case err != nil:
-			return err
+			return fmt.Errorf("EVALSHA, EVAL, TIME, HGETALL or HDEL: %w", err)
 		case len(live)%2 != 0:
 			return fmt.Errorf("%w: %d elements of ids and entries", errReply, len(live))
 		}

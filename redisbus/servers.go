@@ -48,10 +48,25 @@ func subscribers(ctx context.Context, client redis.UniversalClient, channels ...
 
 // channelsLike lists the channels that match a pattern, in a cluster those of all its nodes.
 func channelsLike(ctx context.Context, client redis.UniversalClient, pattern string) ([]string, error) {
+	return listOf(ctx, client, func(ctx context.Context, c redis.UniversalClient) *redis.StringSliceCmd {
+		return c.PubSubChannels(ctx, pattern)
+	})
+}
+
+// shardedLike lists the channels of sharded subscriptions that match a pattern.
+func shardedLike(ctx context.Context, client redis.UniversalClient, pattern string) ([]string, error) {
+	return listOf(ctx, client, func(ctx context.Context, c redis.UniversalClient) *redis.StringSliceCmd {
+		return c.PubSubShardChannels(ctx, pattern)
+	})
+}
+
+// listOf asks for a list, in a cluster all of its nodes.
+func listOf(ctx context.Context, client redis.UniversalClient,
+	ask func(context.Context, redis.UniversalClient) *redis.StringSliceCmd) ([]string, error) {
 	var mu sync.Mutex // protects all
 	var all []string
 	err := onEach(ctx, client, func(ctx context.Context, c redis.UniversalClient) error {
-		some, err := c.PubSubChannels(ctx, pattern).Result()
+		some, err := ask(ctx, c).Result()
 		mu.Lock()
 		defer mu.Unlock()
 		all = append(all, some...)
@@ -87,11 +102,11 @@ func (l *link) servers(ctx context.Context, c channels) (named map[string]struct
 
 // countServers returns the names and the number of the other servers of a namespace.
 func (l *link) countServers(ctx context.Context, c channels) (named map[string]struct{}, count int, err error) {
-	counts, err := subscribers(ctx, l.client, c.request)
+	counts, err := subscribers(ctx, l.redis.client, c.request)
 	if err != nil {
 		return nil, 0, err
 	}
-	list, err := channelsLike(ctx, l.client, c.nodes())
+	list, err := channelsLike(ctx, l.redis.client, c.nodes())
 	if err != nil {
 		return nil, 0, err
 	}
@@ -117,7 +132,7 @@ func (l *link) named(ctx context.Context, c channels, list []string) (map[string
 	}
 	named := make(map[string]struct{}, len(names))
 	for some := range slices.Chunk(slices.Collect(maps.Keys(names)), chunk) {
-		counts, err := subscribers(ctx, l.client, some...)
+		counts, err := subscribers(ctx, l.redis.client, some...)
 		if err != nil {
 			return nil, err
 		}

@@ -1,10 +1,13 @@
 package redisbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,22 +20,30 @@ const grace = time.Second
 
 var errStarting = errors.New("redisbus: not subscribed yet")
 
-// state is whether a link is up, which it is if it can publish and is subscribed. Each
-// change is one line in the log.
+// The commands that requests need besides those of broadcasts.
+const (
+	countServers = "PUBSUB NUMSUB"
+	nameServers  = "PUBSUB CHANNELS"
+	publish      = "PUBLISH"
+)
+
+// state is whether a link is up, which it is if it can publish and is subscribed, and what does not
+// work all the same. Each change is one line in the log.
 type state struct {
 	log  *slog.Logger
 	onUp func() // called when it is up again; must not call back
 
-	mu      sync.Mutex // protects what follows
-	sub     error      // why it does not hear others; nil if it does
-	pub     error      // why it cannot publish
-	since   time.Time  // when it has been down from, or up
+	mu      sync.Mutex       // protects what follows
+	sub     error            // why it does not hear others; nil if it does
+	pub     error            // why it cannot publish
+	limits  map[string]error // what Redis refuses although the link may be up, by command
+	since   time.Time        // when it has been down from, or up
 	up      bool
 	changed chan struct{} // closed and replaced
 }
 
 func newState(log *slog.Logger, onUp func()) *state {
-	return &state{log: log, onUp: onUp, sub: errStarting, since: time.Now(), changed: make(chan struct{})}
+	return &state{log: log, onUp: onUp, sub: errStarting, limits: map[string]error{}, since: time.Now(), changed: make(chan struct{})}
 }
 
 // subscribed says that the subscriber is well, or why not.
@@ -43,6 +54,22 @@ func (s *state) subscribed(err error) { s.set(&s.sub, err) }
 func (s *state) published(began time.Time, err error) {
 	if err == nil || !s.upSince(began) {
 		s.set(&s.pub, err)
+	}
+}
+
+// limited notes that Redis refuses a command, or some use of it, or that it does not any more.
+func (s *state) limited(command string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.limits[command]
+	switch {
+	case err != nil && !known:
+		s.log.Warn("bus is limited", "error", err)
+	case err == nil && known:
+		s.log.Info("bus is not limited any more", "command", command)
+	}
+	if s.limits[command] = err; err == nil {
+		delete(s.limits, command)
 	}
 }
 
@@ -64,10 +91,11 @@ func (s *state) set(part *error, err error) {
 	}
 }
 
-// change takes s.mu as held.
+// change notes that the link is up or down, or why it does not come up. s.mu must be held.
 func (s *state) change(up bool, cause error) {
 	lasted := time.Since(s.since).Round(time.Millisecond)
 	if up {
+		delete(s.limits, publish) // the next message tells
 		s.onUp()
 		s.log.Info("bus is up", "after", lasted)
 	} else {
@@ -81,7 +109,7 @@ func (s *state) change(up bool, cause error) {
 	s.changed = make(chan struct{})
 }
 
-// cause takes s.mu as held.
+// cause returns why the link is down. s.mu must be held.
 func (s *state) cause() error {
 	if s.sub != nil {
 		return s.sub
@@ -89,14 +117,47 @@ func (s *state) cause() error {
 	return s.pub
 }
 
-// err is nil if the link is up, and an ErrBus otherwise.
-func (s *state) err() error {
+// down returns nil if the link is up, and an ErrBus otherwise.
+func (s *state) down() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.up {
 		return nil
 	}
 	return busError(s.cause())
+}
+
+// err returns nil if everything works, and an ErrBus otherwise.
+func (s *state) err() error {
+	if err := s.down(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if commands := slices.Sorted(maps.Keys(s.limits)); len(commands) > 0 {
+		return busError(s.limits[commands[0]])
+	}
+	return nil
+}
+
+// cannotAsk returns nil if requests work, and an ErrBus otherwise.
+func (s *state) cannotAsk() error {
+	if err := s.down(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := cmp.Or(s.limits[countServers], s.limits[nameServers]); err != nil {
+		return busError(err)
+	}
+	return nil
+}
+
+// changes returns a channel that is closed when the link goes up or down.
+func (s *state) changes() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
 }
 
 // refuses is the error for what is published now; nil if that may wait.

@@ -2,7 +2,6 @@ package redisbus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -35,6 +34,7 @@ type want struct {
 	users     int
 	since     time.Time // without users
 	confirmed bool      // by Redis, on the present connection
+	denied    error     // Redis has refused it, on the present connection
 }
 
 // subscriber keeps subscriptions alive over one connection after another. The connection
@@ -43,35 +43,41 @@ type want struct {
 // nothing comes any more: here a connection is given up at the first error or after
 // three seconds of silence, and a new one subscribes in chunks that Redis has to confirm.
 type subscriber struct {
-	open   func() *redis.PubSub
+	open   func(context.Context) (*redis.PubSub, error)
 	handle func(*redis.Message) // called by the reader; must not wait
 	report func(error)          // nil when everything is subscribed to, or why that has ended
 	last   topic                // the last one of all, by which others see that we are there
+	vital  []topic              // without these nothing works; all, if denied is nil
+	denied func(topic, error)   // a topic that is not vital is refused, or is not any more
 
-	mu      sync.Mutex // protects what follows
-	topics  map[topic]*want
-	unused  map[topic]struct{} // of these, those without users
-	fresh   []topic            // to be subscribed to
-	changed chan struct{}      // closed and replaced when something was confirmed
-	wake    chan struct{}      // to the writer
-	current *connection        // nil while there is none
+	mu       sync.Mutex // protects what follows
+	topics   map[topic]*want
+	unused   map[topic]struct{} // of these, those without users
+	fresh    []topic            // to be subscribed to
+	alone    int                // how many of the first of these go by a command each
+	refusals map[topic]struct{} // reported to denied
+	changed  chan struct{}      // closed and replaced when something was confirmed
+	wake     chan struct{}      // to the writer
+	current  *connection        // nil while there is none
 }
 
 // connection is one connection's state.
 type connection struct {
 	pubsub  *redis.PubSub
+	unheard int                // answers to greet that have not come; the reader's
+	greeted chan struct{}      // closed when all have
 	waiting map[topic]struct{} // of the present chunk, not confirmed; protected by subscriber.mu
 	done    chan struct{}      // closed when there are none; likewise
 	fail    context.CancelCauseFunc
 }
 
-func newSubscriber(open func() *redis.PubSub, handle func(*redis.Message), report func(error)) *subscriber {
+func newSubscriber(open func(context.Context) (*redis.PubSub, error), handle func(*redis.Message), report func(error)) *subscriber {
 	return &subscriber{open: open, handle: handle, report: report, topics: map[topic]*want{}, unused: map[topic]struct{}{},
-		changed: make(chan struct{}), wake: make(chan struct{}, 1)}
+		refusals: map[topic]struct{}{}, changed: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // add subscribes to topics, each as often as it is removed again, and waits for Redis to
-// confirm that. If ctx is done before, it goes on all the same.
+// confirm that. If ctx is done before, it goes on all the same. It fails if Redis refuses one.
 func (s *subscriber) add(ctx context.Context, topics ...topic) error {
 	s.mu.Lock()
 	for _, t := range topics {
@@ -87,9 +93,9 @@ func (s *subscriber) add(ctx context.Context, topics ...topic) error {
 	s.mu.Unlock()
 	s.hurry()
 	for {
-		confirmed, changed := s.confirmed(topics)
-		if confirmed {
-			return nil
+		confirmed, changed, err := s.confirmed(topics)
+		if confirmed || err != nil {
+			return err
 		}
 		select {
 		case <-changed:
@@ -99,15 +105,25 @@ func (s *subscriber) add(ctx context.Context, topics ...topic) error {
 	}
 }
 
-func (s *subscriber) confirmed(topics []topic) (bool, <-chan struct{}) {
+func (s *subscriber) confirmed(topics []topic) (bool, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range topics {
 		if w := s.topics[t]; w != nil && !w.confirmed {
-			return false, s.changed
+			return false, s.changed, w.denied
 		}
 	}
-	return true, nil
+	return true, nil, nil
+}
+
+// confirmedOn returns the present connection if it has subscribed to t, nil if not.
+func (s *subscriber) confirmedOn(t topic) *connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.topics[t]; w == nil || !w.confirmed {
+		return nil
+	}
+	return s.current
 }
 
 func (s *subscriber) remove(topics ...topic) {
@@ -142,12 +158,15 @@ func (s *subscriber) hurry() {
 	}
 }
 
-// kick gives the present connection up.
+// kick gives the present connection up. It reports why at once, before the loss of other
+// connections is reported.
 func (s *subscriber) kick(why error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current != nil {
-		s.current.fail(why)
+	current := s.current
+	s.mu.Unlock()
+	if current != nil {
+		s.report(why)
+		current.fail(why)
 	}
 }
 
@@ -175,9 +194,17 @@ func (s *subscriber) run(ctx context.Context) {
 
 // connect lives through one connection and returns why it ended.
 func (s *subscriber) connect(parent context.Context) error {
-	ctx, fail := context.WithCancelCause(parent)
+	var pubsub *redis.PubSub
+	err := guard.Do(func() (err error) {
+		pubsub, err = s.open(parent)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("redisbus: subscriber: %w", err)
+	}
+	ctx, fail := context.WithCancelCause(withOneDial(parent))
 	defer fail(nil)
-	c := &connection{pubsub: s.open(), fail: fail}
+	c := &connection{pubsub: pubsub, unheard: greetings, greeted: make(chan struct{}), fail: fail}
 	stop := context.AfterFunc(ctx, func() { _ = guard.Do(c.pubsub.Close) }) // which ends the reader
 	defer stop()
 	defer func() { _ = c.pubsub.Close() }()
@@ -191,28 +218,32 @@ func (s *subscriber) connect(parent context.Context) error {
 			fail(err)
 		}
 	})
-	err := s.read(ctx, c)
+	err = s.read(ctx, c)
 	fail(err)
 	return context.Cause(ctx)
 }
 
-// begin lets everything be subscribed to again.
+// begin lets everything be subscribed to again: patterns first, and of either kind what is vital.
 func (s *subscriber) begin(c *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current = c
-	s.fresh = s.fresh[:0]
+	s.current, s.alone = c, 0
+	var vitalPatterns, patterns, vital, others []topic
 	for t, w := range s.topics {
-		w.confirmed = false
-		if t.pattern {
-			s.fresh = append(s.fresh, t)
+		w.confirmed, w.denied = false, nil
+		switch isVital := s.isVital(t); {
+		case t == s.last:
+		case t.pattern && isVital:
+			vitalPatterns = append(vitalPatterns, t)
+		case t.pattern:
+			patterns = append(patterns, t)
+		case isVital:
+			vital = append(vital, t)
+		default:
+			others = append(others, t)
 		}
 	}
-	for t := range s.topics {
-		if !t.pattern && t != s.last {
-			s.fresh = append(s.fresh, t)
-		}
-	}
+	s.fresh = slices.Concat(vitalPatterns, patterns, vital, others)
 	if s.topics[s.last] != nil {
 		s.fresh = append(s.fresh, s.last)
 	}
@@ -236,8 +267,12 @@ func (s *subscriber) read(ctx context.Context, c *connection) error {
 			return err
 		})
 		if err != nil {
+			if s.refused(c, err) {
+				continue
+			}
 			return fmt.Errorf("redisbus: subscriber: %w", err)
 		}
+		c.heard()
 		switch m := got.(type) {
 		case *redis.Message:
 			s.handle(m)
@@ -256,120 +291,21 @@ func (s *subscriber) confirm(c *connection, m *redis.Subscription) {
 	defer s.mu.Unlock()
 	delete(c.waiting, t)
 	if w := s.topics[t]; w != nil {
-		w.confirmed = true
+		w.confirmed, w.denied = true, nil
+		s.allowLocked(t)
 	}
-	if len(c.waiting) == 0 && c.done != nil {
-		close(c.done)
-		c.done = nil
-		close(s.changed)
-		s.changed = make(chan struct{})
+	if len(c.waiting) == 0 {
+		s.answeredLocked(c)
 	}
 }
 
-// write is the writing goroutine.
-func (s *subscriber) write(ctx context.Context, c *connection) error {
-	ping := time.NewTicker(pingEvery)
-	defer ping.Stop()
-	told := false
-	for {
-		topics, done := s.next(c)
-		if len(topics) > 0 {
-			if err := s.subscribe(ctx, c, topics, done); err != nil {
-				return err
-			}
-			continue
-		}
-		if !told {
-			told = true
-			s.report(nil)
-		}
-		select {
-		case <-s.wake:
-			if s.crowded() {
-				if err := s.unsubscribe(ctx, c); err != nil {
-					return err
-				}
-			}
-		case <-ctx.Done():
-			return nil
-		case <-ping.C:
-			if err := errors.Join(c.pubsub.Ping(ctx), s.unsubscribe(ctx, c)); err != nil {
-				return err
-			}
-		}
+// answeredLocked lets the writer go on. s.mu must be held.
+func (s *subscriber) answeredLocked(c *connection) {
+	if c.done == nil {
+		return
 	}
-}
-
-// next takes the topics of one command.
-func (s *subscriber) next(c *connection) (topics []topic, done <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.fresh) == 0 {
-		return nil, nil
-	}
-	n := 0
-	for n < min(chunk, len(s.fresh)) && s.fresh[n].pattern == s.fresh[0].pattern && (n == 0 || s.fresh[n] != s.last) {
-		n++
-	}
-	topics, s.fresh = s.fresh[:n:n], s.fresh[n:]
-	c.waiting = make(map[topic]struct{}, n)
-	for _, t := range topics {
-		c.waiting[t] = struct{}{}
-	}
-	c.done = make(chan struct{})
-	return topics, c.done
-}
-
-func (s *subscriber) subscribe(ctx context.Context, c *connection, topics []topic, done <-chan struct{}) error {
-	subscribe := c.pubsub.Subscribe
-	if topics[0].pattern {
-		subscribe = c.pubsub.PSubscribe
-	}
-	if err := subscribe(ctx, namesOf(topics)...); err != nil {
-		return fmt.Errorf("redisbus: subscribe: %w", err)
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return nil
-	case <-time.After(silence):
-		return errors.New("redisbus: subscribe: not confirmed")
-	}
-}
-
-// unsubscribe gives up what nobody has wanted for a while.
-func (s *subscriber) unsubscribe(ctx context.Context, c *connection) error {
-	var patterns, others []topic
-	s.mu.Lock()
-	crowded := len(s.unused) > maxUnused
-	for t := range s.unused {
-		if w := s.topics[t]; !w.confirmed || !crowded && time.Since(w.since) < lingering {
-			continue
-		}
-		delete(s.topics, t)
-		delete(s.unused, t)
-		if t.pattern {
-			patterns = append(patterns, t)
-		} else {
-			others = append(others, t)
-		}
-	}
-	s.mu.Unlock()
-	var err error
-	for some := range slices.Chunk(patterns, chunk) {
-		err = errors.Join(err, c.pubsub.PUnsubscribe(ctx, namesOf(some)...))
-	}
-	for some := range slices.Chunk(others, chunk) {
-		err = errors.Join(err, c.pubsub.Unsubscribe(ctx, namesOf(some)...))
-	}
-	return err
-}
-
-func namesOf(topics []topic) []string {
-	names := make([]string, len(topics))
-	for i, t := range topics {
-		names[i] = t.name
-	}
-	return names
+	close(c.done)
+	c.done = nil
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
