@@ -3,6 +3,7 @@ package thinkws
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -213,16 +214,20 @@ func (s *Socket) Data() json.RawMessage {
 }
 
 // SetData sets what others learn of the client from [Target.Sockets], on all nodes: the
-// socket.data of Node.js. It is marshaled at once; an error leaves things as they were.
+// socket.data of Node.js. It is marshaled at once; an error leaves things as they were. v is nested
+// at most 10,000 levels deep.
 // What others need not know is better kept by Set.
 func (s *Socket) SetData(v any) error {
 	var data json.RawMessage
 	err := guard.Do(func() (err error) { data, err = json.Marshal(v); return err })
+	if err == nil && session.Deeper(data, session.MaxDepth) {
+		err = fmt.Errorf("thinkws: data %w", session.ErrDeep)
+	}
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.extra().data = data
+	s.extra().data = session.UTF8(data)
 	return nil
 }

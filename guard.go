@@ -96,7 +96,8 @@ func failureOf(err error) *session.Failure {
 	}
 	f := &session.Failure{Name: public.name(), Message: public.Message}
 	if public.Data != nil {
-		if data, err := json.Marshal(public.Data); err == nil {
+		const around = 2 // levels that answers have around it
+		if data, err := json.Marshal(public.Data); err == nil && !session.Deeper(data, session.MaxDepth-around) {
 			f.Data = session.UTF8(data)
 		}
 	}

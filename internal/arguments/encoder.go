@@ -27,7 +27,8 @@ func NewEncoder() *Encoder {
 }
 
 // Encode marshals values the way encoding/json does, but that []byte becomes
-// binary, at any depth. The text is appended to dst. A panic of a value's marshaler becomes a
+// binary. A value that is nested deeper than [session.MaxDepth] is refused, since no server
+// could decode it. The text is appended to dst. A panic of a value's marshaler becomes a
 // [guard.Error], which is logged with its stack if an action returns it.
 func (e *Encoder) Encode(dst []byte, values []any) (args session.Args, err error) {
 	defer func() {
@@ -61,8 +62,8 @@ func (e *Encoder) add(args *session.Args, value any) error {
 	case json.RawMessage:
 		if len(v) == 0 {
 			v = json.RawMessage("null")
-		} else if !session.ValidJSON(v) {
-			return fmt.Errorf("not valid JSON: %.40q", v)
+		} else if err := checkRaw(v); err != nil {
+			return err
 		}
 		args.Text = append(args.Text, session.UTF8(v)...)
 	case string:
@@ -77,6 +78,17 @@ func (e *Encoder) add(args *session.Args, value any) error {
 		return e.addAny(args, value)
 	}
 	return nil
+}
+
+func checkRaw(v json.RawMessage) error {
+	switch {
+	case session.ValidJSON(v):
+		return nil
+	case session.Deeper(v, session.MaxDepth):
+		return session.ErrDeep
+	default:
+		return fmt.Errorf("not valid JSON: %.40q", v)
+	}
 }
 
 // appendString quotes s, in one copy if nothing needs an escape.
@@ -107,6 +119,9 @@ func (e *Encoder) addAny(args *session.Args, value any) error {
 	start := len(args.Text)
 	if err := appendJSON(args, value); err != nil {
 		return err
+	}
+	if session.Deeper(args.Text[start:], session.MaxDepth) {
+		return session.ErrDeep
 	}
 	if t.foreign {
 		args.Text = append(args.Text[:start], session.UTF8(args.Text[start:])...)

@@ -40,7 +40,7 @@ func decode(text []byte, depth int) (*session.Message, *malformedError) {
 		return nil, &malformedError{reason: "not a JSON object"}
 	}
 	var f members
-	eachMember(object, f.take)
+	session.EachMember(object, f.take)
 	switch {
 	case f.event != nil:
 		return f.toEvent(text)
@@ -114,7 +114,7 @@ func failure(value []byte) *session.Failure {
 	case '"':
 		f.Message = unquote(value)
 	case '{':
-		eachMember(value, func(key, value []byte) {
+		session.EachMember(value, func(key, value []byte) {
 			switch string(key) {
 			case "name":
 				f.Name = unquote(value)
@@ -136,74 +136,6 @@ func isID(value []byte) bool {
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-// eachMember calls do with every member of an object, the key unquoted. The text is
-// valid JSON and begins with the brace.
-func eachMember(object []byte, do func(key, value []byte)) {
-	i := skipSpace(object, 1)
-	for object[i] != '}' {
-		end := stringEnd(object, i)
-		key := object[i+1 : end-1]
-		if bytes.IndexByte(key, '\\') >= 0 {
-			key = []byte(unquote(object[i:end]))
-		}
-		i = skipSpace(object, skipSpace(object, end)+1) // the colon
-		end = valueEnd(object, i)
-		do(key, object[i:end:end])
-		if i = skipSpace(object, end); object[i] == ',' {
-			i = skipSpace(object, i+1)
-		}
-	}
-}
-
-// valueEnd returns the offset behind the value that starts at i.
-func valueEnd(text []byte, i int) int {
-	switch text[i] {
-	case '"':
-		return stringEnd(text, i)
-	case '{', '[':
-		return nestedEnd(text, i)
-	default: // a number, true, false or null
-		n := bytes.IndexAny(text[i:], ",}] \t\r\n")
-		if n < 0 {
-			return len(text)
-		}
-		return i + n
-	}
-}
-
-// nestedEnd returns the offset behind the object or array that starts at i.
-func nestedEnd(text []byte, i int) int {
-	for depth := 0; ; i++ {
-		switch text[i] {
-		case '"':
-			i = stringEnd(text, i) - 1
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-	}
-}
-
-// stringEnd returns the offset behind the string that starts at i.
-func stringEnd(text []byte, i int) int {
-	for i++; text[i] != '"'; i++ {
-		if text[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
-}
-
-func skipSpace(text []byte, i int) int {
-	for text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n' {
-		i++
-	}
-	return i
-}
 
 // unquote returns the string that a value is, and "" for any other value. Lone
 // surrogates become U+FFFD.

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"unicode/utf8"
 )
@@ -11,7 +12,8 @@ import (
 // somebody says otherwise; no honest client comes near it.
 const Depth = 512
 
-// MaxDepth is where encoding/json stops: what is nested deeper nobody could decode.
+// MaxDepth is the maximum nesting depth that encoding/json decodes. It is the bound for values of clients,
+// of the service and of other servers.
 const MaxDepth = 10_000
 
 // maxNumber bounds one number, in bytes. The longest that a program writes has some 25, and
@@ -32,6 +34,12 @@ func ParseArray(text []byte, depth int) (Args, error) {
 	if err := CheckJSON(text, depth); err != nil {
 		return Args{}, err
 	}
+	return Elements(text)
+}
+
+// Elements returns the values of the JSON array that text is, without building them. text is valid
+// JSON. The result shares memory with it.
+func Elements(text []byte) (Args, error) {
 	text = trimSpace(text)
 	if text[0] != '[' {
 		return Args{}, errNotArray
@@ -55,9 +63,36 @@ func CheckJSON(text []byte, depth int) error {
 }
 
 // ValidJSON is json.Valid, at a fraction of its cost. Like that it accepts strings that are not UTF-8.
-func ValidJSON(text []byte) bool {
-	s := scanner{text: text, maxDepth: MaxDepth, maxNumber: len(text)}
-	return s.document() == nil
+func ValidJSON(text []byte) bool { return CheckOwn(text, MaxDepth) == nil }
+
+// CheckOwn is CheckJSON for text of servers, whose numbers may have any length.
+func CheckOwn(text []byte, depth int) error {
+	s := scanner{text: text, maxDepth: depth, maxNumber: len(text)}
+	return s.document()
+}
+
+// ErrDeep is the error for a value that no server could decode.
+var ErrDeep = fmt.Errorf("nested deeper than %d", MaxDepth)
+
+// Deeper reports whether JSON, with or without its binary parts, is nested deeper than depth.
+func Deeper(text []byte, depth int) bool {
+	if len(text) <= 2*depth { // each level has two brackets
+		return false
+	}
+	open := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			i = stringEnd(text, i)
+		case '[', '{':
+			if open++; open > depth {
+				return true
+			}
+		case ']', '}':
+			open--
+		}
+	}
+	return false
 }
 
 // UTF8 returns JSON text of the service's own making as clients may get it: text itself, or a copy in which U+FFFD stands for
