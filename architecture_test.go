@@ -97,7 +97,7 @@ func TestPublicSurface(t *testing.T) {
 			}
 		}
 	}
-	assert.LessOrEqual(t, names, 111, "exported names of the package")
+	assert.LessOrEqual(t, names, 112, "exported names of the package")
 	t.Logf("%d exported names", names)
 }
 

@@ -3,8 +3,11 @@ package thinkws
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -45,7 +48,9 @@ type BusLink interface {
 	Unsubscribe(namespace string)
 	// Publish sends e to all other nodes, behind all that was published to its namespace
 	// before. It does not wait for them, nor for the network. The error is [ErrBus] if it is
-	// known that e will not arrive everywhere. If that turns out later, Stats counts it.
+	// known that e will not arrive everywhere. If that turns out later, Stats counts it. Values in e
+	// are nested up to 10,000 levels deep, and names are UTF-8: the hub has checked that. What
+	// Publish takes, the other servers must take.
 	Publish(e *Envelope) error
 	// Ask publishes e and calls answer with what comes back, one call at a time, until all
 	// nodes have answered or ctx is done. Each node answers by one envelope of kind
@@ -91,6 +96,16 @@ type Envelope struct {
 	Names     []string // of rooms, see the kinds
 	Members   []Member // the answer to BusSockets
 	Clients   int      // BusClients
+}
+
+// check returns an error if a name in e would be another one on other servers, which have UTF-8.
+func (e *Envelope) check() error {
+	for _, name := range slices.Concat([]string{e.Event}, e.Rooms, e.Except, e.Names) {
+		if !utf8.ValidString(name) {
+			return busError(fmt.Errorf("name %q is not UTF-8", name))
+		}
+	}
+	return nil
 }
 
 // Payload is a list of JSON values with the binary parts cut out of their text.

@@ -38,6 +38,9 @@ var (
 	// ErrBus is returned by what could not be made known to the other nodes, or not to all
 	// of them. On this node it has been done.
 	ErrBus = errors.New("thinkws: the bus does not reach the other nodes")
+	// ErrTooLarge is wrapped by the [ErrBus] for a message that is longer than the bus takes, and by
+	// the [NodesError] for an answer that is. The text has the limit.
+	ErrTooLarge = errors.New("thinkws: too large for the bus")
 )
 
 // Names of errors that clients can tell apart. A service may use names of its own.

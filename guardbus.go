@@ -59,6 +59,9 @@ func (l *guardedLink) Unsubscribe(namespace string) {
 
 // Publish implements BusLink.
 func (l *guardedLink) Publish(e *Envelope) (err error) {
+	if err := e.check(); err != nil {
+		return err
+	}
 	if mistake := l.call(func() { err = l.link.Publish(e) }); mistake != nil {
 		return mistake
 	}
@@ -67,6 +70,9 @@ func (l *guardedLink) Publish(e *Envelope) (err error) {
 
 // Ask implements BusLink.
 func (l *guardedLink) Ask(ctx context.Context, e *Envelope, answer func(*Envelope)) (err error) {
+	if err := e.check(); err != nil {
+		return &NodesError{Err: err}
+	}
 	if mistake := l.call(func() { err = l.link.Ask(ctx, e, answer) }); mistake != nil {
 		return &NodesError{Err: mistake}
 	}

@@ -36,9 +36,15 @@ type room struct {
 	members []*Socket // dense, so that a broadcast runs through memory in order
 }
 
+// serverEvents is how many bytes of events of other servers may wait, whatever clients may send: several of
+// the largest that a bus takes, which nobody is told of if they do not fit.
+const serverEvents = 64 << 20
+
 func newSpace(h *Hub, name string, t *table) *space {
 	sp := &space{hub: h, name: name, table: t}
-	sp.events = serial.NewQueue(h.tasks, h.cfg.receiveQueue, func(run func()) { run() })
+	limit := h.cfg.receiveQueue
+	limit.Bytes = max(limit.Bytes, serverEvents)
+	sp.events = serial.NewQueue(h.tasks, limit, func(run func()) { run() })
 	return sp
 }
 
@@ -99,14 +105,13 @@ func (sp *space) join(s *Socket, names []string) error {
 	}
 	if s.rooms.len()+len(names) > sp.hub.cfg.maxRooms {
 		fresh := 0
-		for _, name := range names {
+		for _, name := range unique(names) {
 			if !sp.in(s, name) {
 				fresh++
 			}
 		}
 		if s.rooms.len()+fresh > sp.hub.cfg.maxRooms {
-			sp.hub.tally.Count(session.LimitRooms)
-			return fmt.Errorf("%w rooms: the limit is %d", ErrTooMany, sp.hub.cfg.maxRooms)
+			return sp.hub.tooManyRooms()
 		}
 	}
 	for _, name := range names {
@@ -115,6 +120,21 @@ func (sp *space) join(s *Socket, names []string) error {
 		}
 	}
 	return nil
+}
+
+// checkRooms refuses more rooms than any client may be in, also on behalf of other servers.
+func (h *Hub) checkRooms(names []string) error {
+	if len(names) <= h.cfg.maxRooms || len(unique(names)) <= h.cfg.maxRooms {
+		return nil
+	}
+	return h.tooManyRooms()
+}
+
+func unique(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
+
+func (h *Hub) tooManyRooms() error {
+	h.tally.Count(session.LimitRooms)
+	return fmt.Errorf("%w rooms: the limit is %d", ErrTooMany, h.cfg.maxRooms)
 }
 
 func (sp *space) enter(s *Socket, name string) {

@@ -60,8 +60,9 @@ func (t Target) Compress(on bool) Target {
 }
 
 // Emit sends an event to all clients of the target. The error is ErrReserved or
-// that of an argument that JSON cannot hold, and nothing has been sent then; or ErrBus, and
-// the clients of this node have been sent it, of those of others at most some.
+// that of an argument that JSON cannot hold or that is nested deeper than 10,000 levels, and nothing
+// has been sent then; or ErrBus, and the clients of this node have been sent it, of those of others at
+// most some. An event that is too large for the bus is an ErrBus that wraps [ErrTooLarge].
 // Otherwise it is nil: each client gets the event in order with everything else,
 // unless it leaves or is too slow to take it, which its action "close" tells, or its node
 // is lost, which [BusStats] counts.
@@ -152,8 +153,12 @@ func (t Target) Sockets(ctx context.Context) ([]Member, error) {
 }
 
 // Join puts all clients of the target into rooms. It returns ErrTooMany if that was
-// too many for one of them on this node, and ErrBus as Emit does; the others are in.
+// too many for one of them on this node, and ErrBus as Emit does; the others are in. More rooms
+// than [WithMaxRooms] allows are ErrTooMany, and no client is in them.
 func (t Target) Join(rooms ...string) error {
+	if err := t.hub.checkRooms(rooms); err != nil {
+		return err
+	}
 	var failed error
 	t.each(func(sp *space, sockets []*Socket) {
 		for _, s := range sockets {

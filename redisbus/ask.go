@@ -1,9 +1,11 @@
 package redisbus
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -35,7 +37,9 @@ type question struct {
 	heard    map[string]int      // nodes that have answered, by their names, and how many of their clients have not
 	nameless int                 // and how many have not said theirs
 	clients  int                 // still to answer, of all nodes
-	left     int                 // that will not, for their node has gone
+	left     int                 // that will not, for their node has gone or their answer is too large
+	refused  []string            // servers whose answer is too large
+	refusal  error               // says so; nil if none is
 	last     time.Time           // of the last answer
 	over     bool
 	done     chan struct{}
@@ -62,7 +66,7 @@ func (l *link) Ask(ctx context.Context, e *thinkws.Envelope, answer func(*thinkw
 	id := rand.Text()
 	data, err := l.cfg.encodeRequest(l.uid, id, e)
 	if err != nil {
-		return err
+		return &thinkws.NodesError{Err: busError(err)}
 	}
 	l.mu.Lock()
 	l.asked[id] = q
@@ -72,7 +76,7 @@ func (l *link) Ask(ctx context.Context, e *thinkws.Envelope, answer func(*thinkw
 		defer l.mu.Unlock()
 		delete(l.asked, id)
 	}()
-	if err := l.publisher.push(item{channel: c.request, payload: data, counts: true}); err != nil {
+	if err := l.push(item{channel: c.request, payload: data, counts: true}); err != nil {
 		return &thinkws.NodesError{Err: busError(err)}
 	}
 	return l.wait(ctx, c, q)
@@ -212,10 +216,18 @@ func (q *question) answered(a *response) {
 			return
 		}
 		q.expect(a.UID, -n)
+		if a.TooLarge > 0 {
+			q.left += n
+		}
 	case !q.hear(a):
 		return
+	case a.TooLarge > 0:
+		q.refused = append(q.refused, a.UID)
 	}
-	if e != nil {
+	switch {
+	case a.TooLarge > 0:
+		q.refusal = fmt.Errorf("%w: an answer has more than %d bytes", thinkws.ErrTooLarge, a.TooLarge)
+	case e != nil:
 		q.answer(e)
 	}
 	q.check()
@@ -264,13 +276,13 @@ func (q *question) read(a *response) *thinkws.Envelope {
 		e.Args = a.args
 	case q.kind == thinkws.BusEmit && (a.Type == typeClientCount || a.Type == typeClientsGone):
 		e.Kind, e.Clients = thinkws.BusClients, a.Clients
-	case q.kind == thinkws.BusSockets && a.Sockets != nil:
-		e.Members = membersOf(q.space, a.Sockets)
+	case q.kind == thinkws.BusSockets && a.sockets != nil:
+		e.Members = membersOf(q.space, a.sockets)
 	case q.kind == thinkws.BusRooms && a.Rooms != nil:
 		e.Names = names(a.Rooms)
 	case q.kind == thinkws.BusServerEmit && a.Type == typeServerEmit:
-		if a.Data != nil {
-			e.Args = thinkws.Payload{Text: a.Data, Count: 1}
+		if a.data != nil {
+			e.Args = thinkws.Payload{Text: a.data, Count: 1}
 		}
 	default:
 		return nil
@@ -284,17 +296,20 @@ func (q *question) end(cause error) error {
 	defer q.mu.Unlock()
 	q.over = true
 	e := &thinkws.NodesError{Clients: q.left + max(0, q.clients), Err: cause}
-	e.Count = max(0, q.total-len(q.heard)-q.nameless)
+	e.Count = max(0, q.total-len(q.heard)-q.nameless) + len(q.refused)
 	if e.Count == 0 && e.Clients == 0 {
 		return nil
 	}
 	for _, uid := range slices.Sorted(maps.Keys(q.asked)) {
-		if _, ok := q.heard[uid]; !ok && e.Count > 0 {
+		if _, ok := q.heard[uid]; e.Count > 0 && (!ok || slices.Contains(q.refused, uid)) {
 			e.Missing = append(e.Missing, uid)
 		}
 	}
-	if cause == nil {
-		e.Err = errGone
+	switch {
+	case cause != nil && q.refusal != nil:
+		e.Err = errors.Join(cause, q.refusal)
+	case cause == nil:
+		e.Err = cmp.Or(q.refusal, errGone)
 	}
 	return e
 }

@@ -117,12 +117,12 @@ var (
 // decodeBroadcast reads what encodeBroadcast of this or of Node's adapters has written. own
 // ends the decoding early: it is what this node has sent itself.
 func decodeBroadcast(data []byte, own string) (m broadcast, err error) {
-	r := reader{data}
+	r := reader{rest: data}
 	n, err := r.list()
 	if err != nil || n < 2 {
 		return m, errors.Join(err, errNoEvent)
 	}
-	if m.uid, err = r.text(); err != nil || m.uid == own {
+	if m.uid, err = r.sender(); err != nil || m.uid == own {
 		return m, err
 	}
 	m.event = &thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/"}
@@ -136,7 +136,10 @@ func decodeBroadcast(data []byte, own string) (m broadcast, err error) {
 }
 
 // reader reads the structures around the payload.
-type reader struct{ rest []byte }
+type reader struct {
+	rest []byte
+	ours bool // see unpacker
+}
 
 func (r *reader) list() (int, error) {
 	u := unpacker{rest: r.rest}
@@ -170,6 +173,13 @@ func (r *reader) fields(field func(key string) error) error {
 func (r *reader) text() (s string, err error) {
 	s, r.rest, err = msgp.ReadStringBytes(r.rest)
 	return s, err
+}
+
+// sender reads the uid of the server that has written the rest.
+func (r *reader) sender() (uid string, err error) {
+	uid, err = r.text()
+	r.ours = isOurs(uid)
+	return uid, err
 }
 
 func (r *reader) integer() (n int64, err error) {
@@ -223,10 +233,16 @@ func (r *reader) event(e *thinkws.Envelope) error {
 	if e.Event, err = r.text(); err != nil {
 		return err
 	}
-	u := unpacker{rest: r.rest}
-	err = u.values(n - 1)
-	e.Args, r.rest = u.payload(n-1), u.rest
+	e.Args, err = r.values(n - 1)
 	return err
+}
+
+// values reads n values.
+func (r *reader) values(n int) (thinkws.Payload, error) {
+	u := unpacker{rest: r.rest, ours: r.ours}
+	err := u.values(n)
+	r.rest = u.rest
+	return u.payload(n), err
 }
 
 func (r *reader) opts(e *thinkws.Envelope) (local bool, err error) {

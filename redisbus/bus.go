@@ -178,17 +178,30 @@ func (l *link) Publish(e *thinkws.Envelope) error {
 	} else if it.payload, err = l.cfg.encodeRequest(l.uid, "", e); err != nil {
 		return err
 	}
-	if err := l.publisher.push(it); err != nil {
+	if err := l.push(it); err != nil {
 		return busError(err)
 	}
 	return nil
 }
 
-// answer publishes an answer to somebody's request.
-func (l *link) answer(channel string, data []byte) {
-	if err := l.publisher.push(item{channel: channel, payload: data}); err != nil {
+// push lets a message wait for its turn, if other servers take it.
+func (l *link) push(it item) error {
+	if err := l.cfg.fits(it.payload); err != nil {
+		return err
+	}
+	return l.publisher.push(it)
+}
+
+// answer publishes an answer to somebody's request; nothing if data is nil.
+func (l *link) answer(channel string, data []byte) error {
+	if data == nil {
+		return nil
+	}
+	err := l.push(item{channel: channel, payload: data})
+	if err != nil {
 		l.log.Warn("answer to another node not sent", "channel", channel, "error", err)
 	}
+	return err
 }
 
 // Stats implements thinkws.BusLink.

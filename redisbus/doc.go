@@ -28,6 +28,25 @@ the same digits. Here it is the same, and what is sent to it reaches both.
 Events of server to server (thinkws.Space.ServerEmit) are JSON, so binary in them becomes
 base64; a client's answer to EmitAck has one argument between nodes of Node.js.
 
+# Values, and how large they may be
+
+What one server takes from its clients, or from its service, every other server takes, or the sender
+gets an error. No option has to be the same on all servers for that.
+
+  - Values are nested at most 10,000 levels deep, whatever thinkws.Limits.Depth is. Emit, EmitAck, Ack,
+    ServerEmit and SetData refuse deeper ones before anybody gets them.
+  - A message has at most as many bytes as [WithMaxPayload] says, 16 MiB. A longer one goes to the
+    clients of its own server only, and the error is thinkws.ErrBus that wraps thinkws.ErrTooLarge. A server
+    takes messages up to 256 MiB.
+  - An answer that is longer makes a thinkws.NodesError that wraps thinkws.ErrTooLarge, at once. The log of the
+    server that has it says so, too.
+  - Names are UTF-8 and as long as a message may be.
+
+Clients of all servers see the same values. Servers of Node.js have four that they cannot pass on: their
+clients get 0 for -0, null for numbers beyond float64 such as 1e400, nothing for a key "__proto__", and
+three U+FFFD for a surrogate without its other half. In what they send themselves, their own clients alone
+get such surrogates, integers from 2⁶⁴ on and dates that are invalid as they are.
+
 # To join a cluster of Node.js, and to leave it
 
 Give the nodes the same Redis and, by [WithPrefix], the adapter's key. Route some of

@@ -101,7 +101,7 @@ func (m Emission) Compress(on bool) Emission {
 }
 
 // Emit sends an event. Arguments are as of thinkws.Socket.Emit. The error is that of an
-// argument that JSON cannot hold, that of Redis, or [ErrNobody].
+// argument that JSON cannot hold, that of Redis, [thinkws.ErrTooLarge], or [ErrNobody].
 func (m Emission) Emit(ctx context.Context, event string, args ...any) error {
 	e, err := m.event(thinkws.BusEmit, event, args)
 	if err != nil {
@@ -147,15 +147,25 @@ func (m Emission) envelope(e *thinkws.Envelope) *thinkws.Envelope {
 	return e
 }
 
-func (m Emission) event(kind thinkws.EnvelopeKind, event string, args []any) (*thinkws.Envelope, error) {
+// check returns what is wrong with the options, or with names, which other servers have in UTF-8.
+func (m Emission) check(e *thinkws.Envelope) error {
 	if m.emitter.err != nil {
-		return nil, m.emitter.err
+		return m.emitter.err
+	}
+	for _, name := range slices.Concat([]string{e.Event}, e.Names, m.rooms, m.except) {
+		if !utf8.ValidString(name) {
+			return fmt.Errorf("redisbus: name %q is not UTF-8", name)
+		}
+	}
+	return nil
+}
+
+func (m Emission) event(kind thinkws.EnvelopeKind, event string, args []any) (*thinkws.Envelope, error) {
+	if err := m.check(&thinkws.Envelope{Event: event}); err != nil {
+		return nil, err
 	}
 	if kind == thinkws.BusEmit && session.ReservedEvent(event) {
 		return nil, fmt.Errorf("%w %q", thinkws.ErrReserved, event)
-	}
-	if !utf8.ValidString(event) {
-		return nil, fmt.Errorf("redisbus: event name %q is not UTF-8", event)
 	}
 	encoded, err := m.emitter.encoder.Encode(nil, args)
 	if err != nil {
@@ -165,8 +175,8 @@ func (m Emission) event(kind thinkws.EnvelopeKind, event string, args []any) (*t
 }
 
 func (m Emission) request(ctx context.Context, uid string, e *thinkws.Envelope) error {
-	if m.emitter.err != nil {
-		return m.emitter.err
+	if err := m.check(e); err != nil {
+		return err
 	}
 	data, err := m.emitter.cfg.encodeRequest(uid, "", e)
 	if err != nil {
@@ -176,6 +186,9 @@ func (m Emission) request(ctx context.Context, uid string, e *thinkws.Envelope) 
 }
 
 func (m Emission) publish(ctx context.Context, channel string, data []byte) error {
+	if err := m.emitter.cfg.fits(data); err != nil {
+		return fmt.Errorf("redisbus: publish: %w", err)
+	}
 	client, err := master(ctx, m.emitter.client, channel)
 	if err != nil {
 		return fmt.Errorf("redisbus: PUBLISH %s: %w", channel, err)

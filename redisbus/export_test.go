@@ -2,15 +2,20 @@ package redisbus
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
+	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ce09063a/thinkws"
 	"github.com/seed-ce09063a/thinkws/internal/arguments"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/stickiness"
 )
 
@@ -44,6 +49,36 @@ func DecodeRequest(namespace string, data []byte) (*thinkws.Envelope, error) {
 // EncodeRequest is the wire form of a request.
 func EncodeRequest(uid, id string, e *thinkws.Envelope) ([]byte, error) {
 	return configOf(nil).encodeRequest(uid, id, e)
+}
+
+// EncodeOldRequest is EncodeRequest of WithSocketIO2.
+func EncodeOldRequest(uid, id string, e *thinkws.Envelope) ([]byte, error) {
+	return configOf([]Option{WithSocketIO2()}).encodeRequest(uid, id, e)
+}
+
+// Answer is what arrives of the answer to a question of this kind.
+func Answer(t testing.TB, kind thinkws.EnvelopeKind, a *thinkws.Envelope) *thinkws.Envelope {
+	t.Helper()
+	types := map[thinkws.EnvelopeKind]int{thinkws.BusEmit: typeEmit, thinkws.BusServerEmit: typeServerEmit, thinkws.BusSockets: typeFetch}
+	data := encodeResponse(ours+"server", &request{UID: ours + "asker", ID: "id", Type: types[kind]}, a, largest)
+	id, err := responseID(data)
+	require.NoError(t, err)
+	require.Equal(t, "id", id)
+	r, err := decodeResponse(data)
+	require.NoError(t, err)
+	require.Equal(t, ours+"server", r.UID)
+	got := (&question{kind: kind}).read(r)
+	require.NotNil(t, got)
+	return got
+}
+
+// ParseValue reads what a client sends as one value of JSON.
+func ParseValue(text []byte) (thinkws.Payload, error) {
+	if !utf8.Valid(text) {
+		return thinkws.Payload{}, errors.New("not UTF-8")
+	}
+	err := session.CheckJSON(text, session.MaxDepth)
+	return thinkws.Payload{Text: text, Count: 1}, err
 }
 
 // DecodeResponse reads an answer.

@@ -26,7 +26,7 @@ type oldAnswer struct {
 // oldRequest does what a node of Socket.IO 2 asks for. Its requests are about one client
 // where those of others are about a target.
 func (l *link) oldRequest(c channels, q *request) {
-	answer := func(v any) { l.answer(c.response, marshal(v)) }
+	answer := func(v any) { _ = l.answer(c.response, marshal(v)) } // an error has been logged
 	switch q.Type {
 	case oldClients:
 		ids := []string{}
@@ -90,7 +90,7 @@ func (l *link) oneClient(c channels, q *request, e *thinkws.Envelope) {
 	}
 	l.node.Deliver(e, nil)
 	if q.ID != "" {
-		l.answer(c.response, marshal(struct {
+		_ = l.answer(c.response, marshal(struct { // an error has been logged
 			ID string `json:"requestId"`
 		}{q.ID}))
 	}

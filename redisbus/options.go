@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-ce09063a/thinkws"
 )
 
 // config is what the options say.
@@ -37,6 +39,8 @@ func (c *config) check(client redis.UniversalClient) error {
 	switch {
 	case c.prefix == "":
 		return errors.New("redisbus: WithPrefix: no prefix")
+	case c.maxPayload > largest:
+		return fmt.Errorf("redisbus: WithMaxPayload: %d is more than %d", c.maxPayload, largest)
 	case c.timeout <= 0 || c.outboxItems <= 0 || c.outboxBytes <= 0 || c.maxPayload <= 0:
 		return fmt.Errorf("redisbus: a bound is not above zero: %v, %d, %d, %d", c.timeout, c.outboxItems, c.outboxBytes, c.maxPayload)
 	}
@@ -59,8 +63,9 @@ func WithSpecificResponses() Option { return func(c *config) { c.specific = true
 // WithSocketIO2 is for a cluster with nodes of Socket.IO 2 (socket.io-redis up to 5.4) and
 // none of later versions: those want binary events marked in a way that later ones do not
 // understand. Without binary, and without EmitAck, which breaks them, nodes of all versions
-// may be together and this is not needed. In either case, of what thinkws.Target.Except leaves
-// out they know the ids of clients only, not rooms. The default is false.
+// may be together and this is not needed. With it EmitAck returns a thinkws.NodesError for binary.
+// In either case, of what thinkws.Target.Except leaves out they know the ids of clients only, not
+// rooms. The default is false.
 func WithSocketIO2() Option { return func(c *config) { c.old = true } }
 
 // WithRequestTimeout bounds how long other nodes are waited for where they are asked
@@ -74,6 +79,24 @@ func WithOutbox(messages, bytes int) Option {
 	return func(c *config) { c.outboxItems, c.outboxBytes = messages, bytes }
 }
 
-// WithMaxPayload bounds what is taken from others, in bytes of one message. Longer ones are
-// dropped with a warning. The default is 16 MiB.
+// largest is the longest message that a server takes from others, in bytes. It does not depend on
+// options, so no option has to be the same on all servers.
+//
+// Security: only servers can publish to the Redis, and the message is in memory by then.
+const largest = 256 << 20
+
+// WithMaxPayload is the maximum size of a message to other servers, in bytes on the wire: of an event, a
+// request or an answer. A longer one is not published, and its sender gets [thinkws.ErrTooLarge]. Every
+// server takes messages of up to 256 MiB, which is also the maximum here. The default is 16 MiB.
+//
+// Redis disconnects a subscriber when the messages that wait for it exceed client-output-buffer-limit,
+// by default 32 MiB. Raise that before this.
 func WithMaxPayload(bytes int) Option { return func(c *config) { c.maxPayload = bytes } }
+
+// fits returns an error for a message that is longer than the limit.
+func (c *config) fits(message []byte) error {
+	if len(message) <= c.maxPayload {
+		return nil
+	}
+	return fmt.Errorf("%w: a message has %d bytes, the limit is %d", thinkws.ErrTooLarge, len(message), c.maxPayload)
+}

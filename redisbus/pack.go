@@ -2,9 +2,10 @@ package redisbus
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
-	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/tinylib/msgp/msgp"
@@ -13,12 +14,29 @@ import (
 )
 
 // packer turns JSON text with binary parts into MessagePack, value by value, as notepack
-// (which Node's adapters use) would write it. The text is known to be valid.
+// (which Node's adapters use) would write it. The text is known to be valid, and nested no deeper
+// than session.MaxDepth.
 type packer struct {
 	dst  []byte
 	args thinkws.Payload
 	pos  int // in args.Text
 	part int // the next one
+	long []longList
+}
+
+// longList is a list that needs a longer header than the one byte that it has in packer.dst.
+type longList struct {
+	at   int // offset of that byte
+	n    int // entries
+	kind byte
+}
+
+// width returns how many bytes the header needs beside the first one.
+func (l longList) width() int {
+	if l.n <= math.MaxUint16 {
+		return 2
+	}
+	return 4
 }
 
 // appendPayload appends the values of args, without a header for them.
@@ -28,6 +46,7 @@ func appendPayload(dst []byte, args thinkws.Payload) []byte {
 		p.value()
 		p.pos++ // the comma
 	}
+	p.lengthen()
 	return p.dst
 }
 
@@ -76,8 +95,9 @@ func (p *packer) plain() {
 	}
 }
 
-// list packs an object or an array. How long it is shows at its end only.
-func (p *packer) list(end, short, long byte, keyed bool) {
+// list packs an object or an array. How long it is shows at its end only. kind is the byte of the
+// header with two bytes for the length.
+func (p *packer) list(end, short, kind byte, keyed bool) {
 	head := len(p.dst)
 	p.dst = append(p.dst, short)
 	p.pos++
@@ -97,29 +117,44 @@ func (p *packer) list(end, short, long byte, keyed bool) {
 		}
 	}
 	p.pos++
-	p.dst = lengthen(p.dst, head, n, short, long)
+	if n < 16 {
+		p.dst[head] |= byte(n)
+	} else {
+		p.long = append(p.long, longList{head, n, kind})
+	}
 }
 
 // more reports whether the list goes on. A binary part may stand right before its end.
 func (p *packer) more(end byte) bool { return p.args.Text[p.pos] != end || p.atPart() }
 
-// lengthen gives the list that begins at head the header for n entries.
-func lengthen(b []byte, head, n int, short, long byte) []byte {
-	switch {
-	case n < 16:
-		b[head] = short | byte(n)
-	case n <= math.MaxUint16:
-		b = append(b, 0, 0)
-		copy(b[head+3:], b[head+1:])
-		b[head] = long
-		binary.BigEndian.PutUint16(b[head+1:], uint16(n))
-	default:
-		b = append(b, 0, 0, 0, 0)
-		copy(b[head+5:], b[head+1:])
-		b[head] = long + 1
-		binary.BigEndian.PutUint32(b[head+1:], uint32(n))
+// lengthen gives long lists their headers. It moves each byte once, however the lists are nested.
+func (p *packer) lengthen() {
+	if len(p.long) == 0 {
+		return
 	}
-	return b
+	slices.SortFunc(p.long, func(a, b longList) int { return cmp.Compare(a.at, b.at) })
+	end, shift := len(p.dst), 0
+	for _, l := range p.long {
+		shift += l.width()
+	}
+	p.dst = slices.Grow(p.dst, shift)[:end+shift]
+	for _, l := range slices.Backward(p.long) {
+		copy(p.dst[l.at+1+shift:], p.dst[l.at+1:end])
+		shift -= l.width()
+		putHeader(p.dst[l.at+shift:], l)
+		end = l.at
+	}
+}
+
+// putHeader writes the header of a long list.
+func putHeader(b []byte, l longList) {
+	if l.width() == 2 {
+		b[0] = l.kind
+		binary.BigEndian.PutUint16(b[1:], uint16(l.n))
+		return
+	}
+	b[0] = l.kind + 1
+	binary.BigEndian.PutUint32(b[1:], uint32(l.n))
 }
 
 // token takes a string, quotes included, or a number.
@@ -158,9 +193,7 @@ func isDelimiter(c byte) bool { return c == ',' || c == ']' || c == '}' || isSpa
 func appendText(dst, quoted []byte) []byte {
 	inner := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(inner, '\\') >= 0 {
-		var s string
-		_ = json.Unmarshal(quoted, &s) // it is valid
-		return msgp.AppendString(dst, s)
+		inner = unescape(inner)
 	}
 	return msgp.AppendStringFromBytes(dst, inner)
 }
@@ -171,15 +204,16 @@ func appendNumber(dst, text []byte) []byte {
 	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
 		return msgp.AppendUint64(dst, u)
 	}
-	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil && i != 0 {
 		return msgp.AppendInt64(dst, i)
 	}
 	f, _ := strconv.ParseFloat(s, 64) // too large: infinite, as JavaScript reads it
-	if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-		if f < 0 {
-			return msgp.AppendInt64(dst, int64(f))
-		}
+	switch {
+	case f != math.Trunc(f) || math.Abs(f) >= 1<<53 || f == 0 && math.Signbit(f): // no integer is -0
+		return msgp.AppendFloat64(dst, f)
+	case f < 0:
+		return msgp.AppendInt64(dst, int64(f))
+	default:
 		return msgp.AppendUint64(dst, uint64(f))
 	}
-	return msgp.AppendFloat64(dst, f)
 }

@@ -1,6 +1,7 @@
 package redisbus
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -32,8 +33,8 @@ func (l *link) receive(m *redis.Message) {
 		return // unsubscribed from meanwhile
 	}
 	var err error
-	if len(m.Payload) > l.cfg.maxPayload {
-		err = fmt.Errorf("%d bytes, the limit is %d", len(m.Payload), l.cfg.maxPayload)
+	if len(m.Payload) > largest {
+		err = fmt.Errorf("%d bytes, the limit is %d", len(m.Payload), largest)
 	} else {
 		err = guard.Do(func() error { return r.handle(l, r.channels, m.Channel, []byte(m.Payload)) })
 	}
@@ -144,8 +145,9 @@ func (l *link) replier(c channels, q *request) func(*thinkws.Envelope) {
 		channel = c.ofNode(q.UID)
 	}
 	return func(a *thinkws.Envelope) {
-		if data := encodeResponse(l.uid, q, a); data != nil {
-			l.answer(channel, data)
+		data := encodeResponse(l.uid, q, a, l.cfg.maxPayload)
+		if err := l.answer(channel, data); errors.Is(err, thinkws.ErrTooLarge) && isOurs(q.UID) {
+			_ = l.answer(channel, encodeTooLarge(l.uid, q, l.cfg.maxPayload)) // it has been logged
 		}
 	}
 }

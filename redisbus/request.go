@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // Types of requests and answers.
@@ -34,13 +36,13 @@ type request struct {
 	ID   string `json:"requestId,omitempty"`
 	Type int    `json:"type"`
 
-	Opts  *opts   `json:"opts,omitempty"`
-	Rooms []room  `json:"rooms,omitempty"` // to join or leave; of typeSockets: to look in
-	Close bool    `json:"close,omitempty"`
-	Data  rawList `json:"data,omitempty"`
-	SID   string  `json:"sid,omitempty"`  // the old form of typeJoin, typeLeave and
-	Room  room    `json:"room,omitempty"` // typeDisconnect: one client, one room, and an answer
-	OldID string  `json:"requestid,omitempty"`
+	Opts  *opts  `json:"opts,omitempty"`
+	Rooms []room `json:"rooms,omitempty"` // to join or leave; of typeSockets: to look in
+	Close bool   `json:"close,omitempty"`
+	Data  []byte `json:"-"`              // of typeServerEmit: a list of the event's name and its arguments
+	SID   string `json:"sid,omitempty"`  // the old form of typeJoin, typeLeave and
+	Room  room   `json:"room,omitempty"` // typeDisconnect: one client, one room, and an answer
+	OldID string `json:"requestid,omitempty"`
 
 	event *thinkws.Envelope // of typeEmit
 }
@@ -49,17 +51,6 @@ type request struct {
 type opts struct {
 	Rooms  []room `json:"rooms"`
 	Except []room `json:"except"`
-}
-
-// rawList is a list of JSON values; of anything else it is nil.
-type rawList []json.RawMessage
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *rawList) UnmarshalJSON(text []byte) error {
-	if len(text) == 0 || text[0] != '[' {
-		return nil
-	}
-	return json.Unmarshal(text, (*[]json.RawMessage)(l))
 }
 
 // room is a name, which others may write as a number.
@@ -118,6 +109,9 @@ func (c *config) encodeRequest(uid, id string, e *thinkws.Envelope) ([]byte, err
 		if !c.old {
 			return encodeEmit(uid, id, e), nil
 		}
+		if len(e.Args.Parts) > 0 {
+			return nil, errOldBinary
+		}
 		b = append(appendTarget(append(b, `"type":7,`...), e), `,"packet":{"type":2,"nsp":`...)
 		b = append(appendQuoted(b, e.Namespace), `,"data":`...)
 		b = append(appendEvent(b, e), '}')
@@ -161,6 +155,9 @@ func appendEvent(b []byte, e *thinkws.Envelope) []byte {
 	return append(b, ']')
 }
 
+// errOldBinary is the error for what would be text at clients of other servers.
+var errOldBinary = errors.New("redisbus: WithSocketIO2: EmitAck takes no binary")
+
 // encodeEmit is the wire form of an event that clients have to answer.
 func encodeEmit(uid, id string, e *thinkws.Envelope) []byte {
 	b := msgp.AppendMapHeader(nil, 5)
@@ -183,27 +180,28 @@ func decodeRequest(namespace string, data []byte) (*request, error) {
 		err := q.unpack(namespace, data)
 		return q, err
 	}
-	if err := checkJSON(data); err != nil {
+	data, err := checkJSON(data)
+	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(data, q); err != nil {
+	rest, deep := without(data, "data", "packet")
+	if err := json.Unmarshal(rest, q); err != nil {
 		return nil, err
 	}
-	var err error
-	if q.Type == typeEmit {
-		err = q.readPacket(namespace, data)
+	if q.Data = deep["data"]; q.Type == typeEmit {
+		err = q.readPacket(namespace, rest, deep["packet"])
 	}
 	return q, err
 }
 
 // unpack reads a request as MessagePack. Only those of typeEmit come that way.
 func (q *request) unpack(namespace string, data []byte) error {
-	r := reader{data}
+	r := reader{rest: data}
 	q.event = &thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: namespace}
 	err := r.fields(func(key string) (err error) {
 		switch key {
 		case "uid":
-			q.UID, err = r.text()
+			q.UID, err = r.sender()
 		case "requestId":
 			q.ID, err = r.text()
 		case "type":
@@ -226,21 +224,19 @@ func (q *request) unpack(namespace string, data []byte) error {
 }
 
 // readPacket reads the event of a request as JSON.
-func (q *request) readPacket(namespace string, data []byte) error {
+func (q *request) readPacket(namespace string, rest, packet []byte) error {
 	var whole struct {
-		Packet struct {
-			Data rawList `json:"data"`
-		} `json:"packet"`
 		Opts struct {
 			Flags struct {
 				Timeout int64 `json:"timeout"`
 			} `json:"flags"`
 		} `json:"opts"`
 	}
-	if err := json.Unmarshal(data, &whole); err != nil {
+	if err := json.Unmarshal(rest, &whole); err != nil {
 		return err
 	}
-	name, args, err := splitEvent(whole.Packet.Data)
+	_, deep := without(packet, "data")
+	name, args, err := splitEvent(deep["data"])
 	if err != nil {
 		return err
 	}
@@ -250,22 +246,18 @@ func (q *request) readPacket(namespace string, data []byte) error {
 	return nil
 }
 
-// splitEvent parts the name of an event from its arguments.
-func splitEvent(list rawList) (name string, args thinkws.Payload, err error) {
+// splitEvent parts the name of an event from its arguments in a list of JSON values.
+func splitEvent(list []byte) (name string, args thinkws.Payload, err error) {
 	if len(list) == 0 {
 		return "", args, errNoEvent
 	}
-	if err := json.Unmarshal(list[0], &name); err != nil {
-		return "", args, err
+	values, err := session.Elements(list)
+	if err != nil || values.Count == 0 {
+		return "", args, errors.Join(err, errNoEvent)
 	}
-	args.Count = len(list) - 1
-	for i, arg := range list[1:] {
-		if i > 0 {
-			args.Text = append(args.Text, ',')
-		}
-		args.Text = append(args.Text, arg...)
-	}
-	return name, args, nil
+	first, args := values.First()
+	err = json.Unmarshal(first.Text, &name)
+	return name, args, err
 }
 
 func (q *request) address(e *thinkws.Envelope) {
@@ -320,25 +312,37 @@ func (q *request) aboutOne() bool {
 	return q.Type >= typeJoin && q.Type <= typeDisconnect && q.Opts == nil
 }
 
-// checkJSON bounds what encoding/json would follow into any depth.
-func checkJSON(data []byte) error {
-	depth, quoted := 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
-				return errDepth
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
+// aroundValues is how many levels messages add around values at most.
+const aroundValues = 8
+
+// checkJSON returns a message that is JSON as other functions may read it: in UTF-8, and no deeper
+// than what servers send.
+func checkJSON(data []byte) ([]byte, error) {
+	if err := session.CheckOwn(data, session.MaxDepth+aroundValues); err != nil {
+		return nil, err
 	}
-	return nil
+	return session.UTF8(data), nil
+}
+
+// without returns the JSON object that text is without the members that keys name, and those members.
+// Their values may be nested deeper than encoding/json follows. Of text that is no object nothing is
+// left.
+func without(text []byte, keys ...string) (rest []byte, taken map[string][]byte) {
+	rest = append(make([]byte, 0, 256), '{')
+	taken = map[string][]byte{}
+	if isJSON(text) {
+		session.EachMember(text, func(key, value []byte) {
+			if slices.Contains(keys, string(key)) {
+				taken[string(key)] = value
+				return
+			}
+			if len(rest) > 1 {
+				rest = append(rest, ',')
+			}
+			rest = append(append(appendQuoted(rest, key), ':'), value...)
+		})
+	}
+	return append(rest, '}'), taken
 }
 
 // isJSON reports whether a message is JSON: Node's adapters go by the first byte.

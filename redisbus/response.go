@@ -1,7 +1,9 @@
 package redisbus
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,21 +11,23 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // response is an answer to a request: a JSON object, or of typeClientAck a map of
-// MessagePack. UID and None are this library's own; others do not look at them.
+// MessagePack. UID, None and TooLarge are this library's own; others do not look at them.
 type response struct {
-	UID     string          `json:"uid,omitempty"`
-	ID      string          `json:"requestId"`
-	Type    int             `json:"type,omitempty"`
-	Sockets []wireSocket    `json:"sockets,omitempty"`
-	Rooms   []room          `json:"rooms,omitempty"`
-	Clients int             `json:"clientCount"`
-	Data    json.RawMessage `json:"data,omitempty"`
-	None    bool            `json:"none,omitempty"` // nobody there will answer
+	UID      string `json:"uid,omitempty"`
+	ID       string `json:"requestId"`
+	Type     int    `json:"type,omitempty"`
+	Rooms    []room `json:"rooms,omitempty"`
+	Clients  int    `json:"clientCount"`
+	None     bool   `json:"none,omitempty"`     // nobody there will answer
+	TooLarge int    `json:"tooLarge,omitempty"` // the answer is longer than this bound of its server, in bytes
 
-	args thinkws.Payload // of typeClientAck
+	sockets []wireSocket
+	data    []byte          // of typeServerEmit: a JSON value
+	args    thinkws.Payload // of typeClientAck
 }
 
 // wireSocket is a client as nodes tell each other of it.
@@ -66,15 +70,12 @@ func (v *headerValue) UnmarshalJSON(text []byte) error {
 	return nil // what is neither is of no use, and no reason to drop the rest
 }
 
-func wireSockets(members []thinkws.Member) []wireSocket {
-	sockets := make([]wireSocket, len(members))
-	for i, m := range members {
-		sockets[i] = wireSocket{ID: m.ID, Handshake: handshakeOf(m), Rooms: rooms(m.Rooms), Data: m.Data, Transport: m.Transport}
-		if m.Data == nil {
-			sockets[i].Data = json.RawMessage("{}")
-		}
+func wireSocketOf(m thinkws.Member) wireSocket {
+	s := wireSocket{ID: m.ID, Handshake: handshakeOf(m), Rooms: rooms(m.Rooms), Data: m.Data, Transport: m.Transport}
+	if m.Data == nil {
+		s.Data = json.RawMessage("{}")
 	}
-	return sockets
+	return s
 }
 
 func rooms(names []string) []room {
@@ -127,8 +128,8 @@ func (w wireHandshake) request() *http.Request {
 }
 
 // encodeResponse is the wire form of what the hub answers to q; nil if others would not
-// understand it.
-func encodeResponse(uid string, q *request, a *thinkws.Envelope) []byte {
+// understand it. Of an answer that is longer than most it may be a part.
+func encodeResponse(uid string, q *request, a *thinkws.Envelope, most int) []byte {
 	known := isOurs(q.UID)
 	switch {
 	case a == nil && known:
@@ -154,10 +155,19 @@ func encodeResponse(uid string, q *request, a *thinkws.Envelope) []byte {
 			Clients int    `json:"clientCount"`
 		}{uid, kind, q.ID, a.Clients})
 	}
-	return encodeAnswer(uid, q, a)
+	return encodeAnswer(uid, q, a, most)
 }
 
-func encodeAnswer(uid string, q *request, a *thinkws.Envelope) []byte {
+// encodeTooLarge tells a server of this library that the answer to q is longer than most.
+func encodeTooLarge(uid string, q *request, most int) []byte {
+	answer := response{UID: uid, ID: q.ID, Type: q.Type, None: true, TooLarge: most}
+	if q.Type == typeEmit { // it is that of one client
+		answer.Type, answer.Clients, answer.None = typeClientsGone, -1, false
+	}
+	return marshal(answer)
+}
+
+func encodeAnswer(uid string, q *request, a *thinkws.Envelope, most int) []byte {
 	switch q.Type {
 	case typeEmit:
 		return encodeAck(uid, q.ID, a.Args)
@@ -190,12 +200,26 @@ func encodeAnswer(uid string, q *request, a *thinkws.Envelope) []byte {
 			Sockets []string `json:"sockets"`
 		}{uid, q.ID, ids})
 	default:
-		return marshal(struct {
-			UID     string       `json:"uid"`
-			ID      string       `json:"requestId"`
-			Sockets []wireSocket `json:"sockets"`
-		}{uid, q.ID, wireSockets(a.Members)})
+		return encodeSockets(uid, q.ID, a.Members, most)
 	}
+}
+
+// encodeSockets is the wire form of the answer to typeFetch. It ends early when it is longer than
+// most: that of many clients could take more memory than there is.
+func encodeSockets(uid, id string, members []thinkws.Member, most int) []byte {
+	b := appendQuoted([]byte(`{"uid":`), uid)
+	b = appendQuoted(append(b, `,"requestId":`...), id)
+	b = append(b, `,"sockets":[`...)
+	for i, m := range members {
+		if len(b) > most {
+			break
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, marshal(wireSocketOf(m))...)
+	}
+	return append(b, "]}"...)
 }
 
 // encodeAck is the wire form of a client's answer: the first argument, for that is all
@@ -206,6 +230,7 @@ func encodeAck(uid, id string, args thinkws.Payload) []byte {
 		n++
 	}
 	b := msgp.AppendMapHeader(nil, n)
+	b = msgp.AppendString(msgp.AppendString(b, "uid"), uid)
 	b = msgp.AppendInt(msgp.AppendString(b, "type"), typeClientAck)
 	b = msgp.AppendString(msgp.AppendString(b, "requestId"), id)
 	b = msgp.AppendString(b, "packet")
@@ -214,7 +239,6 @@ func encodeAck(uid, id string, args thinkws.Payload) []byte {
 	} else {
 		b = msgp.AppendNil(b)
 	}
-	b = msgp.AppendString(msgp.AppendString(b, "uid"), uid)
 	if args.Count != 1 {
 		b = msgp.AppendArrayHeader(msgp.AppendString(b, "args"), uint32(args.Count))
 		b = appendPayload(b, args)
@@ -228,13 +252,15 @@ func responseID(data []byte) (string, error) {
 		ID string `json:"requestId"`
 	}
 	if isJSON(data) {
-		if err := checkJSON(data); err != nil {
+		data, err := checkJSON(data)
+		if err != nil {
 			return "", err
 		}
-		err := json.Unmarshal(data, &head)
+		rest, _ := without(data, "data", "sockets")
+		err = json.Unmarshal(rest, &head)
 		return head.ID, err
 	}
-	r := reader{data}
+	r := reader{rest: data}
 	err := r.fields(func(key string) (err error) {
 		if key != "requestId" {
 			return r.skip()
@@ -248,20 +274,62 @@ func responseID(data []byte) (string, error) {
 // decodeResponse reads an answer in either form.
 func decodeResponse(data []byte) (*response, error) {
 	a := &response{Type: -1}
-	if isJSON(data) {
-		if err := checkJSON(data); err != nil {
-			return nil, err
-		}
-		err := json.Unmarshal(data, a)
+	if !isJSON(data) {
+		err := a.unpack(data)
 		return a, err
 	}
-	err := a.unpack(data)
+	data, err := checkJSON(data)
+	if err != nil {
+		return nil, err
+	}
+	rest, deep := without(data, "data", "sockets")
+	if err := json.Unmarshal(rest, a); err != nil {
+		return nil, err
+	}
+	a.data = deep["data"]
+	a.sockets, err = decodeSockets(deep["sockets"])
 	return a, err
+}
+
+var errNoSocket = errors.New("a client is not an object")
+
+// decodeSockets reads the clients in an answer, nil if it is about something else.
+func decodeSockets(list []byte) ([]wireSocket, error) {
+	if len(list) == 0 || list[0] != '[' {
+		return nil, nil
+	}
+	values, err := session.Elements(list)
+	if err != nil {
+		return nil, err
+	}
+	sockets := make([]wireSocket, values.Count)
+	for i, text := range values.Values() {
+		if err := sockets[i].decode(text); err != nil {
+			return nil, err
+		}
+	}
+	return sockets, nil
+}
+
+func (s *wireSocket) decode(text []byte) error {
+	text = bytes.TrimSpace(text)
+	if !isJSON(text) {
+		return errNoSocket
+	}
+	rest, deep := without(text, "data", "handshake")
+	if err := json.Unmarshal(rest, s); err != nil {
+		return err
+	}
+	s.Data = bytes.Clone(deep["data"]) // it may be kept, and the answer is long
+	rest, deep = without(deep["handshake"], "auth")
+	err := json.Unmarshal(rest, &s.Handshake)
+	s.Handshake.Auth = bytes.Clone(deep["auth"])
+	return err
 }
 
 // unpack reads an answer of typeClientAck.
 func (a *response) unpack(data []byte) error {
-	r := reader{data}
+	r := reader{rest: data}
 	whole := false
 	return r.fields(func(key string) (err error) {
 		switch key {
@@ -272,7 +340,7 @@ func (a *response) unpack(data []byte) error {
 		case "requestId":
 			a.ID, err = r.text()
 		case "uid":
-			a.UID, err = r.text()
+			a.UID, err = r.sender()
 		case "args":
 			n, failed := r.list()
 			if failed != nil {
@@ -290,13 +358,6 @@ func (a *response) unpack(data []byte) error {
 		}
 		return err
 	})
-}
-
-func (r *reader) values(n int) (thinkws.Payload, error) {
-	u := unpacker{rest: r.rest}
-	err := u.values(n)
-	r.rest = u.rest
-	return u.payload(n), err
 }
 
 // marshal is for structures that cannot fail.

@@ -173,7 +173,7 @@ func encodeMark(uid, namespace string, n uint64) []byte {
 func encodeGoodbye(uid string) []byte { return encodeMark(uid, "", 0) }
 
 func decodeMark(data []byte) (from sender, n uint64, err error) {
-	r := reader{data}
+	r := reader{rest: data}
 	length, err := r.list()
 	if err != nil || length < 3 {
 		return from, 0, errNoRequest

@@ -13,24 +13,22 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// maxDepth is how deep values may be nested.
-const maxDepth = 64
-
 var (
-	errDepth   = fmt.Errorf("nested deeper than %d", maxDepth)
 	errTooMany = errors.New("more entries than bytes")
 	errShort   = msgp.ErrShortBytes
 )
 
 // unpacker turns MessagePack, as notepack 2 and 3 write it, into JSON text with the binary
-// parts cut out.
+// parts cut out. Values may be nested as deep as those of the service: see session.MaxDepth.
 type unpacker struct {
 	rest  []byte
+	ours  bool // written by this library: see float
 	text  []byte
 	parts []thinkws.Part
-	depth int
+	depth int // lists that are open
 }
 
 // payload is what has been unpacked, as so many values.
@@ -65,10 +63,6 @@ func (u *unpacker) value() (undefined bool, err error) {
 	if len(u.rest) == 0 {
 		return false, errShort
 	}
-	if u.depth++; u.depth > maxDepth {
-		return false, errDepth
-	}
-	defer func() { u.depth-- }()
 	switch kind := msgp.NextType(u.rest); kind {
 	case msgp.MapType:
 		return false, u.object()
@@ -119,14 +113,21 @@ func (u *unpacker) number(kind msgp.Type) (err error) {
 	return err
 }
 
-// float writes a number, or null for what JSON has no number for.
+// float writes a number, or null for what JSON has no number for. A number that is too large for a
+// float64, such as 1e400, is infinite to clients in JavaScript. Servers of this library send the text on
+// to their own clients; those of Node.js send null to theirs. Clients of this server get the same.
 func (u *unpacker) float(f float64) {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
+	switch {
+	case math.IsNaN(f), math.IsInf(f, 0) && !u.ours:
 		u.text = append(u.text, "null"...)
-		return
+	case math.IsInf(f, 1):
+		u.text = append(u.text, "1e999"...)
+	case math.IsInf(f, -1):
+		u.text = append(u.text, "-1e999"...)
+	default:
+		text, _ := json.Marshal(f) // cannot fail
+		u.text = append(u.text, text...)
 	}
-	text, _ := json.Marshal(f) // cannot fail
-	u.text = append(u.text, text...)
 }
 
 func (u *unpacker) string() error {
@@ -141,6 +142,20 @@ func (u *unpacker) string() error {
 
 func (u *unpacker) binary(data []byte) {
 	u.parts = append(u.parts, thinkws.Part{At: len(u.text), Data: bytes.Clone(data)})
+}
+
+// open counts a list that contains what follows, until close.
+func (u *unpacker) open(bracket byte) error {
+	if u.depth++; u.depth > session.MaxDepth {
+		return session.ErrDeep
+	}
+	u.text = append(u.text, bracket)
+	return nil
+}
+
+func (u *unpacker) close(bracket byte) {
+	u.depth--
+	u.text = append(u.text, bracket)
 }
 
 // count reads the header of a list, which may claim what it likes.
@@ -160,9 +175,11 @@ func (u *unpacker) array() error {
 	if err != nil {
 		return err
 	}
-	u.text = append(u.text, '[')
+	if err := u.open('['); err != nil {
+		return err
+	}
 	err = u.values(n)
-	u.text = append(u.text, ']')
+	u.close(']')
 	return err
 }
 
@@ -171,7 +188,9 @@ func (u *unpacker) object() error {
 	if err != nil {
 		return err
 	}
-	u.text = append(u.text, '{')
+	if err := u.open('{'); err != nil {
+		return err
+	}
 	for range n {
 		start := len(u.text)
 		if u.text[start-1] != '{' {
@@ -189,18 +208,24 @@ func (u *unpacker) object() error {
 			u.text = u.text[:start]
 		}
 	}
-	u.text = append(u.text, '}')
+	u.close('}')
 	return nil
 }
 
-// key unpacks the key of an entry. JavaScript has strings only; others may write numbers.
-func (u *unpacker) key() error {
+// key unpacks the key of an entry. JavaScript writes strings only. Others may write whatever their
+// dictionaries have for keys, and Node.js reads it as a string.
+func (u *unpacker) key() (err error) {
 	switch kind := msgp.NextType(u.rest); kind {
 	case msgp.StrType:
 		return u.string()
-	case msgp.IntType, msgp.UintType:
+	case msgp.BinType:
+		var data []byte
+		data, u.rest, err = msgp.ReadBytesZC(u.rest)
+		u.text = appendQuoted(u.text, data)
+		return err
+	case msgp.IntType, msgp.UintType, msgp.Float32Type, msgp.Float64Type, msgp.BoolType, msgp.NilType:
 		u.text = append(u.text, '"')
-		err := u.number(kind)
+		_, err = u.value()
 		u.text = append(u.text, '"')
 		return err
 	default:
@@ -214,65 +239,81 @@ const (
 	extOld  = 0  // of version 2: undefined, a date, or bytes, by the form
 )
 
-// fixext1 is the first of the forms whose length is fixed: 1, 2, 4, 8 and 16 bytes.
-const fixext1 = 0xd4
+// Forms of extensions. The length is fixed from fixext1 on: 1, 2, 4, 8 and 16 bytes.
+const (
+	ext8    = 0xc7
+	fixext1 = 0xd4
+	fixext4 = fixext1 + 2
+	fixext8 = fixext1 + 3
+)
 
-// extension unpacks what JavaScript has and JSON has not.
+// extension unpacks what JavaScript has and JSON has not. What is not known becomes a list of the
+// extension's number and its bytes, as in Node.js.
 func (u *unpacker) extension() (undefined bool, err error) {
-	fixed := u.rest[0] >= fixext1
+	head := u.rest[0]
 	kind, data, rest, err := readExtension(u.rest)
 	if err != nil {
 		return false, err
 	}
 	u.rest = rest
 	switch {
-	case kind == extDate:
+	case kind == extDate && (head == fixext4 || head == fixext8 || head == ext8):
 		return false, u.date(data)
-	case kind != extOld:
-		return false, fmt.Errorf("extension %d is not known", kind)
-	case fixed && len(data) == 1:
+	case kind == extOld && head == fixext1:
 		return true, nil
-	case fixed && len(data) == 8:
-		return false, u.time(time.UnixMilli(int64(binary.BigEndian.Uint64(data))))
-	default:
+	case kind == extOld && head == fixext8:
+		u.time(float64(int64(binary.BigEndian.Uint64(data))))
+	case kind == extOld && head < fixext1:
 		u.binary(data)
-		return false, nil
+	default:
+		u.text = append(strconv.AppendInt(append(u.text, '['), int64(kind), 10), ',')
+		u.binary(data)
+		u.text = append(u.text, ']')
 	}
+	return false, nil
 }
 
-// date writes a timestamp of MessagePack.
+// date writes a timestamp of MessagePack, which has seconds and nanoseconds.
 func (u *unpacker) date(data []byte) error {
 	switch len(data) {
 	case 4:
-		return u.time(time.Unix(int64(binary.BigEndian.Uint32(data)), 0))
+		u.time(float64(binary.BigEndian.Uint32(data)) * 1e3)
 	case 8:
 		n := binary.BigEndian.Uint64(data)
-		return u.time(time.Unix(int64(n&(1<<34-1)), int64(n>>34)))
+		u.time(float64(n&(1<<34-1))*1e3 + float64(n>>34)/1e6)
 	case 12:
-		return u.time(time.Unix(int64(binary.BigEndian.Uint64(data[4:])), int64(binary.BigEndian.Uint32(data))))
+		u.time(float64(int64(binary.BigEndian.Uint64(data[4:])))*1e3 + float64(binary.BigEndian.Uint32(data))/1e6)
 	default:
 		return fmt.Errorf("a date of %d bytes", len(data))
 	}
+	return nil
 }
 
-// time writes a date as JSON.stringify does.
-func (u *unpacker) time(t time.Time) error {
-	t = t.UTC()
-	if year := t.Year(); year < 0 || year > 9999 {
-		return errors.New("a date beyond the year 9999")
+// time writes a date, in milliseconds since 1970, as JSON.stringify does: one that Date cannot hold
+// is null.
+func (u *unpacker) time(ms float64) {
+	const most = 8.64e15
+	if math.Abs(ms) > most {
+		u.text = append(u.text, "null"...)
+		return
 	}
-	u.text = t.AppendFormat(u.text, `"2006-01-02T15:04:05.000Z"`)
-	return nil
+	t := time.UnixMilli(int64(ms)).UTC()
+	if year := t.Year(); year < 0 || year > 9999 {
+		u.text = fmt.Appendf(u.text, `"%+07d`, year)
+	} else {
+		u.text = fmt.Appendf(u.text, `"%04d`, year)
+	}
+	u.text = t.AppendFormat(u.text, `-01-02T15:04:05.000Z"`)
 }
 
 // readExtension reads an extension of any form.
 func readExtension(b []byte) (kind int8, data, rest []byte, err error) {
 	n, head := 0, 1
 	switch b[0] {
-	case fixext1, fixext1 + 1, fixext1 + 2, fixext1 + 3, fixext1 + 4:
+	case fixext1, fixext1 + 1, fixext4, fixext8, fixext8 + 1:
 		n = 1 << (b[0] - fixext1)
-	case 0xc7, 0xc8, 0xc9: // the length follows, in 1, 2 or 4 bytes
-		head += 1 << (b[0] - 0xc7)
+	case ext8, ext8 + 1, ext8 + 2: // the length follows, in 1, 2 or 4 bytes
+		head += 1 << (b[0] - ext8)
 		if len(b) < head {
 			return 0, nil, nil, errShort
 		}
@@ -286,20 +327,4 @@ func readExtension(b []byte) (kind int8, data, rest []byte, err error) {
 		return 0, nil, nil, errShort
 	}
 	return int8(b[head]), b[head+1 : head+1+n], b[head+1+n:], nil
-}
-
-// appendQuoted appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
-func appendQuoted[T string | []byte](dst []byte, s T) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			buf := bytes.NewBuffer(dst)
-			enc := json.NewEncoder(buf)
-			enc.SetEscapeHTML(false)
-			_ = enc.Encode(string(s)) // cannot fail
-			return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
-		}
-	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"')
 }
