@@ -1,7 +1,9 @@
 // Nodes of Go and of Node.js as one cluster, on a Redis.
 //
-//   node cluster.js --node PROGRAM [--only TEXT] [--soak 100000]
+//   node cluster.js --node PROGRAM [--only TEXT] [--soak 100000] [--random 10] [--seed 1] [--longest 900000]
 //
+// --random is for how many seconds random values go through the cluster, from a seed on. A long run has values of up to --longest
+// bytes, such as 16000000.
 // REDIS_URL names a Redis to use; without it, one is started.
 import { parseArgs } from "node:util";
 import { broadcasts } from "./cluster/broadcasts.js";
@@ -9,13 +11,17 @@ import { emissions } from "./cluster/emitters.js";
 import { otherKinds } from "./cluster/kinds.js";
 import { comingsAndGoings } from "./cluster/members.js";
 import { amongOld, mixed, oldRequests, requestsOf6 } from "./cluster/old.js";
+import { randomValues } from "./cluster/random.js";
 import { requests } from "./cluster/requests.js";
 import { checkStats, soak } from "./cluster/soak.js";
 import { ClusterNode, Emitter3, Emitter5, GoEmitter, RedisProcess } from "./lib/cluster.js";
 import { runTests } from "./lib/tests.js";
 
 const { values: flags } = parseArgs({
-  options: { node: { type: "string" }, only: { type: "string", default: "" }, soak: { type: "string", default: "100000" } },
+  options: {
+    node: { type: "string" }, only: { type: "string", default: "" }, soak: { type: "string", default: "100000" },
+    random: { type: "string", default: "10" }, seed: { type: "string", default: "1" }, longest: { type: "string", default: "900000" },
+  },
 });
 if (!flags.node) throw new Error("--node PROGRAM, please");
 
@@ -104,10 +110,14 @@ const soakTest = (c) => ({
     Object.assign(soak([c.go1, c.go2, c.node4], Number(flags.soak)), { timeout: 120_000 }),
 });
 
+const randomTest = ({ go1, go2, node4, nodeIO, goEmitter, emitter5, emitter3 }) => (
+  randomValues([go1, go2, node4, nodeIO], [goEmitter, emitter5, emitter3],
+    { seconds: Number(flags.random), seed: Number(flags.seed), longest: Number(flags.longest) }));
+
 const cluster = await start();
 const nodes = Object.values(cluster).filter((one) => one instanceof ClusterNode);
 try {
-  const tests = { ...broadcastTests(cluster), ...requestTests(cluster), ...otherTests(cluster), ...soakTest(cluster), ...statsTests(cluster), ...memberTests(cluster) };
+  const tests = { ...broadcastTests(cluster), ...requestTests(cluster), ...otherTests(cluster), ...randomTest(cluster), ...soakTest(cluster), ...statsTests(cluster), ...memberTests(cluster) };
   const chosen = Object.entries(tests).filter(([name]) => name.includes(flags.only) || /clients (enter|leave)$/.test(name));
   const failed = await runTests(Object.fromEntries(chosen));
   if (failed) for (const one of nodes) console.log(`The last words of ${one.name}:\n${one.process.errors.slice(-1500)}`);

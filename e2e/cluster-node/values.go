@@ -9,7 +9,8 @@ import (
 	"github.com/seed-ce09063a/thinkws"
 )
 
-// values makes arguments for Emit. What JSON cannot say is marked: {"$bin":"base64"}.
+// values makes arguments for Emit. What JSON cannot say is marked: {"$bin":"base64"}. {"$json":"text"} is
+// that text.
 func values(args []json.RawMessage) ([]any, error) {
 	list := make([]any, len(args))
 	for i, arg := range args {
@@ -37,6 +38,9 @@ func revive(v any) (any, error) {
 	case map[string]any:
 		if text, ok := v["$bin"].(string); ok {
 			return base64.StdEncoding.DecodeString(text)
+		}
+		if text, ok := v["$json"].(string); ok {
+			return json.RawMessage(text), nil
 		}
 		for key := range v {
 			if len(key) > 0 && key[0] == '$' {

@@ -1,5 +1,5 @@
 // Values in commands. What JSON cannot say is marked: {"$bin":"base64"}, {"$date":"ISO"},
-// {"$undefined":true}.
+// {"$undefined":true}. {"$json":"text"} is what that text means, to the letter.
 
 export const bin = (text) => ({ $bin: Buffer.from(text).toString("base64") });
 export const date = (iso) => ({ $date: iso });
@@ -12,6 +12,7 @@ export function revive(value) {
   if ("$bin" in value) return Buffer.from(value.$bin, "base64");
   if ("$date" in value) return new Date(value.$date);
   if ("$undefined" in value) return undefined;
+  if ("$json" in value) return JSON.parse(value.$json);
   return Object.fromEntries(Object.entries(value).map(([key, v]) => [key, revive(v)]));
 }
 

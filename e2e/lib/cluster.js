@@ -166,8 +166,8 @@ export class Emitter3 {
 
 /** A client of Socket.IO; a server's questions it answers with its name. */
 class SocketIOClient {
-  static async open(node, { name, namespace = "/", version = node.version, auth, query, options }) {
-    const connection = new Connection(node.url, { version, transport: "websocket", tag: name, query, options });
+  static async open(node, { name, namespace = "/", version = node.version, transport = "websocket", auth, query, options }) {
+    const connection = new Connection(node.url, { version, transport, tag: name, query, options });
     const client = new SocketIOClient(name, connection, connection.open(namespace, { auth }));
     await client.socket.connected();
     return client;
@@ -179,6 +179,8 @@ class SocketIOClient {
   }
 
   async call(...args) { return (await this.socket.call(...args))[0]; }
+
+  emit(...args) { this.socket.emit(...args); }
 
   /** What has come of an event: its argument, or the list of them if there is not one. */
   events(name) {
@@ -200,6 +202,7 @@ async function jsonClient(node, { name, namespace = "/", kind, transport = "webs
     ? await sockParty(name, `${node.url}/sockjs?nsp=${encodeURIComponent(namespace)}`, { version: "1.6.1", transport })
     : await webSocketParty(name, `${node.url}/ws?nsp=${encodeURIComponent(namespace)}`);
   party.json = true;
+  party.raw = (text) => (party.sock ?? party.ws).send(text);
   if (party.sock) Object.defineProperty(party, "gone", { get: () => party.sock.closed });
   else party.ws.once("close", () => { party.gone = true; });
   party.clear = () => { party.frames.length = 0; };
