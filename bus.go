@@ -122,7 +122,7 @@ type BusStats struct {
 	Published uint64 // envelopes that have gone out
 	Received  uint64 // envelopes that have come in
 	Lost      uint64 // envelopes that did not reach every node, or may not have
-	Missed    uint64 // envelopes of other nodes that did not reach this one, as far as it has learned of them
+	Missed    uint64 // envelopes of other nodes that did not reach this one, once it has learned of them
 	Dropped   uint64 // what came in and was no envelope
 }
 

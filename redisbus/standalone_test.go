@@ -41,8 +41,8 @@ func TestSingleRedisStops(t *testing.T) {
 	time.Sleep(6 * time.Second)
 	server.signal(t, syscall.SIGCONT)
 	t.Logf("SIGSTOP: traffic flows after %v", tr.flows(t))
-	assert.Equal(t, []int{1, 1, 1}, tr.logged("bus is down"), "one line for one change")
 	tr.check(t)
+	tr.checkChanges(t, 1)
 }
 
 // A node that does not read for a while has its connection closed by Redis, with all that waited
@@ -101,7 +101,6 @@ func TestGoRedisLogsNothing(t *testing.T) {
 	require.Eventually(t, func() bool { return registryLog.count("is reached again") == 1 }, time.Minute, 10*time.Millisecond)
 	assert.Empty(t, goRedis.since(before, ""))
 	assert.Equal(t, 1, registryLog.count("is not reached"))
-	assert.Equal(t, []int{1, 1}, tr.logged("bus is down"))
-	assert.Equal(t, []int{2, 2}, tr.logged("bus is up"), "at the beginning, and again")
 	tr.check(t)
+	tr.checkChanges(t, 1)
 }

@@ -158,10 +158,14 @@ func (tr *traffic) losses() (n uint64) {
 	return n
 }
 
-// logged returns how often the logs have a text, by node.
-func (tr *traffic) logged(text string) (counts []int) {
+// checkChanges checks that each change of the bus, of which there were at least so many, is one line
+// in the log.
+func (tr *traffic) checkChanges(t *testing.T, least int) {
+	t.Helper()
 	for _, n := range tr.nodes {
-		counts = append(counts, n.log.count(text))
+		down, up := n.log.count("bus is down"), n.log.count("bus is up")
+		assert.GreaterOrEqual(t, down, least)
+		assert.LessOrEqual(t, down, least+2, n.log.String()) // a slow machine may add some
+		assert.Equal(t, down+1, up, "at the beginning, and after each: %s", n.log)
 	}
-	return counts
 }
