@@ -3,6 +3,7 @@
 // where those versions have a counterpart, by POST /do.
 //
 //   node cluster-node.js --version 4 --redis URL --prefix KEY [--adapter 6] [--client ioredis] [--specific]
+//   node cluster-node.js --traffic --redis URL | --sentinels LIST --master NAME | --redis-cluster LIST [--user NAME --password WORD]
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Node2 } from "./cluster/node2.js";
@@ -16,9 +17,15 @@ const { values: flags } = parseArgs({
     adapter: { type: "string", default: "8" },
     client: { type: "string", default: "redis" },
     specific: { type: "boolean", default: false },
+    traffic: { type: "boolean", default: false },
+    sentinels: { type: "string" },
+    master: { type: "string" },
+    "redis-cluster": { type: "string" },
+    user: { type: "string" },
+    password: { type: "string" },
   },
 });
-if (!flags.redis) throw new Error("--redis URL, please");
+if (!flags.redis && !flags.sentinels && !flags["redis-cluster"]) throw new Error("--redis URL, please");
 
 async function readBody(req) {
   const pieces = [];

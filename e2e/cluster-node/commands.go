@@ -31,6 +31,9 @@ type command struct {
 	From      string
 	First     int // publish: the number of the first message
 	Count     int
+	Rate      int    // traffic: messages a second
+	Size      int    // burst: bytes of a message
+	Password  string // of new connections to Redis
 }
 
 // answers is what has come back from others.
@@ -100,6 +103,23 @@ func (n *node) do(ctx context.Context, c command) (any, error) {
 		return n.handler.Hub().Stats().Clients, nil
 	case "stats":
 		return n.handler.Hub().Stats(), nil
+	case "password":
+		n.login.setPassword(c.Password)
+		return nil, nil
+	default:
+		return n.doTraffic(c)
+	}
+}
+
+// doTraffic is for the commands of the failover tests.
+func (n *node) doTraffic(c command) (any, error) {
+	switch c.Do {
+	case "traffic":
+		return nil, n.traffic.start(n.handler.Hub(), c)
+	case "burst":
+		return nil, n.traffic.burst(c)
+	case "endTraffic":
+		return n.traffic.end()
 	default:
 		return nil, fmt.Errorf("what is %q?", c.Do)
 	}

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -26,7 +25,7 @@ import (
 )
 
 type config struct {
-	redis     string
+	redis     redisFlags
 	prefix    string
 	addr      string
 	socketIO2 bool
@@ -35,7 +34,7 @@ type config struct {
 
 func main() {
 	var c config
-	flag.StringVar(&c.redis, "redis", cmp.Or(os.Getenv("REDIS_URL"), "redis://127.0.0.1:6379"), "the `URL` of the Redis; or REDIS_URL")
+	c.redis.define()
 	flag.StringVar(&c.prefix, "prefix", "socket.io", "what the names of all channels begin with")
 	flag.StringVar(&c.addr, "addr", "127.0.0.1:0", "where to listen")
 	flag.BoolVar(&c.socketIO2, "socketio2", false, "mark binary events for nodes of Socket.IO 2")
@@ -88,10 +87,12 @@ func run(c config, in io.Reader, out io.Writer) error {
 
 // node is the handler, and an emitter into the same cluster.
 type node struct {
-	rdb     *redis.Client
+	rdb     redis.UniversalClient
+	login   *credentials
 	handler *thinkws.Handler
 	emitter *redisbus.Emitter
 	events  events
+	traffic traffic
 }
 
 // named are the namespaces that are made by hand, since * has a meaning in names of
@@ -99,11 +100,12 @@ type node struct {
 var named = []string{"/a*b", "/axxb", "/a*b*", "/z*[b]", "/zxb"}
 
 func newNode(c config) (*node, error) {
-	o, err := redis.ParseURL(c.redis)
+	login := &credentials{user: c.redis.user, password: c.redis.password}
+	rdb, err := c.redis.client(login)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{rdb: redis.NewClient(o)}
+	n := &node{rdb: rdb, login: login}
 	n.emitter = redisbus.NewEmitter(n.rdb, c.options()...)
 	actions := append(clientActions(), n.events.actions("/")...)
 	options := append(slices.Clone(actions),

@@ -4,6 +4,8 @@ import { Redis } from "ioredis";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 import createAdapter6 from "socket.io-redis-v6";
+import * as forms from "./ioredis.js";
+import { Traffic } from "./traffic.js";
 import { revive } from "./values.js";
 
 export const namespaces = ["/", "/chat", "/a*b", "/axxb", "/z*[b]", "/zxb"];
@@ -25,10 +27,22 @@ function adapter6({ redis, prefix }) {
   return createAdapter6({ host, port, key: prefix, requestsTimeout: 2_000 });
 }
 
+const serverOptions = { allowEIO3: true, perMessageDeflate: { threshold: 1_000 } };
+
 export class Node4 {
   static async create(http, flags) {
+    if (flags.traffic) return Node4.#withTraffic(http, flags);
     const adapter = flags.adapter === "6" ? adapter6(flags) : await adapter8(flags);
-    return new Node4(new Server(http, { adapter, allowEIO3: true, perMessageDeflate: { threshold: 1_000 } }));
+    return new Node4(new Server(http, { adapter, ...serverOptions }));
+  }
+
+  /** A server for the failover tests: it publishes at a steady rate, to any form of Redis. */
+  static #withTraffic(http, flags) {
+    const connections = forms.connect(flags);
+    const io = new Server(http, serverOptions);
+    const traffic = new Traffic(io, connections.pub); // before the adapter takes the connection
+    io.adapter(createAdapter(connections.pub, connections.sub, { key: flags.prefix, requestsTimeout: 2_000 }));
+    return Object.assign(new Node4(io), { connections, trafficSource: traffic });
   }
 
   constructor(io) {
@@ -74,6 +88,14 @@ export class Node4 {
   publish({ rooms, from, first, count }) {
     for (let i = first; i < first + count; i++) this.io.to(rooms[i % rooms.length]).emit("news", [from, i]);
   }
+
+  traffic(command) { this.trafficSource.start(command); }
+
+  burst(command) { this.trafficSource.burst(command); }
+
+  endTraffic() { return this.trafficSource.end(); }
+
+  password({ password }) { forms.setPassword(this.connections, password); }
 
   emitAck(command) {
     return new Promise((resolve) => {
