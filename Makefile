@@ -5,7 +5,7 @@ FUZZTIME ?= 30s
 ADDR ?= :8360
 FOR ?= 30m
 
-.PHONY: help demo cluster test unit e2e lint fuzz bench bench-full abuse soak clean
+.PHONY: help demo cluster test unit e2e lint fuzz bench bench-full abuse failover soak clean
 
 help:
 	@echo "make demo    the chat with all kinds of clients, on http://localhost:8360 (ADDR=:8360)"
@@ -17,7 +17,8 @@ help:
 	@echo "make fuzz    every fuzz target for FUZZTIME=30s"
 	@echo "make bench   this library beside its peers, the main table in under ten minutes"
 	@echo "make bench-full  all of it, into bench/README.md"
-	@echo "make abuse   deaf, half-open, slow and leaving clients by the thousand, against bounds, in some ten minutes"
+	@echo "make abuse   deaf, half-open, slow and leaving clients by the thousand, against bounds, then make failover; in some 20 minutes"
+	@echo "make failover  traffic among four servers while Redis fails in every way, 30 s each"
 	@echo "make soak    mixed load with faults for half an hour (FOR=30m)"
 	@echo "make clean   removes what these commands have left"
 
@@ -59,6 +60,12 @@ bench-full:
 abuse:
 	@scripts/install.sh go
 	cd bench && go run ./soak
+	@$(MAKE) --no-print-directory failover
+
+failover:
+	@scripts/install.sh go node redis modules
+	go build -o build/failover-node ./e2e/cluster-node
+	cd e2e && node failover.js --node ../build/failover-node --seconds 30 --strict
 
 soak:
 	@scripts/install.sh go

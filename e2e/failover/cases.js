@@ -77,7 +77,7 @@ async function killSentinelMaster(form) {
   };
 }
 
-/** The slot of the channel by which Go servers choose the master that they publish to. */
+/** The slot of the channel by which Go servers choose their master at first. */
 const slotOf = (form, servers) => form.servers[0].ask("CLUSTER", "KEYSLOT", `${servers.prefix}-request#/#`);
 
 async function reshard(form, servers) {
@@ -114,7 +114,7 @@ async function killOurMaster(form, servers) {
   return killMaster(form, slot, await form.owner(slot));
 }
 
-/** Kills one of the masters that Go servers do not publish to; some servers may subscribe there. */
+/** Kills one of the masters that do not have our slot. The servers may use it all the same. */
 const killOtherMaster = (number) => async (form, servers) => {
   const our = await form.owner(await slotOf(form, servers));
   const master = (await form.masters()).filter((server) => server !== our)[number];
@@ -150,9 +150,9 @@ export const forms = {
     Form: Cluster,
     unordered: "ioredis publishes to a random master of a Redis Cluster, so messages of a Node.js server have no order",
     cases: [
+      faults("CLUSTER FAILOVER of the master of our slot", clusterFailover, { after: healthy, uncounted: cluster }),
       faults("resharding of our slot", reshard, { after: healthy, uncounted: cluster }),
-      faults("CLUSTER FAILOVER of our master", clusterFailover, { after: healthy, uncounted: cluster }),
-      faults("kill -9 of our Cluster master", killOurMaster, { uncounted: cluster }),
+      faults("kill -9 of the master of our slot", killOurMaster, { uncounted: cluster }),
       faults("kill -9 of a second Cluster master", killOtherMaster(0), { uncounted: cluster }),
       faults("kill -9 of a third Cluster master", killOtherMaster(1), { uncounted: cluster }),
     ],
