@@ -20,6 +20,9 @@ function follow(servers, pair) {
   return { from, to, arrivals, own, refused, missing, published: from.report.published };
 }
 
+/** Reports whether the last message has arrived. */
+const ended = ({ arrivals, published }) => published === 0 || arrivals.at[published - 1] !== undefined;
+
 /** How long after a moment the messages of a pair come without a gap, in ms. */
 function resumed({ own, arrivals, refused }, moment) {
   let first = own.length;
@@ -46,7 +49,7 @@ function wrongLink({ from, to, arrivals: { twice, disordered, at }, refused }, o
 function wrongServer(servers, server) {
   const { recorder, report } = server;
   const { count } = servers.arrivals({ from: server, to: server });
-  const late = [...recorder.series.keys()].filter((name) => !servers.all.some((one) => servers.seriesOf(one) === name));
+  const late = [...recorder.series.keys()].filter((name) => !servers.isCurrent(name));
   return [
     count !== report.published && `${count} of ${report.published} own messages reached the own client`,
     recorder.gone && `the client is gone: ${recorder.gone}`,
@@ -61,13 +64,16 @@ export class Account {
     this.links = servers.links.map((pair) => follow(servers, pair));
   }
 
-  /** Waits until the Go servers have learned what they have missed. What is not right then remains wrong. */
+  /**
+   * Waits until the last message of every sender has arrived everywhere, and the Go servers have learned what
+   * they have missed. What is not right after that remains wrong.
+   */
   static async settled(servers, before) {
     let account;
     const look = async () => {
       account = new Account(servers, before);
       account.after = await servers.stats();
-      return account.unbalanced().length === 0;
+      return account.links.every(ended) && account.unbalanced().length === 0;
     };
     await eventually(look, "", settleTimeout).catch(() => {});
     await pause(quiet);

@@ -78,6 +78,12 @@ export class Servers {
 
   seriesOf(server) { return `${server.name}, series ${this.seriesCount}`; }
 
+  /** Reports whether a series is of now. That of meet may end late. */
+  isCurrent(series) {
+    const number = Number(series.split(" ").at(-1));
+    return number === this.seriesCount || number === 1;
+  }
+
   each(what, command = {}, servers = this.all) {
     const of = typeof command === "function" ? command : () => command;
     return Promise.all(servers.map((server) => server.do(what, of(server))));
