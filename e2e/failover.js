@@ -58,7 +58,7 @@ function print({ title, ready, flows, wrong }, servers) {
   const times = flows ? `: ready after ${ready} ms, flows after ${flows.after} ms` : "";
   console.log(`${wrong.length ? "FAILED" : "ok"}  ${title}${times}`);
   for (const text of wrong) console.log(`        ${text}`);
-  if (!servers) return;
+  if (!wrong.length || !servers) return;
   for (const { name, process: { errors } } of servers.all) console.log(`The last words of ${name}:\n${errors.slice(-1500)}`);
 }
 

@@ -37,7 +37,6 @@ export class Traffic {
 
   /** Ends the series. The messages without a reply may have been lost, or may have arrived. */
   end() {
-    console.error('UNANSWERED', [...this.unanswered].join());
     clearInterval(this.timer);
     return { published: this.published, refused: [], unanswered: [...this.unanswered] };
   }

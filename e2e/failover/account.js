@@ -17,7 +17,8 @@ function follow(servers, pair) {
   for (let n = 0; n < from.report.published; n++) {
     if (arrivals.at[n] === undefined && !refused.has(n)) missing.push(n);
   }
-  return { from, to, arrivals, own, refused, missing, published: from.report.published };
+  const { published, unanswered = [] } = from.report;
+  return { from, to, arrivals, own, refused, missing, published, unanswered };
 }
 
 /** Reports whether the last message has arrived. */

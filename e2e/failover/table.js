@@ -24,8 +24,8 @@ export const summary = (outcomes) => table([
 ], outcomes.map(cells));
 
 /** What a server has counted about a pair. */
-function counted(account, { from, to }) {
-  if (!from.isGo) return `${from.report.unanswered.length} without a reply of Redis`;
+function counted(account, { from, to, unanswered }) {
+  if (!from.isGo) return `${unanswered.length} without a reply of Redis`;
   return to.isGo ? `Missed ${account.grown(to, "Missed")} of all Go servers` : `Lost ${account.grown(from, "Lost")}`;
 }
 
