@@ -41,8 +41,9 @@ async function play(form, servers, { unordered }, { title, fault, after, uncount
   const began = Date.now();
   const repair = await fault(form, servers);
   const ready = Date.now();
-  await eventually(() => servers.flowsSince(ready), "", patience).catch(() => {});
-  await pause(Math.max(0, ready + half - Date.now()));
+  await pause(half);
+  const moment = Date.now(); // traffic may have flowed for an instant before it broke
+  await eventually(() => servers.flowsSince(moment), "", patience).catch(() => {});
   await servers.endTraffic();
   const account = await Account.settled(servers, before);
   const flows = account.resumed(ready);
