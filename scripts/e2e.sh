@@ -43,7 +43,7 @@ await() { # the end of one scenario
 server=$root/build/e2e-server
 scenario "three nodes behind nginx, HAProxy and the dispatcher; kill -9" node sticky.js --node "$root/build/e2e-node"
 scenario "a cluster of Go's and Node's nodes on one Redis" node cluster.js --node "$root/build/cluster-node"
-for form in single sentinel; do
+for form in single sentinel cluster; do
 	scenario "traffic among servers of Go and Node.js while Redis fails: $form" node failover.js --node "$root/build/cluster-node" --form $form
 done
 scenario "every scenario with socket.io-client 4 and 2, compared with Node's own server" node run.js --server "$server"
