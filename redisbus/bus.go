@@ -49,7 +49,7 @@ func (b *Bus) Open(node thinkws.BusNode) (thinkws.BusLink, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	l := &link{cfg: b.cfg, node: node, log: quiet.New(node.Logger()), uid: ours + rand.Text()[:16], routes: map[topic]route{}, asked: map[string]*question{}}
+	l := &link{cfg: b.cfg, node: node, log: quiet.New(node.Logger()), uid: ours + rand.Text()[:16], opened: time.Now(), routes: map[topic]route{}, asked: map[string]*question{}}
 	count := b.cfg.channels("/").request
 	l.redis = connect(b.client, count)
 	_, cluster := l.redis.cluster()
@@ -78,12 +78,13 @@ type link struct {
 	state      *state
 	publisher  *publisher
 	subscriber *subscriber
-	probe      string                    // the channel of our probes
-	goodbyes   string                    // that on which nodes say goodbye
-	probed     atomic.Pointer[time.Time] // when the last probe came back
-	counts     bool                      // Redis has counted who hears a probe; probing's
-	surveyed   time.Time                 // when survey asked last; probing's
-	sharded    bool                      // and whether it has found a sharded adapter
+	probe      string // the channel of our probes
+	goodbyes   string // that on which nodes say goodbye
+	opened     time.Time
+	heard      atomic.Int64 // when the last message came, which may be a probe, in nanoseconds after opened
+	counts     bool         // Redis has counted who hears a probe; probing's
+	surveyed   time.Time    // when survey asked last; probing's
+	sharded    bool         // and whether it has found a sharded adapter
 	stats      counters
 	sequences  sequences
 	tasks      sync.WaitGroup

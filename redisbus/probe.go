@@ -23,7 +23,7 @@ var errDeaf = errors.New("redisbus: what is published does not come back")
 // probing publishes something every second that has to come back: a connection may be open and
 // answer, and still hear nothing, for instance to a Redis that is no master any more.
 func (l *link) probing(ctx context.Context) {
-	l.cameBack()
+	l.hears()
 	wait := time.NewTimer(0)
 	defer wait.Stop()
 	changed := l.state.changes()
@@ -48,9 +48,10 @@ func (l *link) probing(ctx context.Context) {
 		up := l.state.down() == nil
 		switch {
 		case !up:
-			l.cameBack()
-		case time.Since(*l.probed.Load()) > silence:
+			l.hears()
+		case time.Since(l.opened)-time.Duration(l.heard.Load()) > silence:
 			l.subscriber.kick(errDeaf)
+			l.hears() // the next connection has its own time
 		}
 		if up {
 			l.survey(ctx)
@@ -62,12 +63,9 @@ func (l *link) probing(ctx context.Context) {
 	}
 }
 
-// cameBack notes that a probe has, or that it need not have. It keeps a time.Time, which goes
-// on evenly when the clock of the machine is set.
-func (l *link) cameBack() {
-	now := time.Now()
-	l.probed.Store(&now)
-}
+// hears notes that the subscriber has got a message, or need not have. A subscriber that lags behind is not deaf: its probe
+// is late, but other messages come.
+func (l *link) hears() { l.heard.Store(int64(time.Since(l.opened))) }
 
 // sendProbe publishes a probe, and asks about the server and whether requests work.
 func (l *link) sendProbe(ctx context.Context) error {
@@ -77,7 +75,7 @@ func (l *link) sendProbe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hears := l.subscriber.confirmedOn(topic{l.probe, false})
+	subscribed := l.subscriber.confirmedOn(topic{l.probe, false})
 	pipe := client.Pipeline()
 	role := hello(ctx, pipe)
 	sent := pipe.Publish(ctx, l.probe, "")
@@ -101,7 +99,7 @@ func (l *link) sendProbe(ctx context.Context) error {
 		return errReplica
 	case sent.Val() > 0:
 		l.counts = true // a proxy may not
-	case l.counts && hears != nil && hears == l.subscriber.confirmedOn(topic{l.probe, false}) && !l.receipts.unknown:
+	case l.counts && subscribed != nil && subscribed == l.subscriber.confirmedOn(topic{l.probe, false}) && !l.receipts.unknown:
 		l.subscriber.kick(errApart)
 		l.redis.drop()
 		return errApart

@@ -12,9 +12,9 @@ import (
 
 // receive takes what the subscriber reads. It is called by one goroutine.
 func (l *link) receive(m *redis.Message) {
+	l.hears()
 	switch m.Channel {
 	case l.probe:
-		l.cameBack()
 		return
 	case l.goodbyes:
 		if err := l.onMark([]byte(m.Payload)); err != nil {
