@@ -11,10 +11,21 @@ import (
 )
 
 // A server that takes its time with what it gets, on a busy machine for one, is not deaf: its probes come back late, behind
-// the messages of others.
+// the messages of others. In both cases that takes longer than the silence after which a connection is dead.
 func TestServerThatLagsKeepsItsConnection(t *testing.T) {
 	t.Parallel()
-	const messages, each = 50, 100 * time.Millisecond // in all longer than the silence after which a connection is dead
+	for name, tt := range map[string]struct {
+		messages int
+		each     time.Duration
+	}{"many messages": {50, 100 * time.Millisecond}, "a long one": {1, 5 * time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lag(t, tt.messages, tt.each)
+		})
+	}
+}
+
+func lag(t *testing.T, messages int, each time.Duration) {
 	client := clientOf(t, shared)
 	log := &lines{}
 	lags := open(t, client, &hub{log: log.logger(), answer: func(*thinkws.Envelope, func(*thinkws.Envelope)) { time.Sleep(each) }}, prefix(t))

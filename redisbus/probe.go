@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	probeDown  = 250 * time.Millisecond // while the bus is down
 	probeSoon  = 50 * time.Millisecond  // when it has gone down
 )
+
+// listening is in place of a time: the subscriber works on a message.
+const listening = math.MaxInt64
 
 var errDeaf = errors.New("redisbus: what is published does not come back")
 
@@ -64,7 +68,7 @@ func (l *link) probing(ctx context.Context) {
 }
 
 // hears notes that the subscriber has got a message, or need not have. A subscriber that lags behind is not deaf: its probe
-// is late, but other messages come.
+// is late, but other messages come. While it works on one, heard is listening.
 func (l *link) hears() { l.heard.Store(int64(time.Since(l.opened))) }
 
 // sendProbe publishes a probe, and asks about the server and whether requests work.

@@ -12,7 +12,8 @@ import (
 
 // receive takes what the subscriber reads. It is called by one goroutine.
 func (l *link) receive(m *redis.Message) {
-	l.hears()
+	l.heard.Store(listening)
+	defer l.hears()
 	switch m.Channel {
 	case l.probe:
 		return

@@ -60,7 +60,11 @@ func TestRelayLost(t *testing.T) {
 				m.comes(t, func() { go func() { again <- relay(t.Context(), t, m, poll.method, poll.target, "lost") }() })
 				if poll.method == http.MethodGet {
 					require.NoError(t, p.post(`425["echo",1]`))
-					assert.Equal(t, `200 435["n0aB",1]`, <-again)
+					answer := <-again
+					if answer == "200 6" { // the lost poll has come to its place later
+						answer = relay(t.Context(), t, m, poll.method, poll.target, "next")
+					}
+					assert.Equal(t, `200 435["n0aB",1]`, answer)
 				} else {
 					_, err := s.request(http.MethodPost, s.path+"/xhr_send", `["{\"event\":\"echo\",\"data\":1,\"cid\":9}"]`)
 					require.NoError(t, err)

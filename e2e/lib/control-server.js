@@ -2,7 +2,7 @@
 // instance can do are the methods of its class.
 import { createServer } from "node:http";
 
-const logTimeout = 3_000; // ms that GET log waits for lines
+const logTimeout = 20_000; // ms that GET log waits for lines
 
 /** Serves the control channel. create(options) makes an instance, which has url, lines and remove(). */
 export function serveControl(create) {

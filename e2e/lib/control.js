@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
 const startTimeout = 30_000; // ms
-const requestTimeout = 10_000; // ms
+const requestTimeout = 40_000; // ms
 
 async function request(method, url, body) {
   const answer = await fetch(url, {

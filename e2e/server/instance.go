@@ -20,7 +20,7 @@ import (
 )
 
 // logTimeout is how long lines waits for what the server is to see.
-const logTimeout = 3 * time.Second
+const logTimeout = 20 * time.Second
 
 // config is what a scenario chooses; zero values leave the defaults. The names are
 // those of Node's options.
