@@ -16,7 +16,7 @@ if (!flags.node) throw new Error("--node PROGRAM, please");
 
 const sessions = 200; // at a time behind each front
 const polls = 10; // and more, for each of them
-const answerTimeout = 30_000; // ms
+const answerTimeout = 100_000; // ms, for busy machines
 const pingTimeout = 20_000; // ms, of the nodes
 
 /** A promise that fails if nobody settles it in time. */

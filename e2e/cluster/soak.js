@@ -6,7 +6,7 @@ import { pause } from "../lib/run.js";
 const roomCount = 100; // each with one client on each of three nodes
 const chunk = 250; // messages that a publisher sends at once
 const ahead = 1_500; // messages that may be on their way, of each publisher
-const patience = 10_000; // ms without anything new
+const patience = 30_000; // ms without anything new
 const ofGo = [{ version: "v4" }, { version: "v2" }, { kind: "sockjs" }, { kind: "websocket" }];
 const ofNode = [{ version: "v4" }, { version: "v2" }];
 
