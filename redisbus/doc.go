@@ -45,7 +45,8 @@ gets an error. No option has to be the same on all servers for that.
 Clients of all servers see the same values. Servers of Node.js have four that they cannot pass on: their
 clients get 0 for -0, null for numbers beyond float64 such as 1e400, nothing for a key "__proto__", and
 three U+FFFD for a surrogate without its other half. In what they send themselves, their own clients alone
-get such surrogates, integers from 2⁶⁴ on and dates that are invalid as they are.
+get such surrogates, integers from 2⁶⁴ on and dates that are invalid as they are. Their clients lose
+values that are nested deeper than some 2,000 levels: with them, leave thinkws.Limits.Depth at 512.
 
 # To join a cluster of Node.js, and to leave it
 

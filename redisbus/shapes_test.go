@@ -71,7 +71,7 @@ func BenchmarkShapes(b *testing.B) {
 func TestShapesArrive(t *testing.T) {
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
-			requireArrives(t, thinkws.Payload{Text: []byte(shape(70_000)), Count: 1})
+			requireArrives(t, thinkws.Payload{Text: []byte(shape(20_000)), Count: 1})
 		})
 	}
 }
