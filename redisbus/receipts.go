@@ -12,6 +12,7 @@ import (
 
 const (
 	holdFor   = time.Second           // what is published waits for nodes that are missing
+	holdBlind = watchEvery            // the same where they cannot be counted: in that time all look and move
 	forgotten = 3 * time.Second       // after which a missing node has left
 	lookAgain = 20 * time.Millisecond // while waiting for them
 )
@@ -146,5 +147,9 @@ func (r *receipts) settle(ctx context.Context, ask func(context.Context) *redis.
 func (r *receipts) holds() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.since.IsZero() && time.Since(r.since) < holdFor
+	most := holdFor
+	if r.unknown {
+		most = holdBlind
+	}
+	return !r.since.IsZero() && time.Since(r.since) < most
 }
