@@ -201,11 +201,16 @@ func appendText(dst, quoted []byte) []byte {
 // appendNumber packs a JSON number: a whole one, however it is written, as an integer.
 func appendNumber(dst, text []byte) []byte {
 	s := string(text)
-	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
-		return msgp.AppendUint64(dst, u)
-	}
-	if i, err := strconv.ParseInt(s, 10, 64); err == nil && i != 0 {
-		return msgp.AppendInt64(dst, i)
+	switch {
+	case bytes.ContainsAny(text, ".eE"):
+	case text[0] == '-':
+		if i, err := strconv.ParseInt(s, 10, 64); err == nil && i != 0 {
+			return msgp.AppendInt64(dst, i)
+		}
+	default:
+		if u, err := strconv.ParseUint(s, 10, 64); err == nil {
+			return msgp.AppendUint64(dst, u)
+		}
 	}
 	f, _ := strconv.ParseFloat(s, 64) // too large: infinite, as JavaScript reads it
 	switch {

@@ -2,6 +2,7 @@ package redisbus_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -27,6 +28,10 @@ import (
 var shared string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if worker := flag.Lookup("test.fuzzworker"); worker != nil && worker.Value.String() == "true" {
+		os.Exit(m.Run()) // it needs no Redis, which would keep the worker's pipes open when that is ended
+	}
 	redis.SetLogger(goRedis)
 	stop := func() {}
 	if shared = os.Getenv("REDIS_URL"); shared == "" {

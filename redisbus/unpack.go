@@ -3,7 +3,6 @@ package redisbus
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -124,9 +123,10 @@ func (u *unpacker) float(f float64) {
 		u.text = append(u.text, "1e999"...)
 	case math.IsInf(f, -1):
 		u.text = append(u.text, "-1e999"...)
+	case f != 0 && (math.Abs(f) < 1e-6 || math.Abs(f) >= 1e21): // as JavaScript writes them
+		u.text = strconv.AppendFloat(u.text, f, 'e', -1, 64)
 	default:
-		text, _ := json.Marshal(f) // cannot fail
-		u.text = append(u.text, text...)
+		u.text = strconv.AppendFloat(u.text, f, 'f', -1, 64)
 	}
 }
 
