@@ -19,7 +19,7 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                     {"internal/alarm", "internal/arguments", "internal/clientip", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"":                     {"internal/alarm", "internal/arguments", "internal/clientip", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/headers", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
 	"internal/alarm":       {},
 	"internal/bucket":      {},
 	"internal/clientip":    {},
@@ -27,20 +27,21 @@ var mayImport = map[string][]string{
 	"internal/door":        {"internal/bucket", "internal/clientip", "internal/session", "internal/slim"},
 	"internal/excerpt":     {},
 	"internal/guard":       {},
+	"internal/headers":     {},
 	"internal/quiet":       {"internal/excerpt", "internal/guard"},
 	"internal/session":     {"internal/bucket"},
 	"internal/arguments":   {"internal/guard", "internal/session"},
 	"internal/serial":      {"internal/guard"},
 	"internal/slim":        {},
 	"internal/wsconn":      {"internal/alarm", "internal/serial", "internal/session", "internal/slim"},
-	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/guard", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},
+	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/guard", "internal/headers", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},
 	"internal/socketio":    {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
 	"internal/heartbeat":   {"internal/alarm"},
 	"internal/jsonevent":   {"internal/serial", "internal/session"},
 	"internal/plain":       {"internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
-	"stickiness":           {"internal/clientip", "internal/guard", "internal/quiet", "internal/session"},
+	"stickiness":           {"internal/clientip", "internal/guard", "internal/headers", "internal/quiet", "internal/session"},
 	"redisbus":             {"", "internal/arguments", "internal/guard", "internal/quiet", "internal/session", "stickiness"},
-	"internal/sockjs":      {"internal/alarm", "internal/credentials", "internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
+	"internal/sockjs":      {"internal/alarm", "internal/credentials", "internal/door", "internal/headers", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

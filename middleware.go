@@ -10,6 +10,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/excerpt"
 	"github.com/seed-ce09063a/thinkws/internal/guard"
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 	"github.com/seed-ce09063a/thinkws/internal/plain"
 	"github.com/seed-ce09063a/thinkws/internal/quiet"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
@@ -277,10 +278,9 @@ func (h *Handler) judges(w http.ResponseWriter, r *http.Request, want evidence, 
 		h.hub.report.Request(&Error{Name: Forbidden, Message: "host refused", Err: fmt.Errorf("%q", excerpt.Text(r.Host))}, r)
 		return v, false
 	}
-	addVary(w.Header(), "Origin")
+	headers.Append(w.Header(), "Vary", "Origin")
 	if want != evidenceNone {
-		addVary(w.Header(), "Referer")
-		addVary(w.Header(), "Sec-Fetch-Site")
+		headers.Append(w.Header(), "Vary", "Referer, Sec-Fetch-Site")
 	}
 	v = h.origins.decide(r, want)
 	if v.unknown && vouches != nil && vouches(r) {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 )
 
 const (
@@ -24,7 +26,7 @@ func isPreflight(r *http.Request) bool {
 // with which browsers neither send nor show anything of their user.
 func (p *originPolicy) setCORS(h http.Header, _ *http.Request, v originVerdict) {
 	const allowOrigin, allowCredentials = "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"
-	addVary(h, "Origin")
+	headers.Append(h, "Vary", "Origin")
 	h.Del(allowOrigin)
 	h.Del(allowCredentials)
 	header := v.claim.header
@@ -60,7 +62,7 @@ func (p *originPolicy) preflight(w http.ResponseWriter, r *http.Request, v origi
 		w.WriteHeader(v.status())
 		return
 	}
-	addVary(h, "Access-Control-Request-Headers")
+	headers.Append(h, "Vary", "Access-Control-Request-Headers")
 	h.Set("Access-Control-Allow-Methods", "GET,POST,OPTIONS")
 	if names := requestedHeaders(r); names != "" {
 		h.Set("Access-Control-Allow-Headers", names)
@@ -104,16 +106,4 @@ func isHeaderName(s string) bool {
 	}
 	s = strings.ToLower(s)
 	return s != "" && s != "*" && s != "forwarded" && s != "x-real-ip" && !strings.HasPrefix(s, "x-forwarded-")
-}
-
-// addVary adds a header name to Vary, unless it is there.
-func addVary(h http.Header, name string) {
-	for _, list := range h.Values("Vary") {
-		for field := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.Trim(field, " \t"), name) {
-				return
-			}
-		}
-	}
-	h.Add("Vary", name)
 }

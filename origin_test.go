@@ -360,7 +360,7 @@ func TestOriginCORS(t *testing.T) {
 
 			h = http.Header{"Vary": {"Accept-Encoding"}}
 			p.SetCORS(h, r, v)
-			assert.Equal(t, []string{"Accept-Encoding", "Origin"}, h.Values("Vary"))
+			assert.Equal(t, []string{"Accept-Encoding, Origin"}, h.Values("Vary"))
 		})
 	}
 }
@@ -433,7 +433,7 @@ func TestPreflight(t *testing.T) {
 			tt.want["Vary"] = []string{"Origin"}
 			tt.want["Content-Length"] = []string{"0"}
 			if tt.status == http.StatusNoContent {
-				tt.want["Vary"] = []string{"Origin", "Access-Control-Request-Headers"}
+				tt.want["Vary"] = []string{"Origin, Access-Control-Request-Headers"}
 				tt.want["Access-Control-Allow-Methods"] = []string{"GET,POST,OPTIONS"}
 				tt.want["Access-Control-Max-Age"] = []string{"7200"}
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -26,7 +27,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, one *Sessio
 	if c := s.cfg.Cookie; c != nil && !session.IsBare(r) {
 		cookie := *c
 		cookie.Value = one.id
-		http.SetCookie(w, &cookie)
+		headers.SetCookies(w.Header(), cookie.String())
 	}
 	one.respond(w, r, p)
 	answered = true

@@ -2,11 +2,11 @@ package sockjs
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -29,7 +29,7 @@ func (s *Server) setHeaders(w http.ResponseWriter, r *http.Request, e endpoint) 
 		h.Set("Cache-Control", "no-store, no-cache, no-transform, must-revalidate, max-age=0")
 	}
 	// A preflight never carries cookies, so it does not tell whether the client has one.
-	if s.cfg.Cookie && !session.IsBare(r) && e.isHTTP() && r.Method != http.MethodOptions && !hasCookie(r, sessionCookie) {
+	if s.cfg.Cookie && !session.IsBare(r) && e.isHTTP() && r.Method != http.MethodOptions && !hasCookie(r, sessionCookie) && !headers.HasCookie(h, sessionCookie) {
 		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: "dummy", Path: "/", HttpOnly: true, Secure: s.isSecure(r)})
 	}
 }
@@ -45,9 +45,7 @@ func setCORS(h http.Header, r *http.Request) {
 	} else {
 		h.Set(allowOrigin, "*")
 	}
-	if !slices.ContainsFunc(h.Values("Vary"), func(v string) bool { return strings.Contains(v, "Origin") }) {
-		h.Add("Vary", "Origin")
-	}
+	headers.Append(h, "Vary", "Origin")
 	if names := r.Header.Get("Access-Control-Request-Headers"); names != "" && isPrintable(names) && !namesProxies(names) {
 		h.Set("Access-Control-Allow-Headers", names)
 	}

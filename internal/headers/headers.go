@@ -1,0 +1,64 @@
+// Package headers is for headers that more than one party sets, such as Vary: the handler, the middleware in front of it,
+// and other servers. Each element of a list, and each cookie, appears once.
+package headers
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Append appends to the header called name, such as Vary, the elements of list that it does not have. The result is one
+// line. Elements are compared without regard to case.
+func Append(h http.Header, name, list string) {
+	lines := h[name]
+	joined := strings.Join(lines, ", ")
+	for element := range strings.SplitSeq(list, ",") {
+		element = strings.Trim(element, " \t")
+		switch {
+		case element == "" || contains(joined, element):
+		case joined == "":
+			joined = element
+		default:
+			joined += ", " + element
+		}
+	}
+	if len(lines) != 1 || joined != lines[0] {
+		h[name] = []string{joined}
+	}
+}
+
+// Contains reports whether the list in the header called name has an element. It ignores case.
+func Contains(h http.Header, name, element string) bool {
+	return slices.ContainsFunc(h[name], func(list string) bool { return contains(list, element) })
+}
+
+func contains(list, element string) bool {
+	for e := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.Trim(e, " \t"), element) {
+			return true
+		}
+	}
+	return false
+}
+
+// SetCookies sets cookies, given as lines of Set-Cookie. They replace those of the same names and leave the others.
+func SetCookies(h http.Header, lines ...string) {
+	const name = "Set-Cookie"
+	kept := slices.DeleteFunc(slices.Clone(h[name]), func(line string) bool {
+		return slices.ContainsFunc(lines, func(set string) bool { return cookieName(set) == cookieName(line) })
+	})
+	if all := append(kept, lines...); len(all) > 0 {
+		h[name] = all
+	}
+}
+
+// HasCookie reports whether h sets the cookie called name.
+func HasCookie(h http.Header, name string) bool {
+	return slices.ContainsFunc(h["Set-Cookie"], func(line string) bool { return cookieName(line) == name })
+}
+
+func cookieName(line string) string {
+	name, _, _ := strings.Cut(line, "=")
+	return strings.TrimSpace(name)
+}
