@@ -45,9 +45,15 @@ type group struct {
 // newGroup starts n nodes named n0aB, n1aB and so on.
 func newGroup(t testing.TB, n int, change ...func(*stickiness.Options)) *group {
 	t.Helper()
+	return newGroupBehind(t, n, nil, change...)
+}
+
+// newGroupBehind starts nodes that have middleware in front of Forward.
+func newGroupBehind(t testing.TB, n int, front []func(http.Handler) http.Handler, change ...func(*stickiness.Options)) *group {
+	t.Helper()
 	g := &group{t: t, registry: new(stickiness.Static)}
 	for i := range n {
-		g.members = append(g.members, newMember(t, fmt.Sprintf("n%daB", i), g.registry, change...))
+		g.members = append(g.members, newMemberBehind(t, fmt.Sprintf("n%daB", i), g.registry, front, change...))
 	}
 	for _, m := range g.members {
 		require.NoError(t, g.registry.Register(t.Context(), stickiness.Node{ID: m.id, URL: m.url()}))
@@ -56,6 +62,11 @@ func newGroup(t testing.TB, n int, change ...func(*stickiness.Options)) *group {
 }
 
 func newMember(t testing.TB, id string, registry stickiness.Registry, change ...func(*stickiness.Options)) *member {
+	t.Helper()
+	return newMemberBehind(t, id, registry, nil, change...)
+}
+
+func newMemberBehind(t testing.TB, id string, registry stickiness.Registry, front []func(http.Handler) http.Handler, change ...func(*stickiness.Options)) *member {
 	t.Helper()
 	m := &member{id: id, log: new(logs), remotes: new(sync.Map)}
 	logger := slog.New(slog.NewTextHandler(m.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -76,7 +87,9 @@ func newMember(t testing.TB, id string, registry stickiness.Registry, change ...
 	m.forward, err = stickiness.Forward(registry, options)
 	require.NoError(t, err)
 	r := chi.NewRouter()
-	r.Use(m.count, m.forward.Middleware)
+	r.Use(m.count)
+	r.Use(front...)
+	r.Use(m.forward.Middleware)
 	r.Mount("/socket.io", m.ws)
 	r.Mount("/sockjs", m.ws.SockJS())
 	r.Get("/headers", func(w http.ResponseWriter, r *http.Request) { _ = r.Header.Write(w) })

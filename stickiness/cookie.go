@@ -3,6 +3,8 @@ package stickiness
 import (
 	"cmp"
 	"net/http"
+
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 )
 
 const defaultCookie = "sio_node"
@@ -11,6 +13,9 @@ const defaultCookie = "sio_node"
 // for load balancers that route by cookies. Name (default "sio_node"), Path (default "/"),
 // SameSite (default Lax), Secure, Domain and MaxAge are taken from cookie; it is HttpOnly. It
 // fails if they cannot be.
+//
+// The middleware goes behind [Forward], so that the server that answers names itself, not the one that forwards. It replaces
+// a cookie of the same name that the response sets already.
 //
 // The cookie is a hint, never a proof of anything. Clients without cookies, and pages of other
 // origins that send none, need the session id or [Forward].
@@ -45,5 +50,5 @@ func setNodeCookie(h http.Header, r *http.Request, cookie http.Cookie, node stri
 		return
 	}
 	cookie.Value = node
-	h.Add("Set-Cookie", cookie.String())
+	headers.SetCookies(h, cookie.String())
 }

@@ -8,13 +8,13 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/guard"
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -27,13 +27,17 @@ const nodeHeader = "X-Sio-Node"
 // and what any node can serve, passes it at the cost of reading the query. It is safe for
 // concurrent use.
 //
+// Middleware may be in front: CORS, security headers, cookies, compression, request ids. Each of its headers appears once in
+// a forwarded answer, and the owner's value wins where both set the same header. Cookies of different names all stay, and
+// Vary has the names of both.
+//
 // A request is forwarded once at most. It carries a header that only nodes can make,
 // and that is taken off everything else.
 type Forwarder struct {
 	registry Registry
 	cfg      Options
 	routes   routes
-	sealer   sealer
+	sealer   atomic.Pointer[sealer] // replaced by SetSecrets
 	peers    peers
 	places   places
 	draining atomic.Bool
@@ -68,11 +72,16 @@ func Forward(registry Registry, o Options) (*Forwarder, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	sealer, err := newSealer(o.Secret, o.AcceptSecrets)
+	if err != nil {
+		return nil, fmt.Errorf("stickiness: Forward: %w", err)
+	}
 	o.setDefaults()
 	f := &Forwarder{
 		registry: registry, cfg: o, routes: routes{socketio: o.SocketIO, sockjs: o.SockJS},
-		sealer: sealer{secret: o.Secret}, peers: o.peers(), places: newPlaces(o.MaxPlaces),
+		peers: o.peers(), places: newPlaces(o.MaxPlaces),
 	}
+	f.sealer.Store(sealer)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f, nil
 }
@@ -106,7 +115,7 @@ func (f *Forwarder) accept(header []string, r *http.Request) (hop, bool) {
 	if len(header) > 1 {
 		header = []string{""}
 	}
-	h, err := f.sealer.open(header[0], f.cfg.Node, r.Method, hopTarget(r), time.Now())
+	h, err := f.sealer.Load().open(header[0], f.cfg.Node, r.Method, hopTarget(r), time.Now())
 	if err == nil {
 		return h, true
 	}
@@ -118,7 +127,7 @@ func (f *Forwarder) accept(header []string, r *http.Request) (hop, bool) {
 // circles reports whether r has been here before. Where secrets are the same hops tell, but
 // where they are not two nodes that are wrong about each other must not play ping-pong.
 func (f *Forwarder) circles(r *http.Request) bool {
-	return slices.Contains(r.Header["Via"], f.via())
+	return headers.Contains(r.Header, "Via", f.via())
 }
 
 func (f *Forwarder) via() string { return "1.1 thinkws-" + f.cfg.Node }
@@ -268,9 +277,9 @@ func (f *Forwarder) rewrite(to string, why purpose) func(*httputil.ProxyRequest)
 				pr.Out.Header[name] = values
 			}
 		}
-		pr.Out.Header.Add("Via", f.via())
+		headers.Append(pr.Out.Header, "Via", f.via())
 		h := hop{purpose: why, from: f.cfg.Node, to: to, remote: pr.In.RemoteAddr}
-		pr.Out.Header.Set(hopHeader, f.sealer.seal(h, pr.Out.Method, pr.Out.URL.RequestURI(), time.Now()))
+		pr.Out.Header.Set(hopHeader, f.sealer.Load().seal(h, pr.Out.Method, pr.Out.URL.RequestURI(), time.Now()))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,6 @@ import (
 const hopHeader = "X-Sio-Hop"
 
 const (
-	minSecret = 16          // bytes
 	maxHopAge = time.Minute // that clocks of nodes may differ, with the time of the way
 	maxHop    = 512         // bytes of a header
 )
@@ -45,18 +45,20 @@ var (
 )
 
 // sealer makes and reads hop headers. It is immutable.
-type sealer struct{ secret []byte }
+type sealer struct {
+	secrets [][]byte // the first signs; all are accepted
+}
 
 // seal returns the header of a hop: purpose, nodes, time, the client's address and, over
 // these, the method and the target of the request, a MAC.
-func (s sealer) seal(h hop, method, target string, now time.Time) string {
+func (s *sealer) seal(h hop, method, target string, now time.Time) string {
 	text := string(h.purpose) + "." + h.from + "." + h.to + "." + strconv.FormatInt(now.Unix(), 10) + "." +
 		base64.RawURLEncoding.EncodeToString([]byte(h.remote))
-	return text + "." + base64.RawURLEncoding.EncodeToString(s.mac(text, method, target))
+	return text + "." + base64.RawURLEncoding.EncodeToString(macOf(s.secrets[0], text, method, target))
 }
 
 // open reads the header of a hop to the node self.
-func (s sealer) open(header, self, method, target string, now time.Time) (hop, error) {
+func (s *sealer) open(header, self, method, target string, now time.Time) (hop, error) {
 	end := strings.LastIndexByte(header, '.')
 	if len(header) > maxHop || end < 0 {
 		return hop{}, errHopForm
@@ -66,7 +68,7 @@ func (s sealer) open(header, self, method, target string, now time.Time) (hop, e
 		return hop{}, errHopForm
 	}
 	// Nothing is made of the text before it is known to be ours.
-	if !hmac.Equal(mac, s.mac(header[:end], method, target)) {
+	if !s.made(mac, header[:end], method, target) {
 		return hop{}, errHopMAC
 	}
 	h, sent, err := parseHop(header[:end])
@@ -99,8 +101,16 @@ func parseHop(text string) (h hop, sent time.Time, err error) {
 	return h, time.Unix(seconds, 0), nil
 }
 
-func (s sealer) mac(text, method, target string) []byte {
-	m := hmac.New(sha256.New, s.secret)
+// made reports whether one of the secrets has made a MAC.
+//
+// Security: each comparison takes constant time. How many there are tells only a server that knows one of the secrets which
+// one it knows.
+func (s *sealer) made(mac []byte, text, method, target string) bool {
+	return slices.ContainsFunc(s.secrets, func(secret []byte) bool { return hmac.Equal(mac, macOf(secret, text, method, target)) })
+}
+
+func macOf(secret []byte, text, method, target string) []byte {
+	m := hmac.New(sha256.New, secret)
 	for _, part := range []string{text, method, target} {
 		m.Write([]byte(part))
 		m.Write([]byte{'\n'}) // which is in none of them

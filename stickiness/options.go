@@ -20,10 +20,15 @@ type Options struct {
 	// Node is the id of this node, as thinkws.WithNode has it.
 	Node string
 
-	// Secret is what the nodes know each other by, at least 16 bytes, the same on all of
-	// them. Security: who knows it can pass for a node, and choose the address that
-	// requests seem to come from.
+	// Secret signs what this server forwards, and is accepted from other servers. It has at least 16 bytes. All servers
+	// have the same one, except while it changes: see [Forwarder.SetSecrets].
+	//
+	// Security: anyone with the secret can pass for a server, and choose the address that requests seem to come from.
 	Secret []byte
+
+	// AcceptSecrets are further secrets that are accepted from other servers, of at least 16 bytes each; default none.
+	// They sign nothing. Set them only while the secret changes.
+	AcceptSecrets [][]byte
 
 	// Local reports whether the session that a request belongs to lives on this node:
 	// Handler.Holds of package thinkws, of one handler or of several.
@@ -77,8 +82,6 @@ func (o *Options) check() error {
 	switch {
 	case !session.IsNode(o.Node):
 		return fmt.Errorf("stickiness: Forward: Node %q is not 4 characters of [A-Za-z0-9_-]", o.Node)
-	case len(o.Secret) < minSecret:
-		return fmt.Errorf("stickiness: Forward: Secret has %d bytes, less than %d", len(o.Secret), minSecret)
 	case o.Local == nil:
 		return errors.New("stickiness: Forward: Local is missing")
 	case o.ResponseTimeout < 0:

@@ -172,6 +172,7 @@ func (p *peers) proxy(to *peer, w http.ResponseWriter, r *http.Request, x exchan
 	body := &watchedBody{ReadCloser: r.Body}
 	out := r.WithContext(r.Context()) // the caller's r stays as it is
 	out.Body = body
+	answer := newAnswer(w)
 	proxy := httputil.ReverseProxy{
 		Transport:     to.transport,
 		FlushInterval: -1, // streams are streams
@@ -180,6 +181,9 @@ func (p *peers) proxy(to *peer, w http.ResponseWriter, r *http.Request, x exchan
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.Out.URL.Scheme, pr.Out.URL.Host = to.scheme, "node"
 			pr.Out.URL.RawQuery = pr.In.URL.RawQuery // also what Go does not like: the owner judges
+			if encodes(w) {
+				pr.Out.Header.Del("Accept-Encoding")
+			}
 			x.rewrite(pr)
 		},
 		ModifyResponse: func(res *http.Response) error {
@@ -188,15 +192,18 @@ func (p *peers) proxy(to *peer, w http.ResponseWriter, r *http.Request, x exchan
 			if x.answered != nil {
 				x.answered(res)
 			}
+			answer.upgrade(res)
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
+			answer.fail()
 			x.failed(p.judge(to, r, body, err), body.touched.Load(), err)
 		},
 	}
 	to.active.Add(1)
 	defer to.active.Add(-1)
-	proxy.ServeHTTP(w, out)
+	proxy.ServeHTTP(answer, out)
+	answer.finish()
 }
 
 // judge finds out whose fault an error is. A client must not be able to make a node look
