@@ -15,6 +15,7 @@ go build -race -o build/cluster-node ./e2e/cluster-node
 go build -race -o build/chat ./examples/chat
 go build -race -o build/e2e-node ./e2e/node
 go build -race -o build/protocol-server ./e2e/protocol/server
+go build -C e2e/middleware -race -o "$root/build/middleware" . # a module of its own, for what it needs
 
 # Scenarios mostly wait, so some run at a time. Each has ports and processes of its own, and prints
 # what it has to say when it ends. Ten minutes are for a machine that is busy with other things.
@@ -42,6 +43,7 @@ await() { # the end of one scenario
 
 server=$root/build/e2e-server
 scenario "three nodes behind nginx, HAProxy and the dispatcher; kill -9" node sticky.js --node "$root/build/e2e-node"
+scenario "three servers behind CORS, security headers, cookies and compression: each header once, in Chromium too" node middleware.js --server "$root/build/middleware"
 scenario "a cluster of Go's and Node's nodes on one Redis" node cluster.js --node "$root/build/cluster-node"
 for form in single sentinel cluster; do
 	scenario "traffic among servers of Go and Node.js while Redis fails: $form" node failover.js --node "$root/build/cluster-node" --form $form

@@ -11,6 +11,7 @@ if [ -n "$unformatted" ]; then
 fi
 go vet ./...
 (cd bench && go vet ./...)
+(cd e2e/middleware && go vet ./...)
 linter=golangci-lint
 [ ! -x .bin/golangci-lint ] || linter=.bin/golangci-lint
 "$linter" run --timeout 8m ./...

@@ -55,11 +55,11 @@ export class Process {
 }
 
 export class Cluster {
-  /** Starts three nodes; sticky says what the front does with SockJS. */
-  static async start(program, { sticky = false } = {}) {
+  /** Starts three nodes with arguments of the program; sticky says what the front does with SockJS. */
+  static async start(program, { sticky = false, args = [] } = {}) {
     const cluster = new Cluster();
     cluster.program = program;
-    cluster.args = sticky ? ["-sticky"] : [];
+    cluster.args = sticky ? ["-sticky", ...args] : args;
     cluster.ports = [];
     for (const _ of ids) cluster.ports.push(await freePort());
     cluster.list = ids.map((id, i) => `${id}=http://127.0.0.1:${cluster.ports[i]}`).join(",");
@@ -105,10 +105,10 @@ export class Cluster {
     return this.#front(new Process(program, args), port, program);
   }
 
-  /** Starts the dispatcher. */
-  async dispatcher(policy) {
+  /** Starts the dispatcher, with arguments of the program. */
+  async dispatcher(policy, more = []) {
     const port = await freePort();
-    const args = ["-dispatch", "-policy", policy, "-addr", `127.0.0.1:${port}`, "-nodes", this.list];
+    const args = ["-dispatch", "-policy", policy, "-addr", `127.0.0.1:${port}`, "-nodes", this.list, ...more];
     return this.#front(new Process(this.program, args), port, "the dispatcher");
   }
 
