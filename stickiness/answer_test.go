@@ -253,6 +253,28 @@ func TestEarlyHintsLeaveTheHeadersOfMiddleware(t *testing.T) {
 	})
 }
 
+// TestHeadersOfMiddlewareAppearOnceAfterContinue: a client that waits for 100 before it sends its body, as curl does.
+func TestHeadersOfMiddlewareAppearOnceAfterContinue(t *testing.T) {
+	inFront(t, outer, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		owned(w.Header())
+		w.Write(body)
+	}, func(t *testing.T, front fronted) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, front.url+ownedTarget, strings.NewReader("hello"))
+		require.NoError(t, err)
+		req.Header.Set("Expect", "100-continue")
+		client := freshClient(t, "")
+		client.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
+		res, err := client.Do(req)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		assert.Equal(t, "hello", string(body))
+		merged(t, res.Header, "final")
+	})
+}
+
 func TestHeadersOfMiddlewareAppearOnceWithTrailers(t *testing.T) {
 	for name, announced := range map[string]bool{"announced": true, "not announced": false} {
 		t.Run(name, func(t *testing.T) {
