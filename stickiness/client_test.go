@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,7 +86,7 @@ func (p *poller) echo() (node string, err error) {
 	if err := p.post(fmt.Sprintf(`42%d["echo",%d]`, p.asked, p.asked)); err != nil {
 		return "", err
 	}
-	answer, err := p.request(http.MethodGet, p.target(), "")
+	answer, err := p.poll()
 	if err != nil {
 		return "", err
 	}
@@ -96,6 +97,28 @@ func (p *poller) echo() (node string, err error) {
 	}
 	node, _ = values[0].(string)
 	return node, nil
+}
+
+// poll polls until something else than a ping comes, and answers pings. On a busy machine a test takes longer than the
+// ping interval.
+func (p *poller) poll() (string, error) {
+	for {
+		answer, err := p.request(http.MethodGet, p.target(), "")
+		text, ok := strings.CutPrefix(answer, "200 ")
+		if err != nil || !ok {
+			return answer, err
+		}
+		packets := strings.Split(text, "\x1e")
+		others := slices.DeleteFunc(slices.Clone(packets), func(packet string) bool { return packet == "2" })
+		if len(others) < len(packets) {
+			if err := p.post("3"); err != nil {
+				return "", err
+			}
+		}
+		if len(others) > 0 {
+			return "200 " + strings.Join(others, "\x1e"), nil
+		}
+	}
 }
 
 // live opens a session and polls it times often.
@@ -168,7 +191,10 @@ func (s *sock) echo() (node string, err error) {
 	if err != nil {
 		return "", err
 	}
-	answer, err = s.request(http.MethodPost, s.path+"/xhr", "")
+	answer = "200 h\n"
+	for err == nil && answer == "200 h\n" { // heartbeats
+		answer, err = s.request(http.MethodPost, s.path+"/xhr", "")
+	}
 	if err != nil {
 		return "", err
 	}

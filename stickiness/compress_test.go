@@ -45,7 +45,10 @@ type gzipWriter struct {
 	gz *gzip.Writer
 }
 
-func (w gzipWriter) Write(p []byte) (int, error) { return w.gz.Write(p) }
+func (w gzipWriter) Write(p []byte) (int, error) {
+	w.Header().Del("Content-Length")
+	return w.gz.Write(p)
+}
 
 func (w gzipWriter) WriteHeader(status int) {
 	w.Header().Del("Content-Length")

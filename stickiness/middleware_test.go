@@ -67,7 +67,6 @@ func eachOnce(t *testing.T, h http.Header, about string) {
 		}
 	}
 	namesOnce(t, h, "Vary")
-	assert.LessOrEqual(t, len(h["Vary"]), 2, "chi's compressor adds a line to ours: %s: %q", about, h["Vary"])
 	cookies := map[string]bool{}
 	for _, line := range h["Set-Cookie"] {
 		name, _, _ := strings.Cut(line, "=")
@@ -102,7 +101,7 @@ var transports = []struct {
 	{http.MethodPost, "/sockjs/000/nobody%s/xhr_send", `["x"]`, "404 ", false},
 	{http.MethodPost, "/sockjs/000/streaming%s/xhr_streaming", "", "200 hhhh", true},
 	{http.MethodGet, "/sockjs/000/eventsource%s/eventsource", "", "200 \r\n", true},
-	{http.MethodGet, "/sockjs/000/htmlfile%s/htmlfile?c=call", "", "200 <!DOCTYPE html>", true},
+	{http.MethodGet, "/sockjs/000/htmlfile%s/htmlfile?c=call", "", "200 <!doctype html>", true},
 	{http.MethodGet, "/sockjs/000/jsonp%s/jsonp?c=call", "", `200 /**/call("o");`, false},
 	{http.MethodPost, "/sockjs/000/jsonp%s/jsonp_send", `["{\"event\":\"echo\",\"data\":1,\"cid\":1}"]`, "200 ok", false},
 	{http.MethodGet, "/sockjs/000/jsonp%s/jsonp?c=call", "", `200 /**/call("a[`, false},
@@ -127,6 +126,9 @@ func TestHeadersOfUsualMiddlewareAppearOnce(t *testing.T) {
 						assert.True(t, strings.HasPrefix(fmt.Sprint(res.StatusCode, " ", body), tt.want), "%s: %d %s", about, res.StatusCode, body)
 					}
 					eachOnce(t, res.Header, about)
+					if encoding == "identity" { // chi's compressor adds a line
+						assert.Len(t, res.Header["Vary"], 1, about)
+					}
 				}
 				for _, target := range []string{"/socket.io/?EIO=4&transport=websocket", "/socket.io/?EIO=4&transport=websocket&sid=" + p.sid, "/sockjs/000/ws/websocket", "/sockjs/websocket"} {
 					conn, res, err := websocket.Dial(t.Context(), url+target, &websocket.DialOptions{HTTPHeader: header.Clone()})
