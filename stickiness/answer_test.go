@@ -24,7 +24,7 @@ import (
 // ownedTarget is a poll whose session lives on the server of startOwner.
 const ownedTarget = io4 + "&sid=n9aB" + otherSID
 
-// sets sets headers as middleware does, or a handler. Those named Both are set by each party, to its own name.
+// sets is what middleware does, or a handler. Each party sets the headers named Both, to its own name.
 func sets(h http.Header, who string) {
 	h.Set("Access-Control-Allow-Origin", "https://both.example.com")
 	h.Set("X-Both", who)

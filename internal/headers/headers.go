@@ -45,10 +45,10 @@ func contains(list, element string) bool {
 // SetCookies sets cookies, given as lines of Set-Cookie. They replace those of the same names and leave the others.
 func SetCookies(h http.Header, lines ...string) {
 	const name = "Set-Cookie"
-	kept := slices.DeleteFunc(slices.Clone(h[name]), func(line string) bool {
+	all := slices.DeleteFunc(slices.Clone(h[name]), func(line string) bool {
 		return slices.ContainsFunc(lines, func(set string) bool { return cookieName(set) == cookieName(line) })
 	})
-	if all := append(kept, lines...); len(all) > 0 {
+	if all = append(all, lines...); len(all) > 0 {
 		h[name] = all
 	}
 }
