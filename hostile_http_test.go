@@ -219,7 +219,7 @@ func TestHostileJSONP(t *testing.T) {
 		{row: "24", name: "form that is too large", eio: 3, query: "&j=0", send: post(p3, "d=4"+strings.Repeat("x", 1_000_000), form), want: "413 "},
 		{row: "24", name: "bad escape", eio: 3, query: "&j=0", send: post(p3, "d=%zz", form), want: "400 ", ends: thinkws.ReasonParseError},
 		{row: "23", name: "bad callback of a poll", eio: 4, query: "&j=0", send: post(io4+"polling&sid={sid}&j=);alert(1)//", "d=6", form), want: "200 ok"},
-		{row: "32", name: "script of a page that does not say which", options: listed, send: get(io4 + "polling&j=0"), want: forbidden, has: []string{"Vary: Origin"}},
+		{row: "32", name: "script of a page that does not say which", options: listed, send: get(io4 + "polling&j=0"), want: forbidden, has: []string{"Vary: Origin, Referer, Sec-Fetch-Site"}},
 		{row: "32", name: "script of another page", options: listed, send: get(io4+"polling&j=0", "Referer: https://evil.example.net/"), want: forbidden},
 	})
 	for _, callback := range []string{"alert(1)", ");alert(1)//", "1", "<1>", "__proto__1", "1%0a"} {
