@@ -38,8 +38,9 @@ type SockJSOptions struct {
 	HeartbeatDelay time.Duration
 
 	// Cookie sets the cookie JSESSIONID=dummy, for load balancers that route by it: HttpOnly, Secure under TLS, and only
-	// for clients that have no cookie of this name. The cookie carries no information, but the origin check treats it as
-	// a credential, so pages of other origins get it only if they are listed with WithAllowOrigin.
+	// for clients that have no cookie of this name and get none from middleware in front. The cookie carries no
+	// information, but the origin check treats it as a credential, so pages of other origins get it only if they are
+	// listed with WithAllowOrigin.
 	Cookie bool
 
 	// ClientURL is where the client's script is, for the page of the iframe transports:
