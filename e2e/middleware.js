@@ -154,12 +154,19 @@ const behind = (args, open) => async ({ context, foreign }) => {
   }
 };
 
-const nginx = (cluster) => cluster.front("nginx", "nginx-round-robin.conf");
-const dispatcher = (cluster, args) => cluster.dispatcher("least", args);
+const nginx = (cluster, _, ports) => cluster.front("nginx", "nginx-round-robin.conf", ports);
+const dispatchers = async (cluster, args) => {
+  const urls = [];
+  for (let i = 0; i < 3; i++) urls.push(await cluster.dispatcher("least", args));
+  return nginx(cluster, args, urls.map((url) => new URL(url).port));
+};
 const tests = {};
-for (const [front, cors, compress] of [["nginx", "rs", "front"], ["nginx", "strict", "behind"], ["dispatcher", "strict", "front"], ["dispatcher", "rs", "behind"]]) {
-  const name = `${front}, CORS by ${cors}, compression ${compress === "front" ? "in front of" : "behind"} Forward`;
-  tests[name] = behind(["-cors", cors, "-compress", compress], { nginx, dispatcher }[front]);
+for (const [front, cors, compress] of [
+  ["round robin", "rs", "front"], ["round robin", "strict", "behind"],
+  ["round robin over three dispatchers", "strict", "front"], ["round robin over three dispatchers", "rs", "behind"],
+]) {
+  const name = `nginx ${front}, CORS by ${cors}, compression ${compress === "front" ? "in front of" : "behind"} Forward`;
+  tests[name] = behind(["-cors", cors, "-compress", compress], front === "round robin" ? nginx : dispatchers);
 }
 
 const { context, close } = await browser();

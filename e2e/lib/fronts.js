@@ -92,12 +92,12 @@ export class Cluster {
     return sum;
   }
 
-  /** Starts a load balancer with one of the configurations, and returns its URL. */
-  async front(program, file) {
+  /** Starts a load balancer with one of the configurations in front of three ports, and returns its URL. */
+  async front(program, file, ports = this.ports) {
     const port = await freePort();
     let text = await readFile(path.join(configurations, file), "utf8");
     text = text.replaceAll("127.0.0.1:8360", `127.0.0.1:${port}`);
-    this.ports.forEach((node, i) => (text = text.replaceAll(`127.0.0.1:836${i + 1}`, `127.0.0.1:${node}`)));
+    ports.forEach((node, i) => (text = text.replaceAll(`127.0.0.1:836${i + 1}`, `127.0.0.1:${node}`)));
     this.dir = await mkdtemp(path.join(tmpdir(), "front-"));
     const config = path.join(this.dir, file);
     await writeFile(config, text);
