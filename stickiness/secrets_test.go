@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -90,6 +91,18 @@ func (tr *traffic) round(during func()) {
 // TestSecretChangesUnderTraffic takes each step on one server after the other. D7.
 func TestSecretChangesUnderTraffic(t *testing.T) {
 	g := newGroup(t, 3)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%+v", g.stats())
+			for _, m := range g.members {
+				for line := range strings.SplitSeq(m.log.String(), "\n") {
+					if !strings.Contains(line, "level=INFO") && !strings.Contains(line, "client connected") && !strings.Contains(line, "msg=\"client") {
+						t.Log(m.id, line)
+					}
+				}
+			}
+		}
+	})
 	clients := startTraffic(t, g, 200)
 	for _, step := range [][][]byte{{secret, nextSecret}, {nextSecret, secret}, {nextSecret}} {
 		for _, m := range g.members {
