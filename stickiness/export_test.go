@@ -7,6 +7,9 @@ import (
 
 // Bridge for the external tests.
 
+// IdleTimeout is how long forwarders keep idle connections.
+const IdleTimeout = idleTimeout
+
 // Hop makes the header of a hop that serves (f) or asks (a).
 func Hop(secret []byte, purpose byte, from, to, remote, method, target string, now time.Time) string {
 	return sealerOf(secret).seal(hop{purpose: purposeOf(purpose), from: from, to: to, remote: remote}, method, target, now)

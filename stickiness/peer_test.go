@@ -89,3 +89,10 @@ func TestForwardTLS(t *testing.T) {
 	require.NoError(t, err)
 	assert.NoError(t, conn.CloseNow())
 }
+
+// TestIdleConnectionsEndBeforeServersCloseThem: a server closes a connection that was dialled and not needed after
+// ReadHeaderTimeout. A POST that meets it is lost, and its session with it.
+func TestIdleConnectionsEndBeforeServersCloseThem(t *testing.T) {
+	const usual = 5 * time.Second // of ReadHeaderTimeout
+	assert.LessOrEqual(t, stickiness.IdleTimeout, usual/2)
+}
