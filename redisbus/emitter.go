@@ -113,7 +113,7 @@ func (m Emission) Emit(ctx context.Context, event string, args ...any) error {
 }
 
 // ServerEmit sends an event to the nodes themselves, which have thinkws.OnServer or Node's
-// io.on for it. Whom the emission is narrowed to means nothing. Binary travels as base64.
+// io.on for it. Rooms and exceptions mean nothing here. Binary travels as base64.
 func (m Emission) ServerEmit(ctx context.Context, event string, args ...any) error {
 	e, err := m.event(thinkws.BusServerEmit, event, args)
 	if err != nil {

@@ -90,7 +90,7 @@ func (p *publisher) close(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true
-		p.leave()
+		p.leaveLocked()
 	}
 	p.mu.Unlock()
 	select {
@@ -101,8 +101,8 @@ func (p *publisher) close(ctx context.Context) error {
 	}
 }
 
-// leave says if nothing is left to be done. It takes p.mu as held.
-func (p *publisher) leave() {
+// leaveLocked closes idle if nothing is left to be done. p.mu must be held.
+func (p *publisher) leaveLocked() {
 	if p.closed && !p.busy && len(p.waiting) == 0 {
 		select {
 		case <-p.idle:
@@ -152,7 +152,7 @@ func (p *publisher) take() []item {
 		p.bytes -= len(it.payload)
 	}
 	p.busy = n > 0
-	p.leave()
+	p.leaveLocked()
 	return batch
 }
 
@@ -161,7 +161,7 @@ func (p *publisher) discard() {
 	p.mu.Lock()
 	batch := p.waiting
 	p.waiting, p.bytes, p.busy = nil, 0, false
-	p.leave()
+	p.leaveLocked()
 	p.mu.Unlock()
 	p.lose(batch)
 }

@@ -371,9 +371,9 @@ func (r *Registry) parse(live []string) map[string]stickiness.Node {
 	return nodes
 }
 
-// takeOver makes nodes the known ones, but for who has said goodbye since they were asked
-// for. One that is missing, without having said goodbye, stays for as long as its last lease
-// might: Redis may have lost all, and the node be about to renew it.
+// takeOver makes nodes the known ones, without those that have said goodbye since Redis was asked.
+// One that is missing without a goodbye stays for as long as its last lease may: Redis may have lost
+// everything, and the node may be about to renew it.
 func (r *Registry) takeOver(nodes map[string]stickiness.Node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,16 +10,16 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// Broadcasts of this library are numbered for each namespace of each node, in a fourth
-// element of the list that other adapters do not look at. So a node learns what it has missed:
-// Redis does not know, for it forgets what waits for a connection that ends.
+// Broadcasts of this library are numbered for each namespace of each node, in a fourth element of
+// the list that other adapters do not look at. So a node learns what it has missed. Redis does not
+// know: it forgets the output of a connection that ends.
 //
 // The number is a uint64 in its longest form, so that it can be read and written without
 // the rest.
 const (
 	numberHead = 0xcf
 	numberLen  = 9
-	unnumbered = math.MaxUint64 // in place of one; Socket.IO 2 would send on what has 0 there
+	unnumbered = math.MaxUint64 // for none; Socket.IO 2 would send on what has 0 there
 )
 
 // appendNumberRoom appends room for a number, the first 1: 0 would not be one.
@@ -27,7 +27,7 @@ func appendNumberRoom(b []byte) []byte { return append(b, numberHead, 0, 0, 0, 0
 
 func setNumber(b []byte, n uint64) { binary.BigEndian.PutUint64(b[len(b)-8:], n) }
 
-// numberOf returns who has sent a broadcast and its number; 0 if it has none.
+// numberOf returns the sender of a broadcast and its number; 0 if it has none.
 func numberOf(data []byte) (uid string, n uint64) {
 	if len(data) < numberLen || data[0] != 0x94 || data[len(data)-numberLen] != numberHead {
 		return "", 0

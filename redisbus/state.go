@@ -83,16 +83,16 @@ func (s *state) upSince(began time.Time) bool {
 func (s *state) set(part *error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := errors.Is(s.cause(), errStarting)
+	first := errors.Is(s.causeLocked(), errStarting)
 	*part = err
-	cause := s.cause()
+	cause := s.causeLocked()
 	if up := cause == nil; up != s.up || first && !up && !errors.Is(cause, errStarting) {
-		s.change(up, cause)
+		s.changeLocked(up, cause)
 	}
 }
 
-// change notes that the link is up or down, or why it does not come up. s.mu must be held.
-func (s *state) change(up bool, cause error) {
+// changeLocked notes that the link is up or down, or why it does not come up. s.mu must be held.
+func (s *state) changeLocked(up bool, cause error) {
 	lasted := time.Since(s.since).Round(time.Millisecond)
 	if up {
 		delete(s.limits, publish) // the next message tells
@@ -109,8 +109,8 @@ func (s *state) change(up bool, cause error) {
 	s.changed = make(chan struct{})
 }
 
-// cause returns why the link is down. s.mu must be held.
-func (s *state) cause() error {
+// causeLocked returns why the link is down. s.mu must be held.
+func (s *state) causeLocked() error {
 	if s.sub != nil {
 		return s.sub
 	}
@@ -124,7 +124,7 @@ func (s *state) down() error {
 	if s.up {
 		return nil
 	}
-	return busError(s.cause())
+	return busError(s.causeLocked())
 }
 
 // err returns nil if everything works, and an ErrBus otherwise.
@@ -167,14 +167,14 @@ func (s *state) refuses() error {
 	if s.up || time.Since(s.since) < grace {
 		return nil
 	}
-	return busError(s.cause())
+	return busError(s.causeLocked())
 }
 
 // await waits until the link is up. The error is that it has been down for too long.
 func (s *state) await(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		up, left, changed, cause := s.up, grace-time.Since(s.since), s.changed, s.cause()
+		up, left, changed, cause := s.up, grace-time.Since(s.since), s.changed, s.causeLocked()
 		s.mu.Unlock()
 		switch {
 		case up:
