@@ -3,6 +3,7 @@ package redisbus_test
 import (
 	"context"
 	"log"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -41,4 +42,9 @@ func ExampleEmitter() {
 	if err := emitter.To("news").Emit(ctx, "headline", map[string]string{"text": "It is done"}); err != nil {
 		log.Print(err)
 	}
+}
+
+// What go-redis has to say of the service's own clients goes to the service's log.
+func ExampleLogger() {
+	redis.SetLogger(redisbus.Logger(slog.Default()))
 }
