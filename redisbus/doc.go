@@ -65,8 +65,8 @@ redis.NewFailoverClusterClient are refused with an error.
   - Sentinel: when another server becomes the master, all connections move to it within a second.
     The old master takes messages for some seconds more, which would reach nobody; what is sent there
     is counted. A server that has become a replica is left at once, also without Sentinel.
-  - Redis Cluster: a node publishes to and listens at one master, and moves when that one fails. It
-    does not wait for the failover, for any master reaches all. Moving slots changes nothing.
+  - Redis Cluster: a node publishes to and listens at one master, and moves to another one when that
+    fails. Any master reaches all, so it does not wait for the failover. Moving slots changes nothing.
 
 go-redis logs to stderr by a logger of the whole process. Connections of a [Bus] and a [Registry] log
 nothing there; for those of the service itself see [Logger].
