@@ -104,7 +104,8 @@ func TestRedisCluster(t *testing.T) {
 	}
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, Username: "bus", Password: "secret"})
 	defer client.Close()
-	a := open(t, client, &hub{})
+	log := &lines{}
+	a := open(t, client, &hub{log: log.logger()}, redisbus.SurveyEvery(time.Millisecond))
 	b := open(t, client, &hub{answer: func(e *thinkws.Envelope, reply func(*thinkws.Envelope)) {
 		if reply != nil {
 			reply(&thinkws.Envelope{Kind: thinkws.BusAnswer, Names: []string{"b"}})
@@ -124,6 +125,13 @@ func TestRedisCluster(t *testing.T) {
 	assert.Equal(t, "e", b.take(t, 2)[1].Event)
 	assert.Zero(t, a.Stats().Lost+b.Stats().Missed)
 	assert.NoError(t, a.Stats().Err, "the documented rights are enough")
+	for _, channel := range []string{"socket.io#/#", "socket.io#/chat#", "socket.io#/x#"} { // of several masters
+		sharded := c.client.SSubscribe(t.Context(), channel)
+		require.Eventually(t, func() bool { return log.count("sharded adapter found") == 1 }, time.Minute, 10*time.Millisecond)
+		sharded.Close()
+		require.Eventually(t, func() bool { return log.count("sharded adapter is gone") == 1 }, time.Minute, 10*time.Millisecond)
+		log.clear()
+	}
 }
 
 // Rows D3 and 3: whatever becomes of the masters, the nodes hear each other as soon as any of them

@@ -259,6 +259,12 @@ func (l *lines) String() string {
 	return string(l.text)
 }
 
+func (l *lines) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = nil
+}
+
 func (l *lines) count(text string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
