@@ -1,6 +1,7 @@
 package redisbus_test
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -56,10 +57,7 @@ func TestOutputLimitIsExceeded(t *testing.T) {
 	a := open(t, client, &hub{})
 	goOn := make(chan struct{})
 	b := open(t, client, &hub{answer: func(*thinkws.Envelope, func(*thinkws.Envelope)) { <-goOn }})
-	text := make([]byte, 32<<10)
-	for i := range text {
-		text[i] = '1'
-	}
+	long := payload(t, strings.Repeat("x", 32<<10))
 	published := 0
 	closed := func() bool {
 		const channel = "socket.io-request#/#"
@@ -67,7 +65,7 @@ func TestOutputLimitIsExceeded(t *testing.T) {
 	}
 	for !closed() {
 		for range 100 {
-			e := &thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/", Event: "e", Args: thinkws.Payload{Text: text, Count: 1}}
+			e := &thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/", Event: "e", Args: long}
 			if a.Publish(e) == nil {
 				published++
 			}
