@@ -29,7 +29,7 @@ need_node() {
 }
 need_nginx() { have nginx || [ -x /usr/sbin/nginx ] || want nginx nginx-light; }
 need_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || want haproxy haproxy; }
-need_redis() { have redis-server || want Redis redis-server; }
+need_redis() { { have redis-server && have redis-cli; } || want Redis redis-server redis-tools; }
 need_chromium() { [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || want chromium chromium fonts-dejavu-core; }
 
 # system installs all packages at once, or names them.
