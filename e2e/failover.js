@@ -8,7 +8,8 @@
 // Afterwards every message has arrived, was refused, or is counted:
 //   - Go to Go: published = arrived + refused + Missed of the receiver, exactly.
 //   - Go to Node.js: what is missing is Lost at the sender, or the case has a reason why nobody knows.
-//   - Node.js: its messages carry no numbers, so that nobody counts. None may come twice or out of order.
+//   - Node.js: its messages carry no numbers, so that nobody counts. None may come twice or out of order,
+//     except in a Redis Cluster.
 import { parseArgs } from "node:util";
 import { Account } from "./failover/account.js";
 import { forms } from "./failover/cases.js";

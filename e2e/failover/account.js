@@ -37,11 +37,11 @@ function resumed({ own, arrivals, refused }, moment) {
 const some = (numbers) => `${numbers.length}: ${numbers.slice(0, 5)} …`;
 
 /** What must not happen between two servers. */
-function wrongLink({ from, to, arrivals: { twice, disordered, at }, refused }, ordered) {
+function wrongLink({ from, to, arrivals: { twice, disordered, at }, refused }, strict) {
   const came = [...refused].filter((n) => at[n] !== undefined);
   return [
-    twice.length && `came twice, ${some(twice)}`,
-    ordered && disordered.length && `came behind later ones, ${some(disordered)}`,
+    strict && twice.length && `came twice, ${some(twice)}`,
+    strict && disordered.length && `came behind later ones, ${some(disordered)}`,
     came.length && `refused, but came, ${some(came)}`,
   ].filter(Boolean).map((text) => `${from.name} to ${to.name}: ${text}`);
 }
@@ -113,7 +113,7 @@ export class Account {
   wrong({ unordered }) {
     return [
       ...this.unbalanced(),
-      ...this.links.flatMap((link) => wrongLink(link, link.from.isGo || !unordered)),
+      ...this.links.flatMap((link) => wrongLink(link, !unordered || link.from.isGo && link.to.isGo)),
       ...this.servers.all.flatMap((server) => wrongServer(this.servers, server)),
       ...this.servers.go.flatMap((server, i) => {
         const dropped = this.grown(server, "Dropped");

@@ -155,7 +155,9 @@ export const forms = {
   },
   cluster: {
     Form: Cluster,
-    unordered: "ioredis publishes to a random master of a Redis Cluster, so messages of a Node.js server have no order",
+    unordered: "ioredis publishes to a random master of a Redis Cluster. What two of its servers pass on has no order, and a server that "
+      + "moves from one to another may hear it twice. Go servers see that by the numbers of other Go servers; for messages to "
+      + "and from Node.js neither order nor single arrival is demanded",
     cases: [
       faults("kill -9 of the Cluster master in use", killMaster(0), { uncounted: cluster }),
       faults("kill -9 of the next one in use", killMaster(0), { uncounted: cluster }),

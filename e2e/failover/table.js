@@ -24,8 +24,10 @@ export const summary = (outcomes) => table([
 ], outcomes.map(cells));
 
 /** What a server has counted about a pair. */
-function counted(account, { from, to, unanswered }) {
-  if (!from.isGo) return `${unanswered.length} without a reply of Redis`;
+function counted(account, { from, to, unanswered, arrivals: { twice, disordered } }) {
+  if (!from.isGo) {
+    return `${unanswered.length} without a reply of Redis, ${twice.length} twice, ${disordered.length} behind later ones`;
+  }
   return to.isGo ? `Missed ${account.grown(to, "Missed")} of all Go servers` : `Lost ${account.grown(from, "Lost")}`;
 }
 
