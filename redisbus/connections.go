@@ -184,6 +184,7 @@ func (c *connections) watchCluster(ctx context.Context, s *subscriber) {
 	}
 	others := slices.DeleteFunc(masters, func(c *redis.Client) bool { return c == at })
 	if chosen := c.choose(ctx, cluster, others); chosen != nil {
+		s.report(errLeft) // first: what is published at both without a pause may arrive in another order
 		c.at.Store(chosen)
 		s.kick(errLeft)
 	}
