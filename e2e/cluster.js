@@ -2,8 +2,8 @@
 //
 //   node cluster.js --node PROGRAM [--only TEXT] [--soak 100000] [--random 10] [--seed 1] [--longest 900000]
 //
-// --random is for how many seconds random values go through the cluster, from a seed on. A long run has values of up to --longest
-// bytes, such as 16000000.
+// --random is for how many seconds random values go through the cluster, from a seed on. Values have up to
+// --longest bytes; a long run may have 16000000.
 // REDIS_URL names a Redis to use; without it, one is started.
 import { parseArgs } from "node:util";
 import { broadcasts } from "./cluster/broadcasts.js";

@@ -108,8 +108,9 @@ class Values {
 }
 
 /**
- * What clients of a server of Node.js see of a value that came over Redis. JSON.stringify makes -0 zero, and what is infinite null.
- * notepack reads lone surrogates as bytes that are not UTF-8, and "__proto__" as the prototype.
+ * What clients of a server of Node.js see of a value that came over Redis. JSON.stringify writes 0 for -0
+ * and null for what is infinite. notepack reads lone surrogates as bytes that are not UTF-8, and assigns
+ * "__proto__", which sets the prototype.
  */
 function asNode(value) {
   if (typeof value === "number") return Number.isFinite(value) ? value + 0 : null;
@@ -176,7 +177,8 @@ async function publish(publisher, n, seed, longest) {
     return { hard };
   }
   const text = new Values(seed, { hard, size: size / 4, depth: 500 }).text();
-  if (Buffer.byteLength(text) > 900_000) return publish(publisher, n, seed + 0x1000000, longest); // more than servers take
+  const most = 900_000; // bytes that servers take from a client, less what is around the text
+  if (Buffer.byteLength(text) > most) return publish(publisher, n, seed + 0x1000000, longest);
   if (publisher.json) publisher.raw(`{"event":"say","data":{"text":{"n":${n},"value":${text}}}}`);
   else publisher.emit("say", { text: { n, value: JSON.parse(text) } }, () => {});
   return { hard };
@@ -191,7 +193,8 @@ function compare(publisher, clients, n, hard) {
   const reference = clients.find((client) => client.node === home && !client.json && client !== publisher);
   const seen = buffers(reference.got.get(n));
   for (const client of clients) {
-    if (client === publisher || (hard && client.node === server && !server.isGo)) continue; // what leaves a server of Node.js is not what its clients get
+    // What leaves a server of Node.js is not what its own clients get.
+    if (client === publisher || (hard && client.node === server && !server.isGo)) continue;
     let wanted = client.node.isGo ? seen : asNode(seen);
     if (client.json) wanted = base64(wanted);
     assert.deepStrictEqual(buffers(client.got.get(n)), wanted, `${where(client)} and ${where(reference)} differ`);
