@@ -62,7 +62,7 @@ The client may be of redis.NewClient, redis.NewFailoverClient (Sentinel) or redi
 (Redis Cluster), with TLS, users and passwords, also those of a CredentialsProvider. redis.Ring and
 redis.NewFailoverClusterClient are refused with an error.
 
-  - Sentinel: when another server becomes the master, all connections move to it within a second.
+  - Sentinel: when another server becomes the master, all connections move to it within two seconds.
     The old master takes messages for some seconds more, which would reach nobody; what is sent there
     is counted. A server that has become a replica is left at once, also without Sentinel.
   - Redis Cluster: a node publishes to and listens at one master, and moves to another one when that
