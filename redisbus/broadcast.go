@@ -294,7 +294,7 @@ func (r *reader) truth() (bool, error) {
 	undefined, err := u.value()
 	r.rest = u.rest
 	switch text := string(u.text); text {
-	case "false", "null", "0", `""`:
+	case "false", "null", "0", "-0", `""`:
 		return false, err
 	default:
 		return !undefined, err

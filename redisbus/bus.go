@@ -207,7 +207,8 @@ func (l *link) answer(channel string, data []byte) error {
 
 // Stats implements thinkws.BusLink.
 func (l *link) Stats() thinkws.BusStats {
-	return thinkws.BusStats{Up: l.state.down() == nil, Err: l.state.err(), Nodes: l.receipts.nodes(), Published: l.stats.published.Load(),
+	up, err := l.state.health()
+	return thinkws.BusStats{Up: up, Err: err, Nodes: l.receipts.nodes(), Published: l.stats.published.Load(),
 		Received: l.stats.received.Load(), Lost: l.stats.lost.Load(), Missed: l.stats.missed.Load(), Dropped: l.stats.dropped.Load()}
 }
 

@@ -27,8 +27,9 @@ type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 type dialer struct {
 	next dialFunc
 
-	mu   sync.Mutex // protects open
-	open map[net.Conn]struct{}
+	mu         sync.Mutex // protects what follows
+	open       map[net.Conn]struct{}
+	generation uint64 // counts the calls of closeAll
 }
 
 func newDialer(next dialFunc) *dialer {
@@ -40,11 +41,18 @@ func (d *dialer) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if used, ok := ctx.Value(oneDial{}).(*atomic.Bool); ok && used.Swap(true) {
 		return failedConn{errDialed}, nil
 	}
+	generation := d.current()
 	conn, err := d.dial(ctx, network, addr)
 	if err != nil {
 		return failedConn{err}, nil //nolint:nilerr // the connection has the error, see dialer
 	}
-	return d.track(conn), nil
+	return d.track(conn, generation), nil
+}
+
+func (d *dialer) current() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.generation
 }
 
 // dial calls the next dialer for at most dialTimeout. The dialers of go-redis for TLS and for
@@ -88,11 +96,20 @@ func (d *dialer) call(ctx context.Context, network, addr string) (result dialed)
 	return result
 }
 
-func (d *dialer) track(conn net.Conn) net.Conn {
+// track returns conn, which closeAll can close. A connection that was being opened when closeAll was called is closed: it may
+// lead to the server that was left.
+func (d *dialer) track(conn net.Conn, generation uint64) net.Conn {
 	tracked := trackedConn{conn, d}
 	d.mu.Lock()
-	d.open[conn] = struct{}{}
+	stale := d.generation != generation
+	if !stale {
+		d.open[conn] = struct{}{}
+	}
 	d.mu.Unlock()
+	if stale {
+		_ = conn.Close() // nobody uses it
+		return failedConn{errDialed}
+	}
 	if raw, ok := conn.(syscall.Conn); ok {
 		return rawConn{tracked, raw}
 	}
@@ -104,6 +121,7 @@ func (d *dialer) closeAll() {
 	d.mu.Lock()
 	open := d.open
 	d.open = map[net.Conn]struct{}{}
+	d.generation++
 	d.mu.Unlock()
 	for conn := range open {
 		conn.Close()

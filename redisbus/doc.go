@@ -99,10 +99,11 @@ clients of the own node are served in any case. What has been sent to Redis when
 and what was published while nodes were missing, counts as Lost in thinkws.BusStats, although it
 may have arrived. A node that says goodbye, as all of this library do, is not missed.
 
-Broadcasts between nodes of this library are numbered, so each node counts exactly what it has not
-got, as Missed: of what another node has published, less what was refused, every broadcast has
-either arrived, once and in order, or is counted. One that comes after a later one is counted, and
-dropped. The count may take some seconds after the last broadcast.
+Broadcasts between nodes of this library are numbered. Each broadcast arrives once and in order, or the
+receiver counts it as Missed. One that comes after a later one is counted, and dropped. The count may
+take some seconds after the last broadcast. A node numbers what it sends to its first 10,000
+namespaces, and a receiver keeps the numbers of 10,000 pairs of a node and a namespace; beyond that,
+what is lost is not counted. The log says once when a node reaches its bound.
 
 # How large
 

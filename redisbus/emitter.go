@@ -94,7 +94,7 @@ func (m Emission) Volatile() Emission {
 	return m
 }
 
-// Compress reports whether what is sent may be compressed, which it may unless this says no.
+// Compress sets whether messages may be compressed; the default is true.
 func (m Emission) Compress(on bool) Emission {
 	m.plain = !on
 	return m

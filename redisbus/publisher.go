@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,7 +47,7 @@ type publisher struct {
 	maxItems int
 	maxBytes int
 	oneByOne bool   // for comparison
-	denied   string // the channel that Redis did not let us publish to last; run's
+	denied   denial // run's
 
 	mu      sync.Mutex // protects what follows
 	waiting []item
@@ -65,16 +66,27 @@ func newPublisher(c *connections, cfg *config, count string, r *receipts, st *st
 
 // push lets one message wait for its turn.
 func (p *publisher) push(it item) error {
+	exhausted, err := p.queue(it)
+	if exhausted {
+		p.state.log.Warn("bus: losses in further namespaces are not counted", "namespaces", maxSenders)
+	}
+	return err
+}
+
+// queue is push. It reports whether the message is the first one that gets no number because there are too many namespaces.
+func (p *publisher) queue(it item) (exhausted bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.closed:
-		return errClosed
+		return false, errClosed
 	case len(p.waiting) >= p.maxItems || len(p.waiting) > 0 && p.bytes+len(it.payload) > p.maxBytes:
-		return errFull
+		return false, errFull
 	}
 	if it.series != "" {
+		before := p.numbers.exhausted
 		setNumber(it.payload, p.numbers.next(it.series))
+		exhausted = p.numbers.exhausted && !before
 	}
 	p.waiting = append(p.waiting, it)
 	p.bytes += len(it.payload)
@@ -82,7 +94,7 @@ func (p *publisher) push(it item) error {
 	case p.wake <- struct{}{}:
 	default:
 	}
-	return nil
+	return exhausted, nil
 }
 
 // close lets nothing more in, and returns when all has gone out or ctx is done.
@@ -174,8 +186,7 @@ func (p *publisher) lose(batch []item) {
 	}
 }
 
-// send publishes a batch. How many nodes were there before and after reports whether all of
-// them have got it.
+// send publishes a batch. It counts the nodes before and after, to learn whether every node got it.
 func (p *publisher) send(ctx context.Context, batch []item) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, execTimeout)
@@ -191,6 +202,7 @@ func (p *publisher) send(ctx context.Context, batch []item) {
 		return
 	}
 	var failed error
+	out := make([]item, 0, len(batch))
 	for i, cmd := range r.sent {
 		switch err := cmd.Err(); {
 		case isDenied(err):
@@ -200,11 +212,12 @@ func (p *publisher) send(ctx context.Context, batch []item) {
 			p.lose(batch[i : i+1])
 		default:
 			p.sent(batch[i])
+			out = append(out, batch[i])
 		}
 	}
 	p.state.published(began, failed)
 	if failed == nil && !p.receipts.full(r.before, r.after) {
-		p.lose(batch)
+		p.lose(out)
 	}
 }
 
@@ -212,8 +225,27 @@ func (p *publisher) send(ctx context.Context, batch []item) {
 // nothing, the next probe takes the link down.
 func (p *publisher) deny(it item, err error) {
 	p.lose([]item{it})
-	p.denied = it.channel
+	p.denied = denial{scopeOf(it.channel), time.Now()}
 	p.state.limited(publish, fmt.Errorf("redisbus: PUBLISH %s: %w", it.channel, err))
+}
+
+// denial is that Redis has not let us publish. The zero denial is none.
+type denial struct {
+	scope string // of the channel: see scopeOf
+	at    time.Time
+}
+
+// isOver reports whether a message that has gone out to a channel shows that Redis lets us publish again: it has the scope of
+// the denial, or nothing was denied for a while.
+func (d denial) isOver(channel string) bool {
+	return d.scope != "" && (scopeOf(channel) == d.scope || time.Since(d.at) > deniedEvery)
+}
+
+// scopeOf returns what a channel has in common with the others of its kind in its namespace: a room may have one of its own.
+func scopeOf(channel string) string {
+	prefix, rest, _ := strings.Cut(channel, "#")
+	namespace, _, _ := strings.Cut(rest, "#")
+	return prefix + "#" + namespace
 }
 
 // sent counts a message that has gone out.
@@ -221,8 +253,8 @@ func (p *publisher) sent(it item) {
 	if it.counts {
 		p.stats.published.Add(1)
 	}
-	if it.channel == p.denied {
-		p.denied = ""
+	if p.denied.isOver(it.channel) {
+		p.denied = denial{}
 		p.state.limited(publish, nil)
 	}
 }

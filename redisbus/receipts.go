@@ -110,8 +110,12 @@ func (r *receipts) doubt() {
 
 // left takes the goodbye of a node, which will not be counted soon.
 func (r *receipts) left(uid string) {
+	if r.unknown {
+		return // nobody is counted
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	maps.DeleteFunc(r.leaving, func(_ string, at time.Time) bool { return time.Since(at) > forgotten })
 	if r.leaving == nil {
 		r.leaving = map[string]time.Time{}
 	}

@@ -117,13 +117,19 @@ func (s *sequences) leave(namespace string) {
 type numbers struct {
 	last   map[string]uint64 // by namespace
 	silent map[string]uint   // how many probes ago the last one was sent, if it has to be told
+
+	exhausted bool // a namespace had no room in last
 }
 
 func (n *numbers) next(namespace string) uint64 {
 	if n.last == nil {
 		n.last, n.silent = map[string]uint64{}, map[string]uint{}
 	}
-	if n.last[namespace] == 0 && len(n.last) >= maxSenders || !numbered(namespace) {
+	switch {
+	case !numbered(namespace):
+		return unnumbered
+	case n.last[namespace] == 0 && len(n.last) >= maxSenders:
+		n.exhausted = true
 		return unnumbered
 	}
 	n.last[namespace]++

@@ -127,17 +127,17 @@ func (s *state) down() error {
 	return busError(s.causeLocked())
 }
 
-// err returns nil if everything works, and an ErrBus otherwise.
-func (s *state) err() error {
-	if err := s.down(); err != nil {
-		return err
-	}
+// health reports whether the link is up. The error is nil if everything works, and an ErrBus otherwise.
+func (s *state) health() (up bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if commands := slices.Sorted(maps.Keys(s.limits)); len(commands) > 0 {
-		return busError(s.limits[commands[0]])
+	if !s.up {
+		return false, busError(s.causeLocked())
 	}
-	return nil
+	if commands := slices.Sorted(maps.Keys(s.limits)); len(commands) > 0 {
+		return true, busError(s.limits[commands[0]])
+	}
+	return true, nil
 }
 
 // cannotAsk returns nil if requests work, and an ErrBus otherwise.

@@ -123,7 +123,7 @@ func (u *unpacker) float(f float64) {
 		u.text = append(u.text, "1e999"...)
 	case math.IsInf(f, -1):
 		u.text = append(u.text, "-1e999"...)
-	case f != 0 && (math.Abs(f) < 1e-6 || math.Abs(f) >= 1e21): // as JavaScript writes them
+	case f != 0 && (math.Abs(f) < 1e-6 || math.Abs(f) >= 1e21): // where JavaScript writes an exponent, too
 		u.text = strconv.AppendFloat(u.text, f, 'e', -1, 64)
 	default:
 		u.text = strconv.AppendFloat(u.text, f, 'f', -1, 64)

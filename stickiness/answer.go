@@ -87,15 +87,22 @@ func dropOfBody(local http.Header) {
 	maps.DeleteFunc(local, func(name string, _ []string) bool { return slices.Contains(ofBody, http.CanonicalHeaderKey(name)) })
 }
 
-// merge sets the owner's headers in local, as the owner's handler would if it ran here: a header of the owner replaces that
+// merge sets the owner's headers in local: a header of the owner replaces that
 // of the middleware. Three headers are lists of independent facts, so that none is lost: Set-Cookie keeps cookies of other
 // names, because each is a fact of its own; Vary keeps all names, because a cache that misses one serves the wrong answer;
 // Trailer keeps the trailers that the middleware is going to set.
+//
+// Security: what CORS allows is one fact in two headers. An owner that names an origin decides on its credentials, too.
 func merge(local, owner http.Header) {
-	maps.DeleteFunc(local, func(name string, _ []string) bool { // net/http sends a name in the letters of the middleware
-		canonical := http.CanonicalHeaderKey(name)
-		return canonical != name && owner[canonical] != nil
-	})
+	for name, values := range local { // net/http sends a name in the letters of the middleware
+		if canonical := http.CanonicalHeaderKey(name); canonical != name && owner[canonical] != nil {
+			delete(local, name)
+			local[canonical] = append(local[canonical], values...)
+		}
+	}
+	if owner["Access-Control-Allow-Origin"] != nil {
+		delete(local, "Access-Control-Allow-Credentials")
+	}
 	for name, values := range owner {
 		switch name {
 		case "Set-Cookie":

@@ -23,7 +23,7 @@ func Append(h http.Header, name, list string) {
 			joined += ", " + element
 		}
 	}
-	if len(lines) != 1 || joined != lines[0] {
+	if joined != "" && (len(lines) != 1 || joined != lines[0]) {
 		h[name] = []string{joined}
 	}
 }
