@@ -197,16 +197,19 @@ func TestRightsOfOneNamespace(t *testing.T) {
 	assert.ErrorContains(t, a.Stats().Err, "PSUBSCRIBE socket.io#/other#*: NOPERM")
 	require.NoError(t, b.Publish(&thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/", Event: "e"}))
 	a.take(t, 1)
-	require.NoError(t, a.Publish(&thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/other", Event: "e"}))
+	to := func(room string) *thinkws.Envelope {
+		return &thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/other", Rooms: []string{room}, Event: "e"}
+	}
+	require.NoError(t, a.Publish(to("a client")))
 	require.Eventually(t, func() bool { return a.Stats().Lost == 1 }, time.Minute, time.Millisecond, "Redis does not let it out")
-	assert.Equal(t, 1, log.count("PUBLISH socket.io#/other#: NOPERM"))
+	assert.Equal(t, 1, log.count("PUBLISH socket.io#/other#a client#: NOPERM"))
 	assert.True(t, a.Stats().Up)
 
 	u.do(t, "ACL", "SETUSER", "bus", "&socket.io#/other#*")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.Eventually(t, func() bool { return a.Subscribe(ctx, "/other") == nil }, time.Minute, 10*time.Millisecond)
-	require.NoError(t, a.Publish(&thinkws.Envelope{Kind: thinkws.BusEmit, Namespace: "/other", Event: "e"}))
+	require.NoError(t, a.Publish(to("another")), "which shows that the client's room would work, too")
 	require.Eventually(t, func() bool { return a.Stats().Err == nil }, time.Minute, time.Millisecond, "%v", a.Stats().Err)
 	assert.Zero(t, log.count("bus is down"))
 }

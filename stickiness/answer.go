@@ -94,14 +94,15 @@ func dropOfBody(local http.Header) {
 //
 // Security: what CORS allows is one fact in two headers. An owner that names an origin decides on its credentials, too.
 func merge(local, owner http.Header) {
+	decides := owner["Access-Control-Allow-Origin"] != nil
 	for name, values := range local { // net/http sends a name in the letters of the middleware
-		if canonical := http.CanonicalHeaderKey(name); canonical != name && owner[canonical] != nil {
+		switch canonical := http.CanonicalHeaderKey(name); {
+		case decides && canonical == "Access-Control-Allow-Credentials":
+			delete(local, name)
+		case canonical != name && owner[canonical] != nil:
 			delete(local, name)
 			local[canonical] = append(local[canonical], values...)
 		}
-	}
-	if owner["Access-Control-Allow-Origin"] != nil {
-		delete(local, "Access-Control-Allow-Credentials")
 	}
 	for name, values := range owner {
 		switch name {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -191,6 +192,36 @@ func TestHeadersOfMiddlewareAppearOnceInFinalResponses(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// An owner that names an origin decides whether its pages may read answers with credentials. If the headers of the middleware
+// counted for another origin, such a page could.
+func TestCORSOfTheOwnerIsOneFact(t *testing.T) {
+	front := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Access-Control-Allow-Origin", "https://app.example.com")
+			w.Header()["access-control-allow-credentials"] = []string{"true"} // in letters of its own
+			w.Header()["set-cookie"] = []string{"front=1"}
+			next.ServeHTTP(w, r)
+		})
+	}
+	for name, tt := range map[string]struct {
+		owner http.Header
+		want  []string // Allow-Credentials
+	}{
+		"without credentials": {http.Header{"Access-Control-Allow-Origin": {"https://other.example.com"}, "Set-Cookie": {"owner=1"}}, nil},
+		"with them": {http.Header{"Access-Control-Allow-Origin": {"https://other.example.com"}, "Access-Control-Allow-Credentials": {"true"},
+			"Set-Cookie": {"owner=1"}}, []string{"true"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFront(t, front, func(w http.ResponseWriter, _ *http.Request) { maps.Copy(w.Header(), tt.owner) }, func(t *testing.T, f fronted) {
+				res, _, _ := ask(t, http.MethodGet, f.url+ownedTarget, plainly)
+				assert.Equal(t, []string{"https://other.example.com"}, res.Header["Access-Control-Allow-Origin"])
+				assert.Equal(t, tt.want, res.Header["Access-Control-Allow-Credentials"])
+				assert.Equal(t, []string{"front=1", "owner=1"}, res.Header["Set-Cookie"])
+			})
+		})
 	}
 }
 
