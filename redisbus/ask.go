@@ -121,8 +121,7 @@ func (l *link) look(ctx context.Context, c channels, q *question) error {
 	return nil
 }
 
-// looked takes which nodes there are. Those that have come since the question was asked are
-// none of its business.
+// looked takes which nodes there are. Nodes that joined after the question was asked are ignored.
 func (q *question) looked(live map[string]struct{}, unnamed int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -133,33 +132,32 @@ func (q *question) looked(live map[string]struct{}, unnamed int) {
 	}
 	for uid := range q.live {
 		if _, ok := live[uid]; !ok {
-			q.gone(uid)
+			q.goneLocked(uid)
 		}
 	}
 	q.unnamed = min(q.unnamed, max(0, unnamed))
-	q.check()
+	q.checkLocked()
 }
 
-// gone gives up a node and its clients. It takes q.mu as held.
-func (q *question) gone(uid string) {
+// goneLocked gives up a node and its clients. q.mu must be held.
+func (q *question) goneLocked(uid string) {
 	delete(q.live, uid)
 	if clients := q.heard[uid]; clients > 0 {
-		q.expect(uid, -clients)
+		q.expectLocked(uid, -clients)
 		q.left += clients
 	}
 }
 
-// expect says that so many more clients of a node will answer, or fewer. It takes q.mu as held.
-func (q *question) expect(uid string, clients int) {
+// expectLocked adds clients, which may be negative, to the number of answers expected from a node. q.mu must be held.
+func (q *question) expectLocked(uid string, clients int) {
 	q.clients += clients
 	if uid != "" {
 		q.heard[uid] += clients
 	}
 }
 
-// missing returns how many nodes have to answer yet, those without a name among them. It
-// takes q.mu as held.
-func (q *question) missing() int {
+// missingLocked returns how many nodes have to answer yet, those without a name among them. q.mu must be held.
+func (q *question) missingLocked() int {
 	n := q.unnamed - q.nameless
 	for uid := range q.live {
 		if _, ok := q.heard[uid]; !ok {
@@ -169,9 +167,9 @@ func (q *question) missing() int {
 	return n
 }
 
-// check ends the wait when nobody is left to wait for. It takes q.mu as held.
-func (q *question) check() {
-	if !q.over && q.missing() <= 0 && q.clients <= 0 {
+// checkLocked ends the wait when nobody is left to wait for. q.mu must be held.
+func (q *question) checkLocked() {
+	if !q.over && q.missingLocked() <= 0 && q.clients <= 0 {
 		q.over = true
 		close(q.done)
 	}
@@ -180,20 +178,20 @@ func (q *question) check() {
 func (q *question) settled() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.missing() <= 0
+	return q.missingLocked() <= 0
 }
 
 func (q *question) waitsForNodes() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.missing() > 0
+	return q.missingLocked() > 0
 }
 
 // mute reports whether only nodes without a name are missing, and have been for a while.
 func (q *question) mute() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := q.missing()
+	n := q.missingLocked()
 	return n > 0 && n <= q.unnamed && q.clients <= 0 && time.Since(q.last) > muteFor
 }
 
@@ -211,11 +209,11 @@ func (q *question) answered(a *response) {
 	q.last = time.Now()
 	switch {
 	case q.ofClients(a):
-		n := min(max(1, -a.Clients), q.awaited(a.UID))
+		n := min(max(1, -a.Clients), q.awaitedLocked(a.UID))
 		if n <= 0 {
 			return
 		}
-		q.expect(a.UID, -n)
+		q.expectLocked(a.UID, -n)
 		if a.TooLarge > 0 {
 			q.left += n
 		}
@@ -230,7 +228,7 @@ func (q *question) answered(a *response) {
 	case e != nil:
 		q.answer(e)
 	}
-	q.check()
+	q.checkLocked()
 }
 
 // ofClients reports whether an answer is one of clients, or that they will give none.
@@ -238,9 +236,9 @@ func (q *question) ofClients(a *response) bool {
 	return q.kind == thinkws.BusEmit && (a.Type == typeClientAck || a.Type == typeClientsGone)
 }
 
-// awaited returns how many clients of a node, or of all if it has no name, have to answer
-// yet. It takes q.mu as held.
-func (q *question) awaited(uid string) int {
+// awaitedLocked returns how many clients of a node, or of all if it has no name, have to answer
+// yet. q.mu must be held.
+func (q *question) awaitedLocked(uid string) int {
 	if uid == "" {
 		return q.clients
 	}
@@ -261,12 +259,12 @@ func (q *question) hear(a *response) bool {
 		q.heard[a.UID] = 0
 	}
 	if q.kind == thinkws.BusEmit && !a.None {
-		q.expect(a.UID, max(0, a.Clients))
+		q.expectLocked(a.UID, max(0, a.Clients))
 	}
 	return true
 }
 
-// read is what an answer means; nil if it is none to this question.
+// read converts an answer to an Envelope. It returns nil for answers to other kinds of questions.
 func (q *question) read(a *response) *thinkws.Envelope {
 	e := &thinkws.Envelope{Kind: thinkws.BusAnswer, Namespace: q.space}
 	switch {
@@ -290,7 +288,7 @@ func (q *question) read(a *response) *thinkws.Envelope {
 	return e
 }
 
-// end ends the question and says what is missing.
+// end closes the question. It returns a NodesError if answers are missing.
 func (q *question) end(cause error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()

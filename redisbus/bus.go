@@ -119,7 +119,7 @@ func (l *link) start() {
 	l.tasks.Go(func() { guard.Keep(sub, l.log, func() { l.redis.watch(sub, l.subscriber, l.probe) }) })
 }
 
-// subscription takes that everything is subscribed to, or why not.
+// subscription is called with nil when all subscriptions are confirmed, and with the error when they end.
 func (l *link) subscription(err error) {
 	if err != nil {
 		l.redis.failed()

@@ -191,7 +191,7 @@ func (c *connections) watchCluster(ctx context.Context, s *subscriber) {
 }
 
 // choose returns the master of the key's slot if it is among masters and answers, or else the first
-// one by its address that does; nil if none does. So servers that lose a master meet at another.
+// one by its address that does; nil if none does. All servers that lose a master therefore choose the same one.
 func (c *connections) choose(ctx context.Context, cluster *redis.ClusterClient, masters []*redis.Client) *redis.Client {
 	answer := make([]bool, len(masters))
 	var asked sync.WaitGroup

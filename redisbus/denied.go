@@ -35,7 +35,7 @@ func greet(ctx context.Context, c *connection) error {
 	return awaitAnswer(ctx, c.greeted, "PING")
 }
 
-// heard takes an answer to greet, and whatever comes after all of them.
+// heard counts the replies to greet. Later messages are ignored.
 func (c *connection) heard() {
 	if c.unheard == 0 {
 		return
@@ -83,7 +83,7 @@ func (s *subscriber) denyLocked(c *connection, t topic, err error) {
 	}
 }
 
-// allowLocked takes back that a topic was refused. s.mu must be held.
+// allowLocked clears the refusal of a topic. s.mu must be held.
 func (s *subscriber) allowLocked(t topic) {
 	if _, refused := s.refusals[t]; refused {
 		delete(s.refusals, t)

@@ -19,7 +19,7 @@ const (
 	probeSoon  = 50 * time.Millisecond  // when it has gone down
 )
 
-// listening is in place of a time: the subscriber works on a message.
+// listening is the value of link.heard while the subscriber handles a message.
 const listening = math.MaxInt64
 
 var errDeaf = errors.New("redisbus: what is published does not come back")
@@ -67,8 +67,8 @@ func (l *link) probing(ctx context.Context) {
 	}
 }
 
-// hears notes that the subscriber has got a message, or need not have. A subscriber that lags behind is not deaf: its probe
-// is late, but other messages come. While it works on one, heard is listening.
+// hears records that the subscriber received a message, or that none is expected. A subscriber that lags is not deaf: its
+// probe is late, but other messages arrive.
 func (l *link) hears() { l.heard.Store(int64(time.Since(l.opened))) }
 
 // sendProbe publishes a probe, and asks about the server and whether requests work.
@@ -135,7 +135,7 @@ func (l *link) note(command string, err error) {
 	}
 }
 
-// survey asks once a minute, and when the link has come up, what is too dear to ask with each probe.
+// survey runs the checks that are too expensive for every probe: once a minute and after each reconnect.
 func (l *link) survey(ctx context.Context) {
 	if time.Since(l.surveyed) < l.cfg.surveyEvery && !l.state.upSince(l.surveyed) && l.state.cannotAsk() == nil {
 		return

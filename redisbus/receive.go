@@ -44,7 +44,7 @@ func (l *link) receive(m *redis.Message) {
 	}
 }
 
-// drop gives up what is no message.
+// drop counts and logs a malformed message.
 func (l *link) drop(channel string, err error) {
 	l.stats.dropped.Add(1)
 	if stack := guard.StackOf(err); stack != nil {

@@ -46,11 +46,10 @@ func newState(log *slog.Logger, onUp func()) *state {
 	return &state{log: log, onUp: onUp, sub: errStarting, limits: map[string]error{}, since: time.Now(), changed: make(chan struct{})}
 }
 
-// subscribed says that the subscriber is well, or why not.
+// subscribed records the state of the subscriber; nil means that all subscriptions are confirmed.
 func (s *state) subscribed(err error) { s.set(&s.sub, err) }
 
-// published says that publishing has succeeded, or why not. An attempt that began before
-// the link was up says nothing about it.
+// published records the result of publishing. Errors of attempts that began before the link came up are ignored.
 func (s *state) published(began time.Time, err error) {
 	if err == nil || !s.upSince(began) {
 		s.set(&s.pub, err)

@@ -30,7 +30,7 @@ type unpacker struct {
 	depth int // lists that are open
 }
 
-// payload is what has been unpacked, as so many values.
+// payload returns the unpacked text as count values.
 func (u *unpacker) payload(count int) thinkws.Payload {
 	return thinkws.Payload{Text: u.text, Count: count, Parts: u.parts}
 }
