@@ -117,7 +117,7 @@ type Part = session.Part
 // BusStats is the state of a node's link to its bus. The counters begin when it is opened.
 type BusStats struct {
 	Up        bool   // broadcasts go out, and those of others are heard
-	Err       error  // nil if everything works; while Up, what does not: for instance requests, for lack of a right
+	Err       error  // nil if everything works; while Up, a part that fails, such as requests without the right to them
 	Nodes     int    // that are known to be there, this one included; 0 if that is not known
 	Published uint64 // envelopes that have gone out
 	Received  uint64 // envelopes that have come in

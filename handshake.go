@@ -48,7 +48,7 @@ func detach(r *http.Request) session.Handshake {
 	return h
 }
 
-// isPlain reports whether r has nothing but what is written.
+// isPlain reports whether r holds nothing beyond its written form.
 func isPlain(r *http.Request) bool {
 	u := r.URL
 	return u.User == nil && u.Opaque == "" && u.Scheme == "" && u.Host == "" && u.Fragment == "" && !u.ForceQuery && !u.OmitHost &&

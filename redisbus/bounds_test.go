@@ -90,7 +90,7 @@ func TestEmitterRefusesWhatIsTooDeep(t *testing.T) {
 	assert.Equal(t, "last", b.take(t, 1)[0].Event)
 }
 
-// What is longer than the limit is refused where it is sent, up to the last byte.
+// The sender refuses messages that are one byte longer than the limit.
 func TestWhatIsTooLargeIsRefused(t *testing.T) {
 	const limit = 1000
 	client := clientOf(t, shared)
@@ -143,7 +143,7 @@ func TestWhatIsTooLargeIsRefused(t *testing.T) {
 	assert.Zero(t, a.Stats().Lost+b.Stats().Dropped+b.Stats().Missed)
 }
 
-// The limit is that of who sends: servers need not agree on it.
+// The limit of the sender counts: servers need not agree on it.
 func TestAServerTakesWhatOthersMaySend(t *testing.T) {
 	client := clientOf(t, shared)
 	a, b := open(t, client, &hub{}, prefix(t), redisbus.WithMaxPayload(64<<20)), open(t, client, &hub{}, prefix(t), redisbus.WithMaxPayload(1))

@@ -15,7 +15,7 @@ import (
 // origins are those of the pages of the test.
 const origins = "http://127.0.0.1:*"
 
-// compression compresses what has a type that compresses well.
+// compression compresses answers of types that compress well.
 var compression = middleware.Compress(5)
 
 // front returns the middleware in front of Forward or the Dispatcher, the outermost first.

@@ -11,16 +11,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/e2e/internal/process"
 	"github.com/seed-ce09063a/thinkws/stickiness"
 )
 
@@ -50,7 +48,7 @@ func main() {
 
 // run serves until in ends.
 func run(f flags, in io.Reader) error {
-	registry, err := registryOf(f.nodes)
+	registry, err := process.Registry(f.nodes)
 	if err != nil {
 		return err
 	}
@@ -58,31 +56,7 @@ func run(f flags, in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", f.addr)
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() {
-		_, _ = io.Copy(io.Discard, in) // ends with the test
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		ended <- errors.Join(shutdown(ctx), server.Shutdown(ctx))
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-ended
-}
-
-func registryOf(list string) (*stickiness.Static, error) {
-	var nodes []stickiness.Node
-	for text := range strings.SplitSeq(list, ",") {
-		id, url, _ := strings.Cut(text, "=")
-		nodes = append(nodes, stickiness.Node{ID: id, URL: url})
-	}
-	return stickiness.NewStatic(nodes...)
+	return process.Serve(f.addr, handler, shutdown, in)
 }
 
 type shutdownFunc func(context.Context) error
