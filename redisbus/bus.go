@@ -49,7 +49,10 @@ func (b *Bus) Open(node thinkws.BusNode) (thinkws.BusLink, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	l := &link{cfg: b.cfg, node: node, log: quiet.New(node.Logger()), uid: ours + rand.Text()[:16], opened: time.Now(), routes: map[topic]route{}, asked: map[string]*question{}}
+	l := &link{
+		cfg: b.cfg, node: node, log: quiet.New(node.Logger()), uid: ours + rand.Text()[:16], opened: time.Now(),
+		routes: map[topic]route{}, asked: map[string]*question{},
+	}
 	count := b.cfg.channels("/").request
 	l.redis = connect(b.client, count)
 	_, cluster := l.redis.cluster()
