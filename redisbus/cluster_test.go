@@ -45,6 +45,7 @@ func startCluster(t *testing.T, replicas int) *redisCluster {
 	t.Cleanup(func() { c.client.Close() })
 	for addr := range c.servers {
 		c.awaitOK(t, addr, 3*(1+replicas))
+		require.Eventually(t, func() bool { return len(c.ids(t, addr)) == 3 }, time.Minute, 20*time.Millisecond, "the others are replicas")
 	}
 	return c
 }
