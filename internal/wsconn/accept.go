@@ -20,17 +20,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
-)
-
-// Sizes of the buffers that coder/websocket works with, in bytes. They are pinned
-// as long as the connection lives. Writes are control frames only, at most 127
-// bytes: each must fit, so that one flush is one whole frame.
-const (
-	readBuffer  = 512
-	writeBuffer = 160
 )
 
 // Config is shared by many connections and must not change once it is in use. All
@@ -77,16 +71,28 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	c := newConn(cfg)
 	w.Header().Del(extensions) // which are for the handshake to name
 	nameSubprotocol(w.Header(), r, cfg.Subprotocol)
-	ws, err := c.handshake(&upgrade{w, c}, r, cfg.Compress)
+	ws, err := websocket.Accept(&upgrade{w, c}, withValidOffers(r), acceptOptions(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("wsconn: %w", err)
 	}
+	_ = ws.CloseNow() // the handshake is done, and the connection is ours: see upgrade.Hijack
+	c.in.frames.limit = cfg.MaxMessage
 	c.deflates = w.Header().Get(extensions) != "" // there is no other that is negotiated
-	c.adopt(ws)
-	if c.in.socket != nil {
-		c.letGo() // most clients never need it again
-	}
+	c.in.frames.deflates = c.deflates
 	return c, nil
+}
+
+func acceptOptions(cfg *Config) *websocket.AcceptOptions {
+	// Without context from message to message, both ways: that would cost each
+	// connection more than all the rest of it, and frames could not be shared.
+	mode := websocket.CompressionDisabled
+	if cfg.Compress {
+		mode = websocket.CompressionNoContextTakeover
+	}
+	return &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // origins are checked before, for every transport alike
+		CompressionMode:    mode,
+	}
 }
 
 const extensions = "Sec-WebSocket-Extensions"
@@ -111,8 +117,7 @@ func canHijack(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// upgrade is the ResponseWriter that Accept of coder/websocket sees: it hands out
-// the stream of a Conn instead of the network connection.
+// upgrade is the ResponseWriter that Accept of coder/websocket sees. It gives the network connection to a Conn.
 type upgrade struct {
 	http.ResponseWriter
 	conn *Conn
@@ -135,8 +140,8 @@ func (u *upgrade) WriteHeaderNow() {
 	}
 }
 
-// Hijack takes the connection over and replaces the server's buffers, 4 KB each,
-// by small ones. What the client sent together with its handshake is kept.
+// Hijack takes the connection over, and what the client has sent together with its handshake. coder/websocket gets an empty
+// one: it reads and writes nothing.
 func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	nc, brw, err := http.NewResponseController(u.ResponseWriter).Hijack()
 	if err != nil {
@@ -146,8 +151,14 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		nc.Close()
 		return nil, nil, err
 	}
-	u.Header().Del(subprotocol)                        // it has gone out, and coder/websocket would keep it as long as the connection
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered()) // cannot fail: it is there
 	u.conn.in.init(u.conn, nc, early)
-	return u.conn.in.hand()
+	return released{}, bufio.NewReadWriter(bufio.NewReaderSize(released{}, 0), bufio.NewWriterSize(released{}, 0)), nil
 }
+
+// released is the connection that coder/websocket gets.
+type released struct{ net.Conn }
+
+func (released) Read([]byte) (int, error)  { return 0, net.ErrClosed }
+func (released) Write([]byte) (int, error) { return 0, net.ErrClosed }
+func (released) Close() error              { return nil }

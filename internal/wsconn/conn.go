@@ -4,8 +4,6 @@ import (
 	"errors"
 	"sync/atomic"
 
-	"github.com/coder/websocket"
-
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -49,12 +47,11 @@ const (
 // Conn is a WebSocket connection. All methods but Serve may be called by any
 // goroutine, at any time, and none of them blocks.
 //
-// The goroutine that reads owns ws, in's read side and busy, and does all of the
+// The goroutine that reads owns in's read side and busy, and does all of the
 // tear-down. It is one at a time, but not always the same: see warm.go and watch.go.
 // Writing to the network is the outbox's alone.
 type Conn struct {
 	cfg      *Config
-	ws       *websocket.Conn // nil while it is not needed: see coder.go
 	in       stream
 	handler  Handler        // set by Serve
 	deflates bool           // the peer understands compressed messages; set by Accept
@@ -79,10 +76,11 @@ func newConn(cfg *Config) *Conn {
 // called once, whatever else is done with c.
 func (c *Conn) Serve(h Handler) {
 	c.handler = h
-	c.warm()
-	if c.cfg.Park == nil || !c.cfg.Park.add(c) {
-		c.cfg.Group.Start((*reader)(c))
+	if c.cfg.Park != nil && c.cfg.Park.add(c) {
+		return
 	}
+	c.warm()
+	c.cfg.Group.Start((*reader)(c))
 }
 
 // reader is a Conn as the goroutine that reads sees it.

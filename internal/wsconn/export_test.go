@@ -1,5 +1,7 @@
 package wsconn
 
+import "errors"
+
 // Bridge to what the external tests look at.
 
 // Bounds of a Watch.
@@ -10,3 +12,28 @@ const (
 
 // Looking reports whether the Watch still looks at its places.
 func (w *Watch) Looking() bool { return w.looking.Load() }
+
+// FrameReader is a frameReader.
+type FrameReader struct{ frameReader }
+
+// NewFrameReader returns one for messages of limit bytes.
+func NewFrameReader(limit int64, deflates bool) *FrameReader {
+	return &FrameReader{frameReader{limit: limit, deflates: deflates}}
+}
+
+// Next is next.
+func (r *FrameReader) Next(p []byte) (rest []byte, opcode byte, data []byte, err error) {
+	rest, in, err := r.next(p)
+	return rest, in.opcode, in.data, err
+}
+
+// Between is between.
+func (r *FrameReader) Between() bool { return r.between() }
+
+// CodeOf returns the close code of a violation; 0 for another error.
+func CodeOf(err error) int {
+	if v, ok := errors.AsType[*violation](err); ok {
+		return v.code
+	}
+	return 0
+}

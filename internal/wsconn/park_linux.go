@@ -30,8 +30,8 @@ const batch = 128
 
 // Park lets idle connections wait without a goroutine each: one epoll for each
 // processor, and one goroutine for each epoll, which reads what is ready and hands it
-// on. A connection that would keep it waiting, in the middle of a message or of its
-// end, takes that goroutine along, and a new one takes over the epoll. The zero Park is
+// on. A connection that would keep it waiting when it ends takes that goroutine along, and a new one
+// takes over the epoll. The zero Park is
 // not ready; it is safe for concurrent use.
 type Park struct {
 	loops []*loop
@@ -75,7 +75,6 @@ func (p *Park) add(c *Conn) bool {
 		}
 	})
 	l := p.loops[p.next.Add(1)%uint32(len(p.loops))]
-	c.parked.warm = true
 	c.parked.events.Store(1) // until it has been looked at below
 	c.parked.loop.Store(l)
 	if err := l.watch(c); err != nil {
@@ -93,38 +92,10 @@ type parked struct {
 	fd     int32                // its descriptor
 	events atomic.Uint32        // since nobody read; whoever makes it 1 reads until it can be made 0
 	hungUp atomic.Bool          // an end is to be read
-	warm   bool                 // it may hold what an idle connection does not need; of who reads
-	tidy   atomic.Bool          // it is to let go of that
 }
 
 // isParked reports whether idle times pass without a goroutine.
 func (c *Conn) isParked() bool { return c.parked.loop.Load() != nil }
-
-// tidy has a parked connection let go of what it holds; false if it is not parked.
-func (c *Conn) tidy() bool {
-	if !c.isParked() {
-		return false
-	}
-	c.parked.tidy.Store(true)
-	c.wake()
-	return true
-}
-
-// settle is for a parked connection of which nothing more is to be read for now.
-func (c *Conn) settle() {
-	p := &c.parked
-	switch {
-	case p.tidy.Load():
-		p.tidy.Store(false)
-		p.warm = false
-		c.letGo()
-	case c.ws != nil && !p.warm:
-		p.warm = true
-		c.warm()
-	case !c.warmth.used.Load():
-		c.warmth.used.Store(true)
-	}
-}
 
 // wake has the connection looked at, in case nobody does. One that is not served yet will
 // be looked at then.
@@ -164,7 +135,6 @@ func (c *Conn) process(l *loop) {
 			return
 		}
 		c.in.loop = nil
-		c.settle()
 		if c.parked.events.CompareAndSwap(seen, 0) {
 			return
 		}
@@ -193,8 +163,12 @@ func (c *Conn) unpark(err error) {
 func (c *Conn) readReady() error {
 	for {
 		ready, err := c.in.ready(c.parked.hungUp.Load())
-		if err != nil || !ready {
+		if err != nil {
 			return err
+		}
+		if !ready {
+			c.in.clock()
+			return nil
 		}
 		if err := c.next(); err != nil {
 			return err
@@ -204,7 +178,7 @@ func (c *Conn) readReady() error {
 
 // ready reports whether there is something to be read, without waiting for it.
 func (s *stream) ready(hungUp bool) (bool, error) {
-	if len(s.ahead) > 0 || s.buffered() > 0 {
+	if len(s.ahead) > 0 {
 		return true, nil
 	}
 	if s.socket.dry && !hungUp {

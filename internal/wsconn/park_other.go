@@ -26,7 +26,6 @@ type (
 )
 
 func (c *Conn) isParked() bool         { return false }
-func (c *Conn) tidy() bool             { return false }
 func (c *Conn) wake()                  {}
 func (c *Conn) cutAfter(time.Duration) {}
 func (s *stream) detach()              {}

@@ -1,25 +1,21 @@
 package wsconn
 
 import (
-	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"time"
-	"unicode/utf8"
-
-	"github.com/coder/websocket"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// trusted is up to which length a message gets its memory at once, in bytes.
-const trusted = 64 << 10
-
 // errTooBig ends a connection on which a message is announced that is over the limit.
-var errTooBig = session.Beyond(session.LimitMessage, fmt.Errorf("%w: message too big", ErrProtocol))
+var errTooBig error = &violation{
+	code: session.CloseTooBig, err: session.Beyond(session.LimitMessage, fmt.Errorf("%w: message too big", ErrProtocol)),
+}
 
-// errElsewhere ends a reader whose connection somebody else reads now.
+// errElsewhere ends a reader whose connection another goroutine reads now.
 var errElsewhere = errors.New("wsconn: read elsewhere")
 
 // read is the reader goroutine.
@@ -34,9 +30,7 @@ func (c *Conn) finishReading(err error) {
 	c.in.unclock()
 	err = c.end(err)
 	c.cut(err)
-	if c.ws != nil {
-		c.ws.CloseNow() // frees what coder/websocket holds; the connection is gone already
-	}
+	c.in.drained()
 	c.state.Or(over)
 	c.chill()
 	c.cfg.Grace.forget(c)
@@ -53,6 +47,11 @@ func (c *Conn) readMessages() error {
 		if !ours {
 			return errElsewhere
 		}
+		if len(c.in.ahead) == 0 {
+			if err := c.in.fill(); err != nil {
+				return err
+			}
+		}
 		if err := c.next(); err != nil {
 			return err
 		}
@@ -60,49 +59,38 @@ func (c *Conn) readMessages() error {
 	return c.in.err
 }
 
-// next hands the next message to the handler. A control frame before it is dealt with
-// on the way.
+// next takes what has been read up to the end of a message or a control frame, and deals with that. The error says why
+// nothing more is to be read.
 func (c *Conn) next() error {
-	if !c.has(closing) {
-		if first, data := c.in.whole(c.cfg.MaxMessage); first != 0 {
-			return c.takeWhole(first, data)
+	in, err := c.in.take()
+	if err != nil {
+		return err
+	}
+	switch in.opcode {
+	case opPing:
+		c.ping(append([]byte{pongByte, byte(len(in.data))}, in.data...))
+	case opPong:
+		c.handler.Pong()
+	case opClose:
+		return c.closed(in.data)
+	case opText, opBinary:
+		if !c.has(closing) {
+			return c.handle(in.data, in.opcode == opBinary)
 		}
 	}
-	ws, err := c.coder()
-	if err != nil {
-		return err
-	}
-	kind, r, err := ws.Reader(untimed{})
-	if err != nil {
-		return err
-	}
-	c.in.partial = true
-	data, err := c.message(r)
-	c.in.partial = false
-	c.in.unclock()
-	switch {
-	case err != nil:
-		return &partialError{err}
-	case c.has(closing):
-		return nil
-	}
-	c.in.takeBack()
-	return c.take(data, kind == websocket.MessageBinary)
+	return nil
 }
 
-// message reads the rest of a message; nil if it is for nobody.
-func (c *Conn) message(r io.Reader) ([]byte, error) {
-	switch {
-	case c.has(closing):
-		_, err := io.Copy(io.Discard, r)
-		return nil, err
-	case c.in.boundary.payload > uint64(c.cfg.MaxMessage): // declared, and that is enough
-		c.cfg.Tally.Note(errTooBig)
-		c.fail(errTooBig, session.CloseTooBig, "")
-		return nil, errTooBig
-	default:
-		return session.ReadAll(r, c.in.expected(), int(c.cfg.MaxMessage))
+// closed answers a close frame by the same (RFC 6455, section 5.5.1).
+func (c *Conn) closed(payload []byte) error {
+	code, reason := 0, ""
+	if len(payload) > 0 {
+		code, reason = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
 	}
+	err := fmt.Errorf("%w: code %d, reason %q", ErrClosedByPeer, code, reason)
+	c.blame(err)
+	c.Close(code, reason)
+	return err
 }
 
 // hurryBy limits how long the peer may still take, wherever it is waited for.
@@ -111,28 +99,9 @@ func (c *Conn) hurryBy(d time.Duration) {
 	c.cutAfter(d)
 }
 
-// takeWhole takes a frame that came in whole, by its first byte.
-func (c *Conn) takeWhole(first byte, data []byte) error {
-	switch first {
-	case pingByte:
-		c.ping(append([]byte{pongByte, byte(len(data))}, data...))
-		return nil
-	case pongByte:
-		c.handler.Pong()
-		return nil
-	default:
-		return c.take(data, first == finBit|opBinary)
-	}
-}
-
-// take hands a message to the handler, or closes over it. The error is one of reading
-// on: if the message is refused, the close handshake still wants to be read.
-func (c *Conn) take(data []byte, binary bool) error {
-	if !binary && !utf8.Valid(data) {
-		err := fmt.Errorf("%w: text is not UTF-8", ErrProtocol)
-		c.fail(err, session.CloseInvalidText, "text is not UTF-8")
-		return nil
-	}
+// handle hands a message to the handler, or closes over it. If the message is refused, reading goes on: the close handshake
+// still wants to be read.
+func (c *Conn) handle(data []byte, binary bool) error {
 	task, err := c.handler.Message(data, binary)
 	if err != nil {
 		code, reason := session.Verdict(err)
@@ -144,32 +113,20 @@ func (c *Conn) take(data []byte, binary bool) error {
 	return nil
 }
 
-// partialError is an error in the middle of a message.
-type partialError struct{ error }
-
-func (e *partialError) Unwrap() error { return e.error }
-
 // end finds out why reading ended, sees the close handshake through as far as it
 // can be, and returns the reason. The connection may be cut then.
 func (c *Conn) end(err error) error {
-	var closed websocket.CloseError
-	var partial *partialError
+	var wrong *violation
 	switch {
-	case errors.As(err, &closed):
-		err = fmt.Errorf("%w: code %d, reason %q", ErrClosedByPeer, closed.Code, closed.Reason)
-		c.blame(err)
-		c.linger(received)
-		return err
-	case c.in.err == nil: // not the network, so it was what came
-		if errors.Is(err, websocket.ErrMessageTooBig) {
-			err = session.Beyond(session.LimitMessage, err)
-			c.cfg.Tally.Note(err)
-		}
-		err = fmt.Errorf("%w: %w", ErrProtocol, err)
-		c.fail(err, session.CloseProtocol, "") // unless coder/websocket has closed already
+	case errors.As(err, &wrong):
+		c.cfg.Tally.Note(err)
+		c.fail(err, wrong.code, wrong.reason)
 		c.linger(draining)
 		return err
-	case errors.Is(c.in.err, errEOF) && c.in.boundary.between() && !errors.As(err, &partial):
+	case c.in.err == nil: // a close frame has been read
+		c.linger(received)
+		return err
+	case errors.Is(c.in.err, io.EOF) && c.in.frames.between():
 		return fmt.Errorf("%w: no close frame", ErrClosedByPeer)
 	default:
 		return fmt.Errorf("wsconn: read: %w", c.in.err)
@@ -183,5 +140,3 @@ func (c *Conn) linger(step uint32) {
 	c.reach(step)
 	c.in.drain()
 }
-
-func (c *Conn) onPong(context.Context, []byte) { c.handler.Pong() }

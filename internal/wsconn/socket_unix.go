@@ -11,12 +11,6 @@ import (
 	"syscall"
 )
 
-// rawChunk is how much is read from a socket at a time, in bytes. Only sockets with
-// bytes to be read have a chunk.
-const rawChunk = 16 << 10
-
-var rawChunks = sync.Pool{New: func() any { return new([rawChunk]byte) }}
-
 // socket reads and writes a TCP connection with single system calls, so that an idle
 // one holds no buffer, and a write that would have to wait does not. Its read side has one
 // user at a time, its write side another.
@@ -24,7 +18,7 @@ type socket struct {
 	raw    syscall.RawConn
 	onRead func(fd uintptr) bool // s.readOnce, made once
 
-	chunk *[rawChunk]byte // nil while there is nothing in it
+	chunk *[chunkSize]byte // nil while there is nothing in it
 	n     int
 	err   error
 	once  bool // do not wait: what is not there now is reported as EAGAIN
@@ -60,7 +54,7 @@ func (s *socket) poll() ([]byte, error) {
 	if errors.Is(err, syscall.EAGAIN) {
 		return nil, nil
 	}
-	s.dry = len(p) < rawChunk
+	s.dry = len(p) < chunkSize
 	return p, err
 }
 
@@ -83,7 +77,7 @@ func (s *socket) take() ([]byte, error) {
 // readOnce is called when the socket may be readable, and false waits until it is.
 func (s *socket) readOnce(fd uintptr) bool {
 	if s.chunk == nil {
-		s.chunk, _ = rawChunks.Get().(*[rawChunk]byte)
+		s.chunk, _ = chunks.Get().(*[chunkSize]byte)
 	}
 	for {
 		s.n, s.err = syscall.Read(int(fd), s.chunk[:])
@@ -101,7 +95,7 @@ func (s *socket) readOnce(fd uintptr) bool {
 
 func (s *socket) release() {
 	if s.chunk != nil {
-		rawChunks.Put(s.chunk)
+		chunks.Put(s.chunk)
 		s.chunk = nil
 	}
 }

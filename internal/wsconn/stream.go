@@ -1,35 +1,32 @@
 package wsconn
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
-	"io"
 	"net"
-	"slices"
+	"sync"
 	"time"
 )
 
-// errEOF stands for io.EOF where coder/websocket reads: an end of the connection in
-// the middle of a message would otherwise look like the end of the message.
-var errEOF = errors.New("connection ended")
+// readBuffer is what an idle connection that is no plain TCP reads into, in bytes.
+const readBuffer = 512
 
-// stream is the net.Conn that coder/websocket sees. Its Read side belongs to the
-// reader goroutine. Write queues, and Close ends reading only, because only a Conn
-// knows when what is queued has gone out.
+// chunkSize is how much is read at a time, in bytes. Only connections with bytes to be read have a chunk.
+const chunkSize = 16 << 10
+
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
+// stream is the network connection of a Conn. Its read side belongs to the goroutine that reads.
 type stream struct {
-	net.Conn // the network connection
-	conn     *Conn
-	reader   *bufio.Reader // of coder/websocket, on this stream; nil while that holds nothing
-	kept     bool          // Close means nothing
-	partial  bool          // a message has begun, and not come to its end
-
-	socket   *socket // nil where the connection is no plain TCP
-	ahead    []byte  // read from the network, or with the handshake, and not taken yet
-	boundary boundary
-	err      error       // why the network connection can be read no more
-	timer    *time.Timer // for a message to come to its end; nil if it has not been waited for
-	loop     *loop       // that waits for us to be done, if one does; of whoever reads
+	net.Conn
+	conn   *Conn
+	frames frameReader
+	socket *socket          // nil where the connection is no plain TCP
+	small  []byte           // where there is no socket: see readBuffer
+	chunk  *[chunkSize]byte // where there is no socket, within a message
+	ahead  []byte           // read, and not taken yet
+	err    error            // why the network connection can be read no more
+	timer  *time.Timer      // for a message to come to its end; nil if it has not been waited for
+	loop   *loop            // that waits for us to be done, if one does; of the goroutine that reads
 }
 
 // init puts s on a network connection; early is what was read from it before.
@@ -38,99 +35,76 @@ func (s *stream) init(c *Conn, nc net.Conn, early []byte) {
 	s.Conn, s.conn, s.socket, s.ahead = nc, c, newSocket(nc), bytes.Clone(early)
 }
 
-// hand gives the stream to coder/websocket, with the buffers it works with.
-func (s *stream) hand() (net.Conn, *bufio.ReadWriter, error) {
-	buffer := readBuffer
-	if s.socket != nil {
-		buffer = 0 // the least there is: what is read at a time is for the socket to say
-	}
-	s.reader = bufio.NewReaderSize(s, buffer)
-	return s, bufio.NewReadWriter(s.reader, bufio.NewWriterSize(s, writeBuffer)), nil
-}
-
-// buffered is what coder/websocket has read of the stream and not looked at yet.
-func (s *stream) buffered() int {
-	if s.reader == nil {
-		return 0
-	}
-	return s.reader.Buffered()
-}
-
-// takeBack undoes what coder/websocket has read beyond the end of a message: what comes
-// next may be a frame that is better read without it, above all a control frame, behind
-// which it would wait for a message. A compressed message it may not have read to its end.
-func (s *stream) takeBack() {
-	n := s.buffered()
-	if n == 0 || s.socket == nil || s.conn.deflates {
-		return
-	}
-	beyond, _ := s.reader.Peek(n) // cannot fail: it is there
-	ahead := slices.Concat(beyond, s.ahead)
-	s.reader.Reset(s)
-	s.drained()
-	s.ahead, s.boundary = ahead, boundary{}
-}
-
-// waits reports whether the network has to be waited for, and can be so without holding
+// waits reports whether the network has to be waited for between two messages, and can be waited for without holding
 // anything.
 func (s *stream) waits() bool {
-	return s.socket != nil && len(s.ahead) == 0 && s.buffered() == 0
+	return s.socket != nil && len(s.ahead) == 0 && s.frames.between()
 }
 
-// await returns when there is something to be read.
-func (s *stream) await() error {
-	ahead, err := s.socket.read()
-	if err != nil {
-		return s.broke(err)
+// await returns when there is something to be read from the socket.
+func (s *stream) await() (err error) {
+	s.ahead, err = s.socket.read()
+	return s.broke(err)
+}
+
+// fill waits for something to be read.
+func (s *stream) fill() error {
+	s.clock()
+	if s.socket != nil {
+		return s.await()
 	}
-	s.ahead = ahead
-	return nil
-}
-
-// expected guesses the length of the message that is about to be read: it is right
-// for all that are not read ahead in whole.
-func (s *stream) expected() int {
-	return int(min(s.boundary.payload, trusted)) + s.buffered()
-}
-
-// Read serves what has been read ahead, then the network.
-func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.read(p)
-	s.boundary.advance(p[:n])
-	return n, s.broke(err)
-}
-
-func (s *stream) read(p []byte) (int, error) {
-	if len(s.ahead) == 0 {
-		s.clock()
-		s.detach()
-		return s.Conn.Read(p)
+	buffer := s.buffer()
+	n, err := s.Conn.Read(buffer)
+	if n > 0 {
+		s.ahead = buffer[:n]
+		return nil // the next call meets the error
 	}
-	n := copy(p, s.ahead)
-	s.ahead = s.ahead[n:]
+	return s.broke(err)
+}
+
+// buffer is what is read into where there is no socket.
+func (s *stream) buffer() []byte {
+	if s.frames.between() {
+		if s.small == nil {
+			s.small = make([]byte, readBuffer)
+		}
+		return s.small
+	}
+	if s.chunk == nil {
+		s.chunk, _ = chunks.Get().(*[chunkSize]byte)
+	}
+	return s.chunk[:]
+}
+
+// take returns the next message or control frame of what has been read; opcode 0 if there is none yet.
+func (s *stream) take() (in incoming, err error) {
+	s.ahead, in, err = s.frames.next(s.ahead)
 	if len(s.ahead) == 0 {
 		s.drained()
 	}
-	return n, nil
+	if s.frames.between() {
+		s.unclock()
+	}
+	return in, err
 }
 
-// drained gives back the memory of what was read ahead.
+// drained gives back the memory of what was read.
 func (s *stream) drained() {
 	s.ahead = nil
 	if s.socket != nil {
 		s.socket.release()
 	}
+	if s.chunk != nil {
+		chunks.Put(s.chunk)
+		s.chunk = nil
+	}
 }
 
-// broke notes an error of the network, and returns it as coder/websocket may see it.
+// broke notes an error of the network.
 func (s *stream) broke(err error) error {
-	if err == nil {
-		return nil
+	if err != nil {
+		s.err = err
 	}
-	if errors.Is(err, io.EOF) {
-		err = errEOF
-	}
-	s.err = err
 	return err
 }
 
@@ -188,26 +162,12 @@ func (s *stream) clearDeadline() {
 	}
 }
 
-// Write queues a control frame of coder/websocket: an answer to a ping or a close
-// frame. Each call brings exactly one whole frame, as none exceeds writeBuffer.
-func (s *stream) Write(p []byte) (int, error) {
-	s.conn.control(bytes.Clone(p))
-	return len(p), nil
-}
-
-// Close ends a Read that waits. coder/websocket calls it after a close handshake.
-func (s *stream) Close() error {
-	if s.kept {
-		return nil
-	}
-	return s.conn.warmth.limit(s.Conn, time.Unix(1, 0))
-}
-
 // drain reads and drops what the peer still sends, until it stops, or until the
 // deadline that is set. A connection closed with bytes unread is reset, and a reset
 // may overtake our close frame.
 func (s *stream) drain() {
 	s.drained()
+	s.detach()
 	var scrap [readBuffer]byte
 	for {
 		if _, err := s.Conn.Read(scrap[:]); err != nil {

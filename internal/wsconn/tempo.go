@@ -42,13 +42,10 @@ func (c *Conn) ping(pong []byte) {
 	_ = c.pushed(c.out.pushOne(pong, session.NoMessage, false)) // refused: the connection is on its way out, and says so itself
 }
 
-// clock sets or stops the time for a message, before the network is waited for: most
-// messages are there in whole by then, or nearly so, and never get here.
+// clock sets the time for a message that has begun, before the network is waited for. Most messages are there in whole by
+// then, so they need no timer.
 func (s *stream) clock() {
-	switch within := s.partial || !s.boundary.between(); {
-	case !within:
-		s.unclock()
-	case s.timer == nil:
+	if !s.frames.between() && s.timer == nil {
 		s.timer = s.conn.cfg.Group.AfterFunc(cmp.Or(s.conn.cfg.MessageTime, messageTime), func() {
 			s.conn.cfg.Tally.Note(errDawdles)
 			s.conn.fail(errDawdles, session.ClosePolicy, "message takes too long")

@@ -12,11 +12,9 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 )
 
-// A connection is warm while it is in use: the stack of its reader has grown, and
-// coder/websocket may hold memory for it. If nothing comes for a while it becomes
-// cold, and goes on waiting with as little as there is. What comes then is handed to a
-// goroutine whose stack has grown already: that costs a cold connection a microsecond,
-// and a warm one nothing.
+// A connection is warm while it is in use: the stack of its reader has grown. If nothing comes for a while it becomes cold,
+// and waits on a new goroutine with the smallest stack there is. What comes then is handed to a goroutine whose stack has
+// grown already. That costs a cold connection a microsecond, and a warm one nothing.
 const coolAfter = time.Second // unless the Config says otherwise
 
 // What the reader of a connection does.
@@ -57,7 +55,7 @@ func (w *cooler) Fail(err error) { (*Conn)(w).cut(err) }
 // Ring implements alarm.Sleeper.
 func (w *cooler) Ring() {
 	c := (*Conn)(w)
-	if !c.cfg.Clock.Rang(&c.warmth.alarm) || !c.warmth.used.Swap(false) && c.cool() {
+	if !c.cfg.Clock.Rang(&c.warmth.alarm) || !c.warmth.used.Swap(false) && c.warmth.wake(c.in.Conn) {
 		return
 	}
 	c.cfg.Clock.Set(&c.warmth.alarm, cmp.Or(c.cfg.CoolAfter, coolAfter), w)
@@ -65,9 +63,6 @@ func (w *cooler) Ring() {
 		c.chill()
 	}
 }
-
-// cool has whoever reads let go of what it holds. It is false if that cannot be now.
-func (c *Conn) cool() bool { return c.tidy() || c.warmth.wake(c.in.Conn) }
 
 // wake ends the wait of a reader between two messages.
 func (w *warmth) wake(nc net.Conn) bool {
@@ -118,7 +113,6 @@ func (c *Conn) await() (ours bool, err error) {
 			return true, err
 		case w.resume(c.in.Conn):
 			c.in.err = nil
-			c.letGo()
 			c.cfg.Group.Fresh((*coldReader)(c))
 			return false, nil
 		}

@@ -39,19 +39,6 @@ func (c *Conn) finish(frame []byte) {
 	}
 }
 
-// control queues a frame of coder/websocket. Pongs count against the limit of what waits: a
-// peer that asks for them faster than it reads them is a slow one.
-func (c *Conn) control(frame []byte) {
-	switch {
-	case !isClose(frame):
-		c.ping(frame)
-	case !validClose(frame):
-		c.Close(session.CloseInvalidText, "reason is not UTF-8")
-	default:
-		c.finish(withoutWording(frame))
-	}
-}
-
 // wroteClose gives the peer its time to answer our close frame.
 func (c *Conn) wroteClose() {
 	c.reach(sent)

@@ -1,0 +1,148 @@
+package wsconn_test
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
+)
+
+// streams is how many random streams are compared.
+var streams = flag.Int("streams", 20_000, "random streams that are read by the frame reader and by coder/websocket")
+
+const readerLimit = 300 // bytes of a message in these tests
+
+// readAll returns what a frame reader makes of a stream that comes in pieces of at most so many bytes, and whether it ends between two
+// messages.
+func readAll(stream []byte, deflates bool, piece int) (events []string, between bool) {
+	r := wsconn.NewFrameReader(readerLimit, deflates)
+	for len(stream) > 0 {
+		n := min(piece, len(stream))
+		some := stream[:n]
+		stream = stream[n:]
+		for {
+			rest, opcode, data, err := r.Next(some)
+			switch {
+			case err != nil:
+				return append(events, fmt.Sprint("error ", wsconn.CodeOf(err))), false
+			case opcode == opClose:
+				return append(events, fmt.Sprintf("close %x", data)), false
+			case opcode != 0:
+				events = append(events, fmt.Sprintf("%x %x", opcode, data))
+			}
+			if some = rest; len(some) == 0 {
+				break
+			}
+		}
+	}
+	return events, r.Between()
+}
+
+// What a frame reader makes of a stream does not depend on the pieces that it comes in.
+func TestFrameReaderTakesPiecesOfAnySize(t *testing.T) {
+	for _, e := range exchanges() {
+		whole, between := readAll(e.send, false, len(e.send))
+		for _, piece := range []int{1, 2, 3, 7, 4096} {
+			got, betweenToo := readAll(e.send, false, piece)
+			require.Equal(t, whole, got, "%s in pieces of %d", e.name, piece)
+			require.Equal(t, between, betweenToo, e.name)
+		}
+	}
+}
+
+// Each stream is cut in two at every byte.
+func TestFrameReaderTakesEveryCut(t *testing.T) {
+	for _, e := range exchanges() {
+		if len(e.send) > 2000 {
+			continue
+		}
+		whole, _ := readAll(e.send, false, len(e.send))
+		for cut := 1; cut < len(e.send); cut++ {
+			r := wsconn.NewFrameReader(readerLimit, false)
+			var got []string
+			for _, some := range [][]byte{e.send[:cut], e.send[cut:]} {
+				got = drainInto(r, some, got)
+			}
+			require.Equal(t, whole, got, "%s cut at %d", e.name, cut)
+		}
+	}
+}
+
+// drainInto appends what comes of some to got, unless got has come to an end.
+func drainInto(r *wsconn.FrameReader, some []byte, got []string) []string {
+	for len(some) > 0 {
+		if n := len(got); n > 0 && (strings.HasPrefix(got[n-1], "error") || strings.HasPrefix(got[n-1], "close")) {
+			return got
+		}
+		rest, opcode, data, err := r.Next(some)
+		switch {
+		case err != nil:
+			got = append(got, fmt.Sprint("error ", wsconn.CodeOf(err)))
+		case opcode == opClose:
+			got = append(got, fmt.Sprintf("close %x", data))
+		case opcode != 0:
+			got = append(got, fmt.Sprintf("%x %x", opcode, data))
+		}
+		some = rest
+	}
+	return got
+}
+
+// Between two messages a reader holds nothing, and what it has announced to it costs nothing before it comes.
+func TestFrameReaderHoldsWhatHasCome(t *testing.T) {
+	const huge = 1 << 40
+	announced := binary.BigEndian.AppendUint64([]byte{fin | opBinary, 0x80 | 127}, huge)
+	allocated := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			r := wsconn.NewFrameReader(huge, false)
+			_, _, _, err := r.Next(append(announced, 1, 2, 3, 4, 'x'))
+			require.NoError(b, err)
+		}
+	}).AllocedBytesPerOp()
+	assert.Less(t, allocated, int64(100<<10))
+}
+
+// The frame reader and coder/websocket read the same from random streams, apart from what agree lists.
+func TestFrameReaderAgreesWithCoder(t *testing.T) {
+	for i := range *streams {
+		rnd := rand.New(rand.NewPCG(1, uint64(i)))
+		program := make([]byte, 1+rnd.IntN(60))
+		for j := range program {
+			program[j] = byte(rnd.Uint32())
+		}
+		agree(t, program)
+	}
+}
+
+func FuzzFrameReader(f *testing.F) {
+	for _, e := range exchanges() {
+		if len(e.send) < 600 {
+			f.Add(append([]byte{raw}, e.send...))
+		}
+	}
+	f.Fuzz(func(t *testing.T, program []byte) { agree(t, program) })
+}
+
+func BenchmarkFrameReader(b *testing.B) {
+	for _, size := range []int{10, 1000, 100_000} {
+		message := masked(fin|opBinary, strings.Repeat("x", size))
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			r := wsconn.NewFrameReader(1<<20, false)
+			for b.Loop() {
+				if _, _, data, err := r.Next(message); err != nil || len(data) != size {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
