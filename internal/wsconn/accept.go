@@ -1,15 +1,3 @@
-// Package wsconn is a WebSocket connection that costs little while it is idle and
-// whose writes never block the caller.
-//
-// coder/websocket does the handshake, reads messages and answers control frames.
-// It does so on a stream of ours, and that is what everything else rests on: data
-// leaves as frames built beforehand and shared by all recipients, all that waits
-// for one client leaves in one write, each write has a deadline on the network
-// connection, and closing never makes anybody wait.
-//
-// Per connection one goroutine reads; a second one writes, and lives only while
-// there is something to write. While a connection is idle its reader is a goroutine with the
-// smallest stack there is, and coder/websocket holds nothing.
 package wsconn
 
 import (

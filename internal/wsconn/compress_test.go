@@ -107,6 +107,16 @@ func TestCompressionIsNegotiated(t *testing.T) {
 		"another extension":         {offer: "x-webkit-deflate-frame"},
 		"behind another":            {offer: "x-other; a=1, permessage-deflate", want: agreed},
 		"something that is no list": {offer: ";,;=,"},
+		"a window of 99":            {offer: "permessage-deflate; client_max_window_bits=99"},
+		"a window of 7":             {offer: "permessage-deflate; server_max_window_bits=7"},
+		"a window of 08":            {offer: "permessage-deflate; client_max_window_bits=08"},
+		"an empty window":           {offer: "permessage-deflate; client_max_window_bits="},
+		"a server's window of any":  {offer: "permessage-deflate; server_max_window_bits"},
+		"a window twice":            {offer: "permessage-deflate; client_max_window_bits; client_max_window_bits=15"},
+		"no context twice":          {offer: "permessage-deflate; client_no_context_takeover; client_no_context_takeover"},
+		"no context with a value":   {offer: "permessage-deflate; server_no_context_takeover=1"},
+		"a bad offer, then a good":  {offer: "permessage-deflate; client_max_window_bits=99, permessage-deflate", want: agreed},
+		"a quoted window":           {offer: `permessage-deflate; client_max_window_bits="15"`, want: agreed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := compressing()

@@ -27,6 +27,12 @@ func (r *FrameReader) Next(p []byte) (rest []byte, opcode byte, data []byte, err
 	return rest, in.opcode, in.data, err
 }
 
+// Room is room.
+func (r *FrameReader) Room() []byte { return r.room() }
+
+// Filled is filled.
+func (r *FrameReader) Filled(n int) { r.filled(n) }
+
 // Between is between.
 func (r *FrameReader) Between() bool { return r.between() }
 

@@ -184,16 +184,39 @@ func (r *frameReader) readPayload(p []byte) (rest []byte) {
 		return p
 	}
 	into := &r.message
-	if r.header[0]&opcodeBits >= opClose {
+	if r.isControl() {
 		into = &r.control
 	}
 	*into = r.grown(*into, n)
-	start := len(*into)
-	*into = (*into)[:start+n]
-	unmask((*into)[start:], p[:n], r.mask())
-	r.turn = uint8((int(r.turn) + n) % maskLen)
-	r.left -= uint64(n)
+	r.append(into, p[:n])
 	return p[n:]
+}
+
+func (r *frameReader) isControl() bool { return r.header[0]&opcodeBits >= opClose }
+
+// append appends bytes of the payload, unmasked. They may lie where they are appended.
+func (r *frameReader) append(into *[]byte, p []byte) {
+	start := len(*into)
+	*into = (*into)[:start+len(p)]
+	unmask((*into)[start:], p, r.mask())
+	r.turn = uint8((int(r.turn) + len(p)) % maskLen)
+	r.left -= uint64(len(p))
+}
+
+// room returns memory into which the payload of a message may be read; nil if it is not what comes next. Bytes that have
+// been read into it are for filled.
+func (r *frameReader) room() []byte {
+	if !r.complete() || r.left == 0 || r.isControl() {
+		return nil
+	}
+	r.message = r.grown(r.message, 1)
+	free := r.message[len(r.message):cap(r.message)]
+	return free[:min(uint64(len(free)), r.left)]
+}
+
+// filled takes the first n bytes of what room has returned.
+func (r *frameReader) filled(n int) {
+	r.append(&r.message, r.message[len(r.message):len(r.message)+n])
 }
 
 // mask is the key for the next byte of the payload.
@@ -216,14 +239,13 @@ func (r *frameReader) grown(data []byte, n int) []byte {
 		return data
 	}
 	announced := uint64(len(data)) + r.left
-	size = max(size, int(min(announced, believed)), int(min(announced, uint64(len(data))*5/4)))
+	size = max(size, int(min(announced, believed)), int(min(announced, uint64(len(data))+max(uint64(len(data))/4, 512))))
 	return append(make([]byte, 0, size), data...)
 }
 
 // endFrame returns what has come to its end with a frame, if anything has.
 func (r *frameReader) endFrame() (incoming, error) {
-	op := r.header[0] & opcodeBits
-	if op >= opClose {
+	if op := r.header[0] & opcodeBits; op >= opClose {
 		in := incoming{op, r.control}
 		r.control = nil
 		if op == opClose {

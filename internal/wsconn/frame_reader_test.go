@@ -26,6 +26,11 @@ func readAll(stream []byte, deflates bool, piece int) (events []string, between 
 	for len(stream) > 0 {
 		n := min(piece, len(stream))
 		some := stream[:n]
+		if room := r.Room(); len(room) > 3 { // into the message itself
+			n = copy(room[:min(len(room), piece)], stream)
+			r.Filled(n)
+			some = nil
+		}
 		stream = stream[n:]
 		for {
 			rest, opcode, data, err := r.Next(some)

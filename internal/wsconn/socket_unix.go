@@ -11,6 +11,11 @@ import (
 	"syscall"
 )
 
+// chunkSize is how much is read from a socket at a time, in bytes. Only sockets with bytes to be read have a chunk.
+const chunkSize = 16 << 10
+
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
 // socket reads and writes a TCP connection with single system calls, so that an idle
 // one holds no buffer, and a write that would have to wait does not. Its read side has one
 // user at a time, its write side another.

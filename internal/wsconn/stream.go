@@ -3,30 +3,24 @@ package wsconn
 import (
 	"bytes"
 	"net"
-	"sync"
 	"time"
 )
 
-// readBuffer is what an idle connection that is no plain TCP reads into, in bytes.
+// readBuffer is what a connection that is no plain TCP reads headers and short messages into, in bytes. Other payloads are
+// read into the memory of their message.
 const readBuffer = 512
-
-// chunkSize is how much is read at a time, in bytes. Only connections with bytes to be read have a chunk.
-const chunkSize = 16 << 10
-
-var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
 // stream is the network connection of a Conn. Its read side belongs to the goroutine that reads.
 type stream struct {
 	net.Conn
 	conn   *Conn
 	frames frameReader
-	socket *socket          // nil where the connection is no plain TCP
-	small  []byte           // where there is no socket: see readBuffer
-	chunk  *[chunkSize]byte // where there is no socket, within a message
-	ahead  []byte           // read, and not taken yet
-	err    error            // why the network connection can be read no more
-	timer  *time.Timer      // for a message to come to its end; nil if it has not been waited for
-	loop   *loop            // that waits for us to be done, if one does; of the goroutine that reads
+	socket *socket     // nil where the connection is no plain TCP
+	small  []byte      // where there is no socket: see readBuffer
+	ahead  []byte      // read, and not taken yet
+	err    error       // why the network connection can be read no more
+	timer  *time.Timer // for a message to come to its end; nil if it has not been waited for
+	loop   *loop       // that waits for us to be done, if one does; of the goroutine that reads
 }
 
 // init puts s on a network connection; early is what was read from it before.
@@ -53,27 +47,25 @@ func (s *stream) fill() error {
 	if s.socket != nil {
 		return s.await()
 	}
-	buffer := s.buffer()
-	n, err := s.Conn.Read(buffer)
-	if n > 0 {
-		s.ahead = buffer[:n]
-		return nil // the next call meets the error
+	if room := s.frames.room(); len(room) > readBuffer {
+		n, err := s.Conn.Read(room)
+		s.frames.filled(n)
+		return s.got(n, err)
 	}
-	return s.broke(err)
+	if s.small == nil {
+		s.small = make([]byte, readBuffer)
+	}
+	n, err := s.Conn.Read(s.small)
+	s.ahead = s.small[:n]
+	return s.got(n, err)
 }
 
-// buffer is what is read into where there is no socket.
-func (s *stream) buffer() []byte {
-	if s.frames.between() {
-		if s.small == nil {
-			s.small = make([]byte, readBuffer)
-		}
-		return s.small
+// got is the error of a read. If bytes have come with it, the next read meets it.
+func (s *stream) got(n int, err error) error {
+	if n > 0 {
+		return nil
 	}
-	if s.chunk == nil {
-		s.chunk, _ = chunks.Get().(*[chunkSize]byte)
-	}
-	return s.chunk[:]
+	return s.broke(err)
 }
 
 // take returns the next message or control frame of what has been read; opcode 0 if there is none yet.
@@ -93,10 +85,6 @@ func (s *stream) drained() {
 	s.ahead = nil
 	if s.socket != nil {
 		s.socket.release()
-	}
-	if s.chunk != nil {
-		chunks.Put(s.chunk)
-		s.chunk = nil
 	}
 }
 

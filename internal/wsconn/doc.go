@@ -1,0 +1,40 @@
+// Package wsconn is a WebSocket connection that costs little while it is idle and whose writes never block the caller.
+//
+// coder/websocket does the handshake: Accept, the subprotocol and the negotiation of compression. Frames are read and
+// written here. A connection of coder/websocket would read well, too, but it keeps a third of all that an idle connection
+// costs, writes each message to each client by itself, and holds its caller while it does so.
+//
+// # Reading
+//
+// The goroutine that reads owns stream and, in it, the frameReader. It is one at a time, but not always the same:
+//
+//	Serve -> reader: waits for bytes, hands messages to the Handler, runs the tasks that come of them
+//	           | nothing for a second (warm.go)        | a task takes long (watch.go)
+//	           v                                       v
+//	         coldReader: a new, small goroutine      another reader goes on; this one ends after its task
+//	           | bytes
+//	           v
+//	         reader
+//
+// A parked connection has none of them: a goroutine of its Park reads it when there is something to read (park_linux.go).
+//
+// # Writing
+//
+// Send and its like put frames into the outbox, which any goroutine may do. The first of them writes what fits into the
+// socket without waiting. A goroutine writes the rest, and ends when nothing is left:
+//
+//	idle -> written at once -> idle
+//	           | the socket is full
+//	           v
+//	        a writer: one write at a time, each with a deadline -> idle
+//
+// # The end
+//
+// The goroutine that reads does all of the tear-down, whatever ends the connection, and calls Handler.Closed last:
+//
+//	open -> closing -> sent -----> over      our close frame is queued; written
+//	 |                  ^ |
+//	 |  received -------+ |                  the peer's close frame was read, and answered
+//	 |  draining ---------+                  what came is no WebSocket: it gets our close frame, and is read to its end
+//	 +-> cut -----------------> over         the network, CloseNow, or a deadline
+package wsconn
