@@ -153,7 +153,7 @@ func TestHostileFrames(t *testing.T) {
 		{"48", "close with code 1005", frame(fin|opClose, true, "\x03\xed"), violated, parse},
 		{"48", "close with code 1006", frame(fin|opClose, true, "\x03\xee"), violated, parse},
 		{"48", "close with code 65535", frame(fin|opClose, true, "\xff\xff"), violated, parse},
-		{"48", "close with a reason that is not UTF-8", frame(fin|opClose, true, "\x03\xe8\xff"), invalid, gone},
+		{"48", "close with a reason that is not UTF-8", frame(fin|opClose, true, "\x03\xe8\xff"), invalid, parse},
 		{"48", "close as it should be", frame(fin|opClose, true, "\x03\xe8bye"), normal, gone},
 	}
 	for _, kind := range kinds() {
