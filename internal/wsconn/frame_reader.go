@@ -40,6 +40,7 @@ type incoming struct {
 type violation struct {
 	code   int
 	reason string // for the close frame
+	whole  bool   // what comes next is a frame
 	err    error
 }
 
@@ -52,7 +53,7 @@ func violated(what string) error {
 
 // frameReader turns the bytes of a client into messages and control frames (RFC 6455, section 5, and RFC 7692). It may be
 // given them in pieces of any size. It has no goroutine, no connection and no buffer: between two messages it holds
-// nothing, within one it holds what has come of it. After an error it must not be used again.
+// nothing, within one it holds what has come of it. After an error it must not be used again, unless that says so.
 //
 //	      two bytes       length, mask          payload
 //	header ------> header ------------> payload ------> header, and if that was the last frame: a message
@@ -266,7 +267,7 @@ func (r *frameReader) endFrame() (incoming, error) {
 		}
 	}
 	if in.opcode == opText && !utf8.Valid(in.data) {
-		return incoming{}, &violation{session.CloseInvalidText, "text is not UTF-8", fmt.Errorf("%w: text is not UTF-8", ErrProtocol)}
+		return incoming{}, &violation{session.CloseInvalidText, "text is not UTF-8", true, fmt.Errorf("%w: text is not UTF-8", ErrProtocol)}
 	}
 	in.data = session.Fit(in.data)
 	return in, nil
@@ -282,7 +283,7 @@ func checkClose(payload []byte) error {
 	case !isCloseCode(binary.BigEndian.Uint16(payload)):
 		return violated("close frame with a code that must not be sent")
 	case !utf8.Valid(payload[2:]):
-		return &violation{session.CloseInvalidText, "reason is not UTF-8", fmt.Errorf("%w: reason is not UTF-8", ErrProtocol)}
+		return &violation{session.CloseInvalidText, "reason is not UTF-8", false, fmt.Errorf("%w: reason is not UTF-8", ErrProtocol)}
 	default:
 		return nil
 	}

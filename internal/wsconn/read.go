@@ -64,7 +64,7 @@ func (c *Conn) readMessages() error {
 func (c *Conn) next() error {
 	in, err := c.in.take()
 	if err != nil {
-		return err
+		return c.wrong(err)
 	}
 	switch in.opcode {
 	case opPing:
@@ -79,6 +79,21 @@ func (c *Conn) next() error {
 		}
 	}
 	return nil
+}
+
+// wrong closes over a violation, and returns it if no frame can be read behind it. Text that is not UTF-8 is whole frames: the
+// close handshake still wants to be read.
+func (c *Conn) wrong(err error) error {
+	wrong, ok := errors.AsType[*violation](err)
+	if !ok {
+		return err
+	}
+	c.cfg.Tally.Note(err)
+	c.fail(err, wrong.code, wrong.reason)
+	if wrong.whole {
+		return nil
+	}
+	return err
 }
 
 // closed answers a close frame by the same (RFC 6455, section 5.5.1).
@@ -119,8 +134,6 @@ func (c *Conn) end(err error) error {
 	var wrong *violation
 	switch {
 	case errors.As(err, &wrong):
-		c.cfg.Tally.Note(err)
-		c.fail(err, wrong.code, wrong.reason)
 		c.linger(draining)
 		return err
 	case c.in.err == nil: // a close frame has been read
