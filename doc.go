@@ -125,7 +125,7 @@ goroutine that reads its client's connection; if it takes longer than some milli
 or waits for an answer of its client, another one reads on. So an action may block, and the
 client is still heard.
 
-An idle WebSocket client costs one goroutine, or none with [WithParkedReads]. A polling
+An idle WebSocket client costs one goroutine with the smallest stack there is. A polling
 client costs what net/http needs for its waiting GET, and nothing between two requests.
 The GET stays in its handler until it is answered: middleware sees its status, its size and
 its full duration. [Handler.Shutdown] awaits every goroutine.

@@ -40,9 +40,6 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	if err := h.tasks.Wait(ctx); err != nil {
 		return err
 	}
-	if h.park != nil {
-		h.park.Close()
-	}
 	if h.hub.link != nil {
 		return h.hub.link.Close(ctx)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -20,9 +19,6 @@ import (
 	"github.com/seed-ce09063a/thinkws"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
-
-// parked lets all handlers of the tests park their connections.
-var parked = flag.Bool("parked", false, "run with WithParkedReads")
 
 func TestMain(m *testing.M) {
 	// net/http waits half a second for a client whose request it has refused to read.
@@ -210,9 +206,6 @@ func newHandler(t *testing.T, options ...thinkws.Option) (*thinkws.Handler, *log
 	out := &logs{}
 	logger := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	options = append([]thinkws.Option{thinkws.WithLogger(logger)}, options...)
-	if *parked {
-		options = append(options, thinkws.WithParkedReads())
-	}
 	h, err := thinkws.New(options...)
 	require.NoError(t, err)
 	t.Cleanup(func() {

@@ -98,21 +98,8 @@ const (
 	violated, invalid, policy, large, normal = "close 1002", "close 1007", "close 1008", "close 1009", "close 1000"
 )
 
-// kinds are those of enter, and some where connections wait on an epoll.
-func kinds() []string {
-	all := []string{"v4", "v3", "plain", "probe", "probe3"}
-	if runtime.GOOS == "linux" {
-		all = append(all, "parked v4", "parked plain", "parked probe")
-	}
-	return all
-}
-
-func parkedIf(parked bool) []thinkws.Option {
-	if parked {
-		return []thinkws.Option{thinkws.WithParkedReads()}
-	}
-	return nil
-}
+// kinds are those of enter.
+var kinds = []string{"v4", "v3", "plain", "probe", "probe3"}
 
 // TestHostileFrames sends what is no WebSocket to WebSockets of every protocol, and to
 // those that only want to take over: these go, and their session stays.
@@ -156,10 +143,9 @@ func TestHostileFrames(t *testing.T) {
 		{"48", "close with a reason that is not UTF-8", frame(fin|opClose, true, "\x03\xe8\xff"), invalid, parse},
 		{"48", "close as it should be", frame(fin|opClose, true, "\x03\xe8bye"), normal, gone},
 	}
-	for _, kind := range kinds() {
+	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			kind, parked := strings.CutPrefix(kind, "parked ")
-			s := newSite(t, parkedIf(parked)...)
+			s := newSite(t)
 			for _, tt := range cases {
 				t.Run(tt.row+" "+tt.name, func(t *testing.T) {
 					s := s.within(t)

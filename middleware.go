@@ -32,7 +32,6 @@ type Handler struct {
 	plain    *plain.Server
 	sockjs   *sockjs.Server
 	client   clientFiles
-	park     *wsconn.Park // nil without WithParkedReads
 	clock    alarm.Clock  // for all that waits for a time
 	watch    wsconn.Watch // over readers that run actions
 	grace    wsconn.Grace // with clients that Shutdown waits for
@@ -82,11 +81,6 @@ func newHandler(options []Option) (*Handler, error) {
 			return nil, fmt.Errorf("thinkws: WithClient: %w", err)
 		}
 	}
-	if b.cfg.parkedReads {
-		if h.park, err = wsconn.NewPark(); err != nil {
-			return nil, fmt.Errorf("thinkws: WithParkedReads: %w", err)
-		}
-	}
 	h.hub = newHub(b, &h.tasks)
 	if b.cfg.bus != nil {
 		if err := h.hub.open(b.cfg.bus); err != nil {
@@ -112,7 +106,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			MessageTimeout: c.messageTimeout, MaxPackets: c.limits.Packets,
 			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
 			Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies,
-			Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Park: h.park, Grace: &h.grace,
+			Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Grace: &h.grace,
 			Door: h.hub.door, Meter: h.hub.meter, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
 		},
 	}
@@ -147,7 +141,7 @@ func (h *Handler) wsconnConfig() wsconn.Config {
 	return wsconn.Config{
 		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout, Tally: &h.hub.tally,
 		MessageTime: c.messageTimeout, CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch,
-		Park: h.park, Grace: &h.grace, Compress: c.compress > 0,
+		Grace: &h.grace, Compress: c.compress > 0,
 	}
 }
 

@@ -68,7 +68,6 @@ type config struct {
 	client         fs.FS
 	logger         *slog.Logger
 	onError        func(*Context, error)
-	parkedReads    bool
 	bus            Bus
 	node           string
 }
@@ -280,14 +279,6 @@ func WithMaxRooms(rooms int) Option {
 		c.maxRooms = rooms
 		return nil
 	})
-}
-
-// WithParkedReads lets idle WebSockets wait on an epoll, without a goroutine each, on
-// Linux; elsewhere [New] fails. It saves the goroutine, 2.5 KB for each idle client, of some
-// 7; actions run on goroutines of their own then. It has no effect on connections
-// over TLS that this process ends, and none on polling. Default: off.
-func WithParkedReads() Option {
-	return serverOption("WithParkedReads", func(c *config) error { c.parkedReads = true; return nil })
 }
 
 // WithCookie sends the session id of a polling client as a cookie too, for load

@@ -49,14 +49,12 @@ for form in single sentinel cluster; do
 	scenario "traffic among servers of Go and Node.js while Redis fails: $form" node failover.js --node "$root/build/cluster-node" --form $form
 done
 scenario "every scenario with socket.io-client 4 and 2, compared with Node's own server" node run.js --server "$server"
-scenario "the same with connections parked" env THINKWS_PARKED=1 node run.js --server "$server"
 for suite in engineio socketio sockjs beyond; do
 	scenario "the steps of the official suites, and what is beyond them: $suite" node protocol/$suite.js --server "$root/build/protocol-server"
 	scenario "the same with the server of Node.js, which shows that the steps are right: $suite" node protocol/$suite.js --oracle
 done
 scenario "JSON over plain WebSocket, and all kinds of clients in one hub" node plain.js --server "$server"
 scenario "every scenario with sockjs-client 1.6 and 1.1, compared with npm's own server" node sockjs.js --server "$server"
-scenario "the same over WebSocket, with connections parked" env THINKWS_PARKED=1 node sockjs.js --server "$server" --transport websocket
 scenario "clients of every kind in one room" node together.js --server "$server"
 scenario "SockJS from pages of other origins, in Chromium" node sockjs-browser.js --server "$server"
 scenario "nginx and HAProxy with their defaults: clients of npm, and a page with a session cookie in Chromium" node proxy.js --server "$server"

@@ -37,16 +37,12 @@ finish() { # the first part
 failures=()
 failed() { failures+=("$1"); }
 part e2e scripts/e2e.sh
-part parked go test -race -shuffle=on -timeout 40m -skip 'Stress|HostileMemory|MistakesOfTheService' . -parked
 
-step "go test; real clients and a browser beside it, in build/e2e.log, and build/parked.log"
+step "go test; real clients and a browser beside it, in build/e2e.log"
 go test -race -shuffle=on -timeout 40m ./... || failed "go test"
 
 step "real clients and a browser"
 finish e2e
-
-step "go test with connections parked"
-finish parked
 
 step "what hostile clients make the server hold, without the race detector"
 go test -run HostileMemory -timeout 25m . || failed "hostile memory"

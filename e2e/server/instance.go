@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -54,9 +53,6 @@ func (c config) options(own string) []thinkws.Option {
 	}
 	if c.RequireOrigin {
 		options = append(options, thinkws.WithRequireOrigin())
-	}
-	if os.Getenv("THINKWS_PARKED") != "" { // the whole run, with connections parked
-		options = append(options, thinkws.WithParkedReads())
 	}
 	return options
 }

@@ -44,7 +44,6 @@ type Config struct {
 	Clock  *alarm.Clock   // for all that waits for a time
 	Watch  *wsconn.Watch  // over readers that run tasks; nil if the group runs them all
 	Grace  *wsconn.Grace  // shortens what is waited for when the server shuts down; nil for never
-	Park   *wsconn.Park   // where idle WebSockets wait; nil for a goroutine each
 	Door   *door.Door     // lets new sessions in; nil for all of them
 	Meter  *session.Meter // charges what clients send; nil for no limit
 	Tally  *session.Tally // of limits that clients run into; nil for none
@@ -98,7 +97,6 @@ func (c *Config) wsconn() wsconn.Config {
 		Group:        c.Group,
 		Clock:        c.Clock,
 		Watch:        c.Watch,
-		Park:         c.Park,
 		Grace:        c.Grace,
 		Compress:     c.Compress,
 		Tally:        c.Tally,

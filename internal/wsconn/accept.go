@@ -30,7 +30,6 @@ type Config struct {
 	Group        *serial.Group      // every goroutine of the connection runs in it
 	Clock        *alarm.Clock       // for all that waits for a time
 	Watch        *Watch             // over readers that run tasks; nil if the group runs them all, which may be
-	Park         *Park              // where idle connections wait without a goroutine; nil for none, which may be
 	Grace        *Grace             // shortens the two timeouts when a server shuts down; nil for never
 
 	// Subprotocol chooses one of the subprotocols that a client offers, all of them tokens and at least one, or "" for

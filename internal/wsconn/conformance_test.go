@@ -246,7 +246,7 @@ func TestConformance(t *testing.T) {
 	all := exchanges()
 	t.Logf("%d exchanges", len(all))
 	require.Greater(t, len(all), 500)
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		cfg.MaxMessage = maxExchange
 		s := server(t, cfg)
 		for _, e := range all {

@@ -60,7 +60,6 @@ type Conn struct {
 	pings    *session.Pings // of the peer; nil as long as it has sent none
 	out      outbox
 	warmth   warmth
-	parked   parked                // how it waits, if it does so without a goroutine
 	state    atomic.Uint32         // the bits above
 	cause    atomic.Pointer[error] // why it ended, once that is known
 }
@@ -71,14 +70,10 @@ func newConn(cfg *Config) *Conn {
 	return c
 }
 
-// Serve starts the goroutine that reads, hands everything to h, and cleans up in
-// the end; or it parks the connection, and goroutines of the Park do that. It has to be
-// called once, whatever else is done with c.
+// Serve starts the goroutine that reads, hands everything to h, and cleans up in the end. It has to be called once, whatever
+// else is done with c.
 func (c *Conn) Serve(h Handler) {
 	c.handler = h
-	if c.cfg.Park != nil && c.cfg.Park.add(c) {
-		return
-	}
 	c.warm()
 	c.cfg.Group.Start((*reader)(c))
 }
@@ -151,7 +146,6 @@ func (c *Conn) cut(cause error) {
 	c.blame(cause)
 	c.out.discard()
 	c.in.Conn.Close() // an error changes nothing: it is gone in any case
-	c.wake()          // nobody may be reading who would notice
 }
 
 // reach notes a step towards the end, and does what follows from it.

@@ -53,7 +53,7 @@ func (c *crasher) Message(data []byte, binary bool) (session.Task, error) {
 // A panic in the handler ends its connection. One in a task, and runtime.Goexit, do not: the
 // connection is read on. Others are served in any case.
 func TestPanicsEndNoOtherConnection(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		log := new(safeLog)
 		cfg.Group.Logger = slog.New(slog.NewTextHandler(log, nil))
 		open := func() (io.ReadWriteCloser, *recorder) {

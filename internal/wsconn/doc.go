@@ -16,8 +16,6 @@
 //	           v
 //	         reader
 //
-// A parked connection has none of them: a goroutine of its Park reads it when there is something to read (park_linux.go).
-//
 // # Writing
 //
 // Send and its like put frames into the outbox, which any goroutine may do. The first of them writes what fits into the

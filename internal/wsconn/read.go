@@ -111,7 +111,6 @@ func (c *Conn) closed(payload []byte) error {
 // hurryBy limits how long the peer may still take, wherever it is waited for.
 func (c *Conn) hurryBy(d time.Duration) {
 	_ = c.warmth.limit(c.in.Conn, time.Now().Add(d)) // fails on a closed connection only
-	c.cutAfter(d)
 }
 
 // handle hands a message to the handler, or closes over it. If the message is refused, reading goes on: the close handshake

@@ -26,8 +26,6 @@ type socket struct {
 	chunk *[chunkSize]byte // nil while there is nothing in it
 	n     int
 	err   error
-	once  bool // do not wait: what is not there now is reported as EAGAIN
-	dry   bool // the last read took less than it might have: there is no more
 }
 
 // newSocket returns nil for a connection that is no plain TCP.
@@ -48,22 +46,6 @@ func newSocket(nc net.Conn) *socket {
 // read waits until there is something to read and returns it. It stays valid until
 // release.
 func (s *socket) read() ([]byte, error) {
-	s.once = false
-	return s.take()
-}
-
-// poll is read without the wait: it returns nothing if there is nothing.
-func (s *socket) poll() ([]byte, error) {
-	s.once = true
-	p, err := s.take()
-	if errors.Is(err, syscall.EAGAIN) {
-		return nil, nil
-	}
-	s.dry = len(p) < chunkSize
-	return p, err
-}
-
-func (s *socket) take() ([]byte, error) {
 	s.n, s.err = 0, nil
 	if err := s.raw.Read(s.onRead); err != nil {
 		s.release()
@@ -90,7 +72,7 @@ func (s *socket) readOnce(fd uintptr) bool {
 		case errors.Is(s.err, syscall.EINTR):
 		case errors.Is(s.err, syscall.EAGAIN):
 			s.release()
-			return s.once
+			return false
 		default:
 			s.n = max(s.n, 0)
 			return true

@@ -20,7 +20,6 @@ type stream struct {
 	ahead  []byte      // read, and not taken yet
 	err    error       // why the network connection can be read no more
 	timer  *time.Timer // for a message to come to its end; nil if it has not been waited for
-	loop   *loop       // that waits for us to be done, if one does; of the goroutine that reads
 }
 
 // init puts s on a network connection; early is what was read from it before.
@@ -155,7 +154,6 @@ func (s *stream) clearDeadline() {
 // may overtake our close frame.
 func (s *stream) drain() {
 	s.drained()
-	s.detach()
 	var scrap [readBuffer]byte
 	for {
 		if _, err := s.Conn.Read(scrap[:]); err != nil {

@@ -130,7 +130,7 @@ func TestTimeBetweenMessages(t *testing.T) {
 
 // The same where sockets are read directly, and where nobody waits for them.
 func TestHostile44FragmentsOverTCP(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		cfg.MessageTime, cfg.CoolAfter = 200*time.Millisecond, 50*time.Millisecond
 		cfg.CloseTimeout = 200 * time.Millisecond
 		for _, begin := range []string{string(masked(opText, "a")), string(masked(fin|opText, "abc")[:7]), "\x81"} {

@@ -128,7 +128,7 @@ func TestEndsOfColdConnections(t *testing.T) {
 // Connections that become cold and warm all the time, just when something comes, lose
 // nothing.
 func TestColdAndWarmInTurns(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		cfg.CoolAfter = time.Millisecond
 		const clients, messages = 50, 200
 		var all sync.WaitGroup

@@ -131,7 +131,7 @@ func (w *Watch) replace(c *Conn) {
 // connection meanwhile.
 func (c *Conn) perform(t session.Task) (err error) {
 	w := c.cfg.Watch
-	if c.busy > 0 || w == nil || c.isParked() || !w.enter(c) {
+	if c.busy > 0 || w == nil || !w.enter(c) {
 		c.busy = max(c.busy-1, 0)
 		c.cfg.Group.Start(t)
 		return nil

@@ -1,5 +1,3 @@
-//go:build linux
-
 package wsconn_test
 
 import (
@@ -20,22 +18,26 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
-// bothWays runs a test with a goroutine for each connection, and parked.
-func bothWays(t *testing.T, test func(t *testing.T, cfg *wsconn.Config)) {
-	t.Run("goroutine", func(t *testing.T) { test(t, config()) })
-	t.Run("parked", func(t *testing.T) {
-		park, err := wsconn.NewPark()
-		require.NoError(t, err)
-		cfg := config()
-		cfg.Park = park
-		test(t, cfg)
-		wait(t, cfg)
-		park.Close()
-	})
+// everyWay runs a test with and without each mechanism that a connection has beside its frame reader.
+func everyWay(t *testing.T, test func(t *testing.T, cfg *wsconn.Config)) {
+	for name, change := range map[string]func(cfg *wsconn.Config){
+		"by default":      func(*wsconn.Config) {},
+		"without a Watch": func(cfg *wsconn.Config) { cfg.Watch = nil },
+		"cold at once":    func(cfg *wsconn.Config) { cfg.CoolAfter = time.Millisecond },
+		"never cold":      func(cfg *wsconn.Config) { cfg.CoolAfter = time.Hour },
+		"none of the two": func(cfg *wsconn.Config) { cfg.Watch, cfg.CoolAfter = nil, time.Hour },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := config()
+			change(cfg)
+			test(t, cfg)
+			wait(t, cfg)
+		})
+	}
 }
 
 func TestMessagesInPieces(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		cfg.MaxMessage = 1 << 20
 		client, server := tcp(t)
 		c := accept(t, cfg, server, nil)
@@ -69,7 +71,7 @@ func TestMessagesInPieces(t *testing.T) {
 // A client may be refused before its connection is served. If it does not answer the close
 // frame, it is cut off all the same.
 func TestClosedBeforeServed(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		cfg.CloseTimeout = 50 * time.Millisecond
 		client, server := tcp(t)
 		c := accept(t, cfg, server, nil)
@@ -85,7 +87,7 @@ func TestClosedBeforeServed(t *testing.T) {
 }
 
 func TestClosedWhileItBeginsToBeServed(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		for i := range 200 {
 			client, server := tcp(t)
 			c := accept(t, cfg, server, nil)
@@ -105,7 +107,7 @@ func TestClosedWhileItBeginsToBeServed(t *testing.T) {
 }
 
 func TestEveryCutOfTwoMessages(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		both := append(masked(fin|opText, "first"), masked(fin|opBinary, "second")...)
 		for cut := range both {
 			c, h, client := pair(t, cfg, both[:cut]...)
@@ -167,7 +169,7 @@ func TestEndsOverTCP(t *testing.T) {
 		}, os.ErrDeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+			everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 				cfg.CloseTimeout = time.Minute
 				if tt.want == os.ErrDeadlineExceeded {
 					cfg.CloseTimeout = 50 * time.Millisecond
@@ -196,7 +198,7 @@ func TestEndsOverTCP(t *testing.T) {
 // Clients that stop in the middle of a message, more of them than there are
 // processors, keep nobody else waiting.
 func TestHalfMessagesDoNotHoldUpOthers(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		half := masked(fin|opText, "half a message")
 		var stuck []net.Conn
 		for range 50 {
@@ -217,41 +219,9 @@ func TestHalfMessagesDoNotHoldUpOthers(t *testing.T) {
 	})
 }
 
-func TestParkedConnectionsOwnNoGoroutine(t *testing.T) {
-	park, err := wsconn.NewPark()
-	require.NoError(t, err)
-	cfg := config()
-	cfg.Park = park
-	var clients []net.Conn
-	for range 200 {
-		client, server := tcp(t)
-		c := accept(t, cfg, server, nil)
-		c.Serve(&echo{newRecorder(), c})
-		clients = append(clients, client)
-	}
-	base := runtime.GOMAXPROCS(0) + 10 // the loops, and what tests run on
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= base }, time.Minute, time.Millisecond)
-	var wg sync.WaitGroup
-	for _, client := range clients {
-		wg.Go(func() {
-			for i := range 20 {
-				write(t, client, masked(fin|opText, fmt.Sprint(i)))
-				expect(t, client, frame{fin | opText, fmt.Sprint(i)})
-			}
-		})
-	}
-	wg.Wait()
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= base }, time.Minute, time.Millisecond)
-	for _, client := range clients {
-		client.Close()
-	}
-	wait(t, cfg)
-	park.Close()
-}
-
-// Whoever waits for the group waits for parked connections too, which own no goroutine.
-func TestGroupWaitsForParkedConnections(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+// The group waits for a connection until its close handshake is done.
+func TestGroupWaitsForTheCloseHandshake(t *testing.T) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		c, h, client := pair(t, cfg)
 		c.Close(1001, "")
 		expectClose(t, client, 1001)
@@ -267,7 +237,7 @@ func TestGroupWaitsForParkedConnections(t *testing.T) {
 
 // A connection closed before anybody serves it is cleaned up all the same.
 func TestCutBeforeServe(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		_, server := tcp(t)
 		c := accept(t, cfg, server, nil)
 		c.CloseNow()
@@ -279,7 +249,7 @@ func TestCutBeforeServe(t *testing.T) {
 
 // What a frame declares is enough to refuse it: 2^40 bytes are not waited for.
 func TestDeclaredTooBig(t *testing.T) {
-	bothWays(t, func(t *testing.T, cfg *wsconn.Config) {
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
 		_, h, client := pair(t, cfg)
 		write(t, client, masked(fin|opText, "x")[:1], []byte{0x80 | 127, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4})
 		expectClose(t, client, 1009)
