@@ -14,18 +14,13 @@ import (
 // ours is thinkws as a service would have it: mounted in chi, with its heartbeats,
 // bounded queues and deadlines at their defaults, each client in a room.
 type ours struct {
-	parked bool          // with WithParkedReads
 	ready  chan struct{} // closed when hub is set
 	hub    *thinkws.Hub
 	movers []*thinkws.Socket // set by Fill
 }
 
-func newOurs() server { return oursServer(&ours{}) }
-
-func newOursParked() server { return oursServer(&ours{parked: true}) }
-
-func oursServer(o *ours) server {
-	o.ready = make(chan struct{})
+func newOurs() server {
+	o := &ours{ready: make(chan struct{})}
 	return server{serve: o.serve, rooms: o}
 }
 
@@ -48,9 +43,6 @@ func (o *ours) options(cfg Config) []thinkws.Option {
 	}
 	if cfg.Deflate {
 		options = append(options, thinkws.WithCompression(compressFrom))
-	}
-	if o.parked {
-		options = append(options, thinkws.WithParkedReads())
 	}
 	return options
 }

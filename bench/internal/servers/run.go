@@ -45,14 +45,13 @@ type roomKeeper interface {
 }
 
 var registry = map[string]func() server{
-	"ours":        newOurs,
-	"ours-parked": newOursParked,
-	"limit-go":    newLimit,
-	"coder":       newCoder,
-	"gorilla":     newGorilla,
-	"gws":         newGWS,
-	"melody":      newMelody,
-	"centrifuge":  newCentrifuge,
+	"ours":       newOurs,
+	"limit-go":   newLimit,
+	"coder":      newCoder,
+	"gorilla":    newGorilla,
+	"gws":        newGWS,
+	"melody":     newMelody,
+	"centrifuge": newCentrifuge,
 }
 
 // Main is Run with a command line: a name and flags.

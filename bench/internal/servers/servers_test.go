@@ -63,7 +63,7 @@ var window = load.Window{Length: 250 * time.Millisecond, Meter: noMeter{}}
 
 func dialectOf(name string) *load.Dialect {
 	switch name {
-	case "ours", "ours-parked":
+	case "ours":
 		return load.SocketIO
 	case "centrifuge":
 		return load.Centrifuge

@@ -16,12 +16,12 @@ func (res *Results) lookup(r *row, target string) (float64, bool) {
 	return res.ratio(k, key{r.over, target}, r.metric)
 }
 
-// against is the ratio of a variant of ours to another server.
-func (res *Results) against(r *row, of, target string) (float64, bool) {
+// against is the ratio of ours to another server.
+func (res *Results) against(r *row, target string) (float64, bool) {
 	if r.over == "" {
-		return res.ratio(key{r.workload, of}, key{r.workload, target}, r.metric)
+		return res.ratio(key{r.workload, subject}, key{r.workload, target}, r.metric)
 	}
-	a, ok := res.lookup(r, of)
+	a, ok := res.lookup(r, subject)
 	b, also := res.lookup(r, target)
 	return a / b, ok && also && b != 0
 }
@@ -121,10 +121,10 @@ func (res *Results) goals(rows []row) [][]string {
 
 // goal is a line of the table of goals, nil if there is no figure for it.
 func (res *Results) goal(r *row, g goal) []string {
-	v, ok := res.lookup(r, g.by())
+	v, ok := res.lookup(r, subject)
 	title, unit, digits := strings.TrimPrefix(r.title, "– "), r.unit, r.digits
 	if g.against != "" {
-		v, ok = res.against(r, g.by(), g.against)
+		v, ok = res.against(r, g.against)
 		title, unit, digits = title+", ÷ "+g.against, 1, 2
 	}
 	if !ok {
@@ -137,9 +137,6 @@ func (res *Results) goal(r *row, g goal) []string {
 	verdict := "**missed**"
 	if g.met(v) {
 		verdict = "met"
-	}
-	if g.of != "" {
-		title += ", " + g.of
 	}
 	return []string{r.workload + ": " + title, number(v/unit, digits), wanted, verdict}
 }

@@ -37,8 +37,6 @@ const (
 	bare = "coder"
 	// subject is whose goals are checked.
 	subject = "ours"
-	// parked is subject with WithParkedReads.
-	parked = "ours-parked"
 )
 
 // Targets are all servers, in the order of the tables.
@@ -47,8 +45,6 @@ func Targets() []*Target {
 	return []*Target{
 		{Name: subject, Dialect: load.SocketIO, can: binary | polling | deflate | hub | deaf | stats,
 			Does: "thinkws in chi: hub, rooms, heartbeats, bounded queues and deadlines on"},
-		{Name: parked, Dialect: load.SocketIO, can: binary | deflate | hub | deaf | stats,
-			Does: "the same, idle connections without a goroutine (WithParkedReads)"},
 		{Name: floor, Dialect: load.Raw, can: binary | polling | stats,
 			Does: "a goroutine per connection with raw reads and writes, no library, no checks: the floor"},
 		{Name: bare, Dialect: load.Raw, can: library | polling,
