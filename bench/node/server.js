@@ -1,11 +1,17 @@
 // Node's socket.io as it comes, behind the same control lines as the servers in Go: commands
 // on stdin, an answer in JSON for each on stdout, the address first. It ends with stdin.
 "use strict";
+const fs = require("node:fs");
 const { createServer } = require("node:http");
+const https = require("node:https");
 const readline = require("node:readline");
 const { Server } = require("socket.io");
 
-const http = createServer();
+// The suite of the servers in Go, so that all encrypt alike.
+const ciphers = "TLS_AES_128_GCM_SHA256";
+
+const pem = process.argv.includes("-tls") && fs.readFileSync(process.argv[process.argv.indexOf("-tls") + 1]);
+const http = pem ? https.createServer({ key: pem, cert: pem, ciphers, minVersion: "TLSv1.3" }) : createServer();
 const io = new Server(http, { serveClient: false, perMessageDeflate: process.argv.includes("-deflate") });
 
 io.on("connection", (socket) => {

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"time"
@@ -12,6 +13,7 @@ type Fleet struct {
 	server  netip.AddrPort
 	dialect *Dialect
 	deflate bool
+	tls     *tls.Config
 	hello   []byte
 	clients []*client
 	rooms   []*room
@@ -29,8 +31,9 @@ type FleetConfig struct {
 	Server  netip.AddrPort
 	Dialect *Dialect
 	Clients int
-	Rooms   int  // the clients are spread over; 0 for one without a name
-	Deflate bool // ask for permessage-deflate, and insist on it
+	Rooms   int         // the clients are spread over; 0 for one without a name
+	Deflate bool        // ask for permessage-deflate, and insist on it
+	TLS     *tls.Config // nil for none
 }
 
 // together is how many handshakes are under way at a time: below any server's backlog.
@@ -42,16 +45,21 @@ func NewFleet(cfg FleetConfig, timeout time.Duration) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{
-		loop: loop, server: cfg.Server, dialect: cfg.Dialect, deflate: cfg.Deflate,
-		hello: clientFrame(opText, []byte(cfg.Dialect.hello)),
-		rooms: makeRooms(cfg.Rooms),
-	}
+	f := cfg.fleet(loop)
 	if err := f.Grow(cfg.Clients, timeout); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// fleet has no clients yet.
+func (cfg FleetConfig) fleet(loop *Loop) *Fleet {
+	return &Fleet{
+		loop: loop, server: cfg.Server, dialect: cfg.Dialect, deflate: cfg.Deflate, tls: cfg.TLS,
+		hello: clientFrame(opText, []byte(cfg.Dialect.hello)),
+		rooms: makeRooms(cfg.Rooms),
+	}
 }
 
 // Close cuts all connections.
@@ -83,7 +91,7 @@ func (f *Fleet) dial() (*client, error) {
 		extension = deflate
 	}
 	var err error
-	if c.conn, err = f.loop.dial(f.server, source(f.dialed), c); err != nil {
+	if c.conn, err = f.loop.dial(f.server, source(f.dialed), f.tls, c); err != nil {
 		return nil, err
 	}
 	f.dialed++

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,6 +16,7 @@ type Loop struct {
 	conns  map[int32]*conn // by descriptor
 	events []unix.EpollEvent
 	buf    []byte // what one read(2) takes
+	clear  []byte // what one record of TLS holds
 	err    error  // ends Run
 }
 
@@ -32,9 +34,10 @@ type conn struct {
 	loop *Loop
 	fd   int
 	to   receiver
-	in   []byte // the beginning of a message whose rest has not come
-	out  []byte // what the socket has not taken
-	deaf bool   // never read from
+	in   []byte  // the beginning of a message whose rest has not come
+	out  []byte  // what the socket has not taken
+	deaf bool    // never read from
+	tls  *secure // nil without TLS
 }
 
 // NewLoop makes a Loop. Close frees it.
@@ -45,7 +48,7 @@ func NewLoop() (*Loop, error) {
 	}
 	return &Loop{
 		epoll: epoll, conns: map[int32]*conn{},
-		events: make([]unix.EpollEvent, 256), buf: make([]byte, 256<<10),
+		events: make([]unix.EpollEvent, 256), buf: make([]byte, 256<<10), clear: make([]byte, 16<<10),
 	}, nil
 }
 
@@ -57,15 +60,15 @@ func (l *Loop) Close() {
 	_ = unix.Close(l.epoll)
 }
 
-// dial connects. The connect(2) blocks, which on loopback is for no time as long as the
-// server's backlog has room.
-func (l *Loop) dial(address netip.AddrPort, source [4]byte, to receiver) (*conn, error) {
+// dial connects, with TLS if config is not nil. The connect(2) blocks, which on loopback takes no time
+// while the server's backlog has room. The handshake of TLS blocks too.
+func (l *Loop) dial(address netip.AddrPort, source [4]byte, config *tls.Config, to receiver) (*conn, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
 	c := &conn{loop: l, fd: fd, to: to}
-	if err := c.connect(address, source); err != nil {
+	if err := c.connect(address, source, config); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}
@@ -73,7 +76,7 @@ func (l *Loop) dial(address netip.AddrPort, source [4]byte, to receiver) (*conn,
 	return c, nil
 }
 
-func (c *conn) connect(address netip.AddrPort, source [4]byte) error {
+func (c *conn) connect(address netip.AddrPort, source [4]byte, config *tls.Config) error {
 	// The port is chosen by connect, so that each source address has all ports.
 	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 	if err := unix.Bind(c.fd, &unix.SockaddrInet4{Addr: source}); err != nil {
@@ -85,6 +88,11 @@ func (c *conn) connect(address netip.AddrPort, source [4]byte) error {
 	// Cut connections vanish at once and leave no port in TIME_WAIT.
 	_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if config != nil {
+		if err := c.secure(config); err != nil {
+			return err
+		}
+	}
 	if err := unix.SetNonblock(c.fd, true); err != nil {
 		return fmt.Errorf("set non-blocking: %w", err)
 	}
@@ -116,8 +124,17 @@ func (c *conn) ignore() error {
 	return c.watch(unix.EPOLL_CTL_MOD, 0)
 }
 
-// write sends data, which must not change until it is sent.
+// write sends data.
 func (c *conn) write(data []byte) {
+	if c.tls == nil {
+		c.send(data)
+		return
+	}
+	_, _ = c.tls.tls.Write(data) // never fails, see secure
+}
+
+// send writes data to the socket, now or later.
+func (c *conn) send(data []byte) {
 	if c.fd < 0 {
 		return
 	}
@@ -183,6 +200,10 @@ func (c *conn) readable() {
 		c.fail(fmt.Errorf("read: %w", err))
 	case n == 0:
 		c.fail(errEnded)
+	case c.tls != nil:
+		if err := c.tls.decrypt(c.loop.buf[:n]); err != nil {
+			c.fail(fmt.Errorf("TLS: %w", err))
+		}
 	default:
 		c.feed(c.loop.buf[:n])
 	}

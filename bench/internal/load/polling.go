@@ -72,7 +72,7 @@ func (p *Pollers) Hold(d time.Duration) error { return p.loop.run(time.Now().Add
 func (p *Pollers) dial(done func([]byte) error) (*request, error) {
 	r := &request{done: done, lost: func(err error) { p.loop.stop(fmt.Errorf("a session was lost: %w", err)) }}
 	var err error
-	r.conn, err = p.loop.dial(p.server, source(len(p.sessions)), r)
+	r.conn, err = p.loop.dial(p.server, source(len(p.sessions)), nil, r)
 	return r, err
 }
 

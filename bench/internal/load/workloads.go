@@ -34,15 +34,12 @@ func (f *Fleet) Echo(m Message, w Window) (Result, error) {
 	return w.measure(f.loop.run, func() int64 { return f.events })
 }
 
-// inFlight is how many broadcasts of a room are under way at a time.
-const inFlight = 2
-
-// Broadcast has one client of each room send m to all of it, and again when all but
-// what inFlight allows has arrived.
-func (f *Fleet) Broadcast(m Message, w Window) (Result, error) {
+// Broadcast has one client of each room send m to all of it, and again as soon as fewer than
+// underWay broadcasts have not arrived everywhere.
+func (f *Fleet) Broadcast(m Message, underWay int, w Window) (Result, error) {
 	rooms := f.allRooms()
 	publish := func(r *room) {
-		for r.sent*int64(len(r.clients))-r.events <= (inFlight-1)*int64(len(r.clients)) {
+		for r.sent*int64(len(r.clients))-r.events <= int64((underWay-1)*len(r.clients)) {
 			r.sent++
 			r.clients[0].conn.write(m)
 		}
@@ -165,10 +162,7 @@ func Connects(cfg FleetConfig, w Window) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	f := &Fleet{
-		loop: loop, server: cfg.Server, dialect: cfg.Dialect,
-		hello: clientFrame(opText, []byte(cfg.Dialect.hello)),
-	}
+	f := cfg.fleet(loop)
 	defer f.Close()
 	f.onReady = func(c *client) {
 		c.phase = gone

@@ -2,21 +2,16 @@ package servers
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
-	"strings"
 
 	"github.com/coder/websocket"
-	"github.com/go-chi/chi/v5"
 )
 
 // coder is coder/websocket as it comes: the handler stays and reads, broadcasts call
-// Write for each client. Its long-polling is a bare net/http handler,
-// mounted in chi as ours is: a GET waits on a channel.
+// Write for each client.
 type coder struct {
 	lobby lobby[*websocket.Conn]
-	polls pollSessions
 }
 
 func newCoder() server {
@@ -29,13 +24,7 @@ func (s *coder) serve(l net.Listener, cfg Config) error {
 	if cfg.Deflate {
 		options.CompressionMode = websocket.CompressionNoContextTakeover
 	}
-	polls := chi.NewRouter() // as ours has, so that the two differ by what the handlers keep
-	polls.Mount("/socket.io", http.HandlerFunc(s.poll))
 	return serveHTTP(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") == "" {
-			polls.ServeHTTP(w, r)
-			return
-		}
 		c, err := websocket.Accept(w, r, options)
 		if err != nil {
 			return // answered by Accept
@@ -62,33 +51,5 @@ func (s *coder) read(c *websocket.Conn, room string) {
 		if c.Write(ctx, kind, message) != nil {
 			return
 		}
-	}
-}
-
-func (s *coder) poll(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
-	sid := r.URL.Query().Get("sid")
-	if sid == "" {
-		_, _ = io.WriteString(w, s.polls.open())
-		return
-	}
-	session := s.polls.get(sid)
-	if session == nil {
-		http.Error(w, "unknown session", http.StatusBadRequest)
-		return
-	}
-	if r.Method == http.MethodPost {
-		var body strings.Builder
-		if _, err := io.Copy(&body, r.Body); err != nil {
-			return
-		}
-		session <- body.String()
-		_, _ = io.WriteString(w, "ok")
-		return
-	}
-	select {
-	case message := <-session:
-		_, _ = io.WriteString(w, message)
-	case <-r.Context().Done():
 	}
 }

@@ -22,7 +22,8 @@ import (
 
 // Config is what a variant of a server may be told.
 type Config struct {
-	Deflate bool // offer permessage-deflate
+	Deflate bool   // offer permessage-deflate
+	TLS     string // serve TLS with the key and certificate in this file, if it is not ""
 }
 
 // server is one of those measured: it serves the listener until the process ends.
@@ -46,6 +47,7 @@ type roomKeeper interface {
 
 var registry = map[string]func() server{
 	"ours":       newOurs,
+	"net-http":   newNetHTTP,
 	"limit-go":   newLimit,
 	"coder":      newCoder,
 	"gorilla":    newGorilla,
@@ -62,6 +64,7 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) error {
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	var cfg Config
 	flags.BoolVar(&cfg.Deflate, "deflate", false, "offer permessage-deflate")
+	flags.StringVar(&cfg.TLS, "tls", "", "serve TLS with the key and certificate in a PEM `file`")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -76,7 +79,7 @@ func Run(name string, cfg Config, stdin io.Reader, stdout io.Writer) error {
 	if create == nil {
 		return fmt.Errorf("no server is named %q", name)
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	listener, err := cfg.listen()
 	if err != nil {
 		return err
 	}

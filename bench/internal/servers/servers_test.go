@@ -97,7 +97,7 @@ func TestServersDoWhatIsMeasured(t *testing.T) {
 				r, err = fleet(t, s, load.FleetConfig{Dialect: dialect, Clients: 2}).Echo(dialect.Binary(10<<10), window)
 				works(t, r, err)
 			}
-			r, err = fleet(t, s, load.FleetConfig{Dialect: dialect, Clients: 6, Rooms: 2}).Broadcast(dialect.Event("b", 64), window)
+			r, err = fleet(t, s, load.FleetConfig{Dialect: dialect, Clients: 6, Rooms: 2}).Broadcast(dialect.Event("b", 64), 2, window)
 			works(t, r, err)
 			r, err = load.Connects(load.FleetConfig{Server: s.address, Dialect: dialect}, window)
 			works(t, r, err)
@@ -125,14 +125,34 @@ func TestDeflate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, dialect := start(t, name, servers.Config{Deflate: true}), dialectOf(name)
 			f := fleet(t, s, load.FleetConfig{Dialect: dialect, Clients: 3, Deflate: true})
-			r, err := f.Broadcast(dialect.Event("b", 1024), window)
+			r, err := f.Broadcast(dialect.Event("b", 1024), 2, window)
 			works(t, r, err)
 		})
 	}
 }
 
+func TestTLS(t *testing.T) {
+	file := t.TempDir() + "/certificate.pem"
+	require.NoError(t, servers.WriteCertificate(file))
+	trust, err := servers.Trust(file)
+	require.NoError(t, err)
+	for _, name := range servers.Names() {
+		t.Run(name, func(t *testing.T) {
+			s, dialect := start(t, name, servers.Config{TLS: file}), dialectOf(name)
+			f := fleet(t, s, load.FleetConfig{Dialect: dialect, Clients: 4, TLS: trust})
+			r, err := f.Echo(dialect.Event("e", 64), window)
+			works(t, r, err)
+			f = fleet(t, s, load.FleetConfig{Dialect: dialect, Clients: 4, TLS: trust})
+			r, err = f.Broadcast(dialect.Event("b", 64), 1, window)
+			works(t, r, err)
+			_, err = load.NewFleet(load.FleetConfig{Server: s.address, Dialect: dialect, Clients: 1}, time.Second)
+			require.Error(t, err, "without TLS nobody answers")
+		})
+	}
+}
+
 func TestLongPolling(t *testing.T) {
-	for _, name := range []string{"ours", "limit-go", "coder"} {
+	for _, name := range []string{"ours", "limit-go", "net-http"} {
 		t.Run(name, func(t *testing.T) {
 			p, err := load.NewPollers(start(t, name, servers.Config{}).address, 3, 10*time.Second)
 			require.NoError(t, err)

@@ -1,7 +1,8 @@
 package suite
 
 // row is a line of the table: a metric of a workload, or its ratio to the same metric
-// of another workload.
+// of another workload. Its goals are those of connection.md, and of performance.md where that is older
+// and asks for more or for something else.
 type row struct {
 	workload string
 	metric   metric
@@ -38,30 +39,42 @@ const flat = 1.1
 const flatRooms = 1.25
 
 var table = []row{
-	{"echo100", rate, "", "echo, 100 clients, messages/s (thousands)", 1e3, 1, []goal{least(peer, 1.9), least(floor, 0.75)}},
-	{"echo100", user, "", "– user-space CPU a message, µs", 1, 2, []goal{most("", 2.5)}},
+	{"echo100", rate, "", "echo, 100 clients, messages/s (thousands)", 1e3, 1, []goal{least(peer, 1.9), least(floor, 0.80)}},
+	{"echo100", user, "", "– user-space CPU a message, µs", 1, 2, []goal{most(floor, 2.2)}},
 	{"echo100", total, "", "– all CPU a message, µs", 1, 2, nil},
 	// The second decimal is what the server allocates besides, for its answers to commands.
 	{"echo100", allocs, "", "– allocations a message", 1, 2, []goal{most("", 4.04)}},
-	{"echo1000", rate, "", "echo, 1,000 clients, messages/s (thousands)", 1e3, 1, []goal{least(peer, 2), least(floor, 0.7)}},
-	{"echo1000", user, "", "– user-space CPU a message, µs", 1, 2, []goal{most("", 2.5)}},
-	{"broadcast1000", rate, "", "broadcast to 1,000, deliveries/s (thousands)", 1e3, 1, []goal{least(peer, 2), least(floor, 0.95)}},
+	{"echo1000", rate, "", "echo, 1,000 clients, messages/s (thousands)", 1e3, 1, []goal{least(peer, 2), least(floor, 0.72)}},
+	{"echo1000", user, "", "– user-space CPU a message, µs", 1, 2, []goal{most(floor, 2.2)}},
+	{"single1000", rate, "", "broadcast to 1,000, one under way, deliveries/s (thousands)", 1e3, 1, []goal{least(floor, 0.95), least(peer, 1.9)}},
+	{"single1000", user, "", "– user-space CPU a delivery, µs", 1, 2, nil},
+	{"single1000", total, "", "– all CPU a delivery, µs", 1, 2, nil},
+	{"single5000", rate, "", "broadcast to 5,000, one under way, deliveries/s (thousands)", 1e3, 1, []goal{least(floor, 0.95), least(peer, 1.9)}},
+	{"single5000", user, "", "– user-space CPU a delivery, µs", 1, 2, nil},
+	{"broadcast1000", rate, "", "broadcast to 1,000, two under way, deliveries/s (thousands)", 1e3, 1, []goal{least(peer, 2), least(floor, 1.58)}},
 	{"broadcast1000", user, "", "– user-space CPU a delivery, µs", 1, 2, []goal{most("", 0.5)}},
 	{"broadcast1000", total, "", "– all CPU a delivery, µs", 1, 2, nil},
 	// What a broadcast allocates once is shared by 1,000 deliveries.
 	{"broadcast1000", allocs, "", "– allocations a delivery", 1, 3, []goal{most("", 0.05)}},
-	{"broadcast5000", rate, "", "broadcast to 5,000, deliveries/s (thousands)", 1e3, 1, []goal{least(peer, 2), least(floor, 0.95)}},
+	{"broadcast5000", rate, "", "broadcast to 5,000, two under way, deliveries/s (thousands)", 1e3, 1, []goal{least(peer, 2), least(floor, 2.87)}},
 	{"broadcast5000", user, "", "– user-space CPU a delivery, µs", 1, 2, []goal{most("", 0.5)}},
 	{"rooms2cores", rate, "", "broadcast in 4 rooms of 250 at once, both cores, deliveries/s (thousands)", 1e3, 1, []goal{least(peer, 3), least(floor, 0.9)}},
-	{"binary", rate, "", "binary echo, 10 KiB, 100 clients, messages/s (thousands)", 1e3, 1, []goal{least(peer, 2.4), least(floor, 0.95)}},
-	{"polling", rate, "", "long-polling echo, 100 clients, messages/s (thousands)", 1e3, 1, []goal{least(peer, 2.1), least(floor, 0.5)}},
+	{"binary", rate, "", "binary echo, 10 KiB, 100 clients, messages/s (thousands)", 1e3, 1, []goal{least(peer, 2.4), least(floor, 0.75), least(rival, 1)}},
+	{"polling", rate, "", "long-polling echo, 100 clients, messages/s (thousands)", 1e3, 1, []goal{least(peer, 2.7), least(floor, 0.5)}},
 	{"polling", user, "", "– user-space CPU a message, µs", 1, 1, nil},
-	{"connects", rate, "", "connects/s (thousands)", 1e3, 2, []goal{least(peer, 3), least(floor, 0.65)}},
+	{"connects", rate, "", "connects/s (thousands)", 1e3, 2, []goal{least(peer, 5), least(floor, 0.60)}},
 	{"connects", user, "", "– user-space CPU a connect, µs", 1, 1, []goal{most("", 60)}},
-	{"deflate", rate, "", "compressed broadcast of 1 KB to 1,000, deliveries/s (thousands)", 1e3, 1, []goal{least(peer, 7)}},
-	{"idle", size, "", "idle client, 10,000 of them, bytes of RSS", 1, 0, []goal{most(peer, 0.5), most(floor, 1.4)}},
+	{"deflate", rate, "", "compressed broadcast of 1 KB to 1,000, deliveries/s (thousands)", 1e3, 1, []goal{least(peer, 15.9)}},
+	{"idle", size, "", "idle client, 10,000 of them, bytes of RSS", 1, 0, []goal{most(peer, 0.44), most(floor, 1.4)}},
 	{"idlepolling", size, "", "idle polling client, 10,000 of them, bytes of RSS", 1, 0, []goal{most(bare, 1.1)}},
-	{"broadcast15000", rate, "", "broadcast to 15,000, deliveries/s (thousands)", 1e3, 1, nil},
+	{"tlsecho100", rate, "", "echo over TLS, 100 clients, messages/s (thousands)", 1e3, 1, nil},
+	{"tlsecho100", user, "", "– user-space CPU a message, µs", 1, 2, nil},
+	{"tlsecho100", total, "", "– all CPU a message, µs", 1, 2, nil},
+	{"tlsecho100", rate, "echo100", "– over TLS ÷ without", 1, 2, nil},
+	{"tlssingle1000", rate, "", "broadcast over TLS to 1,000, one under way, deliveries/s (thousands)", 1e3, 1, nil},
+	{"tlssingle1000", total, "", "– all CPU a delivery, µs", 1, 2, nil},
+	{"tlssingle1000", rate, "single1000", "– over TLS ÷ without", 1, 2, nil},
+	{"broadcast15000", rate, "", "broadcast to 15,000, two under way, deliveries/s (thousands)", 1e3, 1, []goal{least(floor, 2.8)}},
 	{"broadcast15000", user, "", "– user-space CPU a delivery, µs", 1, 2, nil},
 	{"broadcast15000", total, "", "– all CPU a delivery, µs", 1, 2, nil},
 	// The kernel's own cost rises with the number of sockets, so flat means: as the floor.

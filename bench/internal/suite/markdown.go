@@ -3,6 +3,7 @@ package suite
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -26,7 +27,7 @@ func (res *Results) against(r *row, target string) (float64, bool) {
 	return a / b, ok && also && b != 0
 }
 
-// Markdown writes the figures of all servers, and then ours beside the goals.
+// Markdown writes the figures of all servers. The last table has a line for each goal.
 func (res *Results) Markdown(w io.Writer) {
 	res.legend(w)
 	rows := res.present()
@@ -43,16 +44,16 @@ func (res *Results) Markdown(w io.Writer) {
 		lines = append(lines, line)
 	}
 	writeTable(w, head, lines)
-	if goals := res.goals(rows); len(goals) > 0 {
-		fmt.Fprint(w, "\nGoals. A ratio is the median of the rounds' ratios.\n\n")
-		writeTable(w, []string{"goal", "ours", "wanted", ""}, goals)
-	}
 	if n, of := res.disturbed(); n > 0 {
 		fmt.Fprintf(w, "\nIn %d of %d measurements of ours, the floor and Node neither the server nor the load generator\n"+
 			"had its core to itself: the machine was doing something else, and rates are too low.\n", n, of)
 	}
 	for _, f := range res.Failed {
 		fmt.Fprintf(w, "\nFailed: %s\n", f)
+	}
+	if goals, reached := res.goals(); len(goals) > 0 {
+		fmt.Fprintf(w, "\nGoals: %d of %d are met. A ratio is the median of the rounds' ratios.\n\n", reached, len(goals))
+		writeTable(w, []string{"goal", "ours", "wanted", ""}, goals)
 	}
 }
 
@@ -107,38 +108,58 @@ func (res *Results) cell(r *row, target string) string {
 	return number(v/r.unit, r.digits)
 }
 
-func (res *Results) goals(rows []row) [][]string {
-	var lines [][]string
-	for i := range rows {
-		for _, g := range rows[i].goals {
-			if line := res.goal(&rows[i], g); line != nil {
-				lines = append(lines, line)
+// goals returns a line for each goal whose workloads and servers were chosen, and how many are met.
+func (res *Results) goals() (lines [][]string, reached int) {
+	for i := range table {
+		for _, g := range table[i].goals {
+			if !res.asked(&table[i], g) {
+				continue
+			}
+			line, met := res.goal(&table[i], g)
+			lines = append(lines, line)
+			if met {
+				reached++
 			}
 		}
 	}
-	return lines
+	return lines, reached
 }
 
-// goal is a line of the table of goals, nil if there is no figure for it.
-func (res *Results) goal(r *row, g goal) []string {
+// asked reports whether everything was to be measured that g compares.
+func (res *Results) asked(r *row, g goal) bool {
+	for _, name := range []string{r.workload, r.over} {
+		if name != "" && !slices.ContainsFunc(res.rows, func(w *workload) bool { return w.Name == name }) {
+			return false
+		}
+	}
+	for _, name := range []string{subject, g.against} {
+		if name != "" && !slices.ContainsFunc(res.targets, func(t *Target) bool { return t.Name == name }) {
+			return false
+		}
+	}
+	return true
+}
+
+// goal returns a line of the table of goals, and whether the goal is met.
+func (res *Results) goal(r *row, g goal) (line []string, met bool) {
 	v, ok := res.lookup(r, subject)
 	title, unit, digits := strings.TrimPrefix(r.title, "– "), r.unit, r.digits
 	if g.against != "" {
 		v, ok = res.against(r, g.against)
 		title, unit, digits = title+", ÷ "+g.against, 1, 2
 	}
-	if !ok {
-		return nil
-	}
 	wanted := fmt.Sprintf("≤ %g", g.atMost)
 	if g.atLeast > 0 {
 		wanted = fmt.Sprintf("≥ %g", g.atLeast)
 	}
-	verdict := "**missed**"
-	if g.met(v) {
-		verdict = "met"
+	title = r.workload + ": " + title
+	switch {
+	case !ok: // a measurement has failed
+		return []string{title, "–", wanted, "**no figure**"}, false
+	case g.met(v):
+		return []string{title, number(v/unit, digits), wanted, "met"}, true
 	}
-	return []string{r.workload + ": " + title, number(v/unit, digits), wanted, verdict}
+	return []string{title, number(v/unit, digits), wanted, "**missed**"}, false
 }
 
 func number(v float64, digits int) string {

@@ -60,7 +60,7 @@ func measure(ctx context.Context, cfg *Config, w *workload, t *Target) (figures,
 	if w.bothCores {
 		cores = cfg.AllCores
 	}
-	if err := m.start(ctx, cores, w.deflate); err != nil {
+	if err := m.start(ctx, cores); err != nil {
 		return nil, err
 	}
 	defer m.process.Kill()
@@ -196,10 +196,14 @@ func (m *measurement) fleet(clients, rooms int) (*load.Fleet, error) {
 }
 
 func (m *measurement) fleetConfig(clients, rooms int) load.FleetConfig {
-	return load.FleetConfig{
+	cfg := load.FleetConfig{
 		Server: m.process.Address, Dialect: m.target.Dialect,
 		Clients: clients, Rooms: rooms, Deflate: m.workload.deflate,
 	}
+	if m.workload.tls {
+		cfg.TLS = m.cfg.trust
+	}
+	return cfg
 }
 
 const connectTimeout = 40 * time.Second

@@ -2,11 +2,16 @@ package suite
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/bench/internal/servers"
 )
 
 // Config says what to run and how.
@@ -22,6 +27,9 @@ type Config struct {
 	ServerCores []int
 	AllCores    []int
 	Progress    io.Writer
+
+	certificate string      // a file, for the workloads with TLS
+	trust       *tls.Config // in it
 }
 
 // Results are the figures of all rounds.
@@ -63,6 +71,11 @@ func Run(ctx context.Context, cfg *Config) (*Results, error) {
 	if len(cfg.Workloads) == 0 && !cfg.Full {
 		res.rows = slices.DeleteFunc(res.rows, func(w *workload) bool { return w.full })
 	}
+	remove, err := cfg.certify()
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
 	for round := range cfg.Rounds {
 		for _, w := range res.rows {
 			if w.steady && !cfg.Full && round > 0 {
@@ -74,6 +87,23 @@ func Run(ctx context.Context, cfg *Config) (*Results, error) {
 		}
 	}
 	return res, nil
+}
+
+// certify makes the certificate of the servers. remove deletes it.
+func (c *Config) certify() (remove func(), err error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, err
+	}
+	remove = func() { _ = os.RemoveAll(dir) } // what is left is in a temporary directory
+	c.certificate = filepath.Join(dir, "certificate.pem")
+	if err = servers.WriteCertificate(c.certificate); err == nil {
+		c.trust, err = servers.Trust(c.certificate)
+	}
+	if err != nil {
+		remove()
+	}
+	return remove, err
 }
 
 // choose picks by name, all if there are no names.

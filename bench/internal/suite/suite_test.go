@@ -42,7 +42,7 @@ func TestRun(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cfg := config(t)
-	cfg.Workloads = []string{"echo100", "connects", "polling", "deflate"}
+	cfg.Workloads = []string{"echo100", "connects", "polling", "deflate", "tlsecho100"}
 	cfg.Servers = []string{"ours", "limit-go", "gorilla"}
 	cfg.Profiles = t.TempDir()
 	results, err := suite.Run(context.Background(), cfg)
@@ -53,11 +53,12 @@ func TestRun(t *testing.T) {
 	results.Markdown(&text)
 	assert.Contains(t, text.String(), "| median of 1 ")
 	assert.Regexp(t, `\| long-polling echo, .* \| +[0-9.]+ \| +[0-9.]+ \| +– \|`, text.String(), "gorilla has no long-polling")
-	assert.Regexp(t, `\| echo100: .*, ÷ limit-go +\| +[0-9.]+ \| ≥ 0.75 \| `, text.String())
+	assert.Regexp(t, `\| echo100: .*, ÷ limit-go +\| +[0-9.]+ \| +≥ 0.8 \| `, text.String())
 	assert.Contains(t, text.String(), "connects: user-space CPU a connect")
+	assert.Regexp(t, `\nGoals: [0-9]+ of 6 are met\..*\n\n(\|.*\n)+$`, text.String(), "the goals come last")
 	profiles, err := os.ReadDir(cfg.Profiles)
 	require.NoError(t, err)
-	assert.Len(t, profiles, 2*10, "CPU and heap for each server and what it can do")
+	assert.Len(t, profiles, 2*13, "CPU and heap for each server and what it can do")
 }
 
 func TestRunChooses(t *testing.T) {
@@ -83,6 +84,7 @@ func TestRunNotesFailures(t *testing.T) {
 	var text strings.Builder
 	results.Markdown(&text)
 	assert.Contains(t, text.String(), "Failed: echo100 on ours, round 1")
+	assert.Regexp(t, `\| echo100: allocations a message +\| +– \| ≤ 4.04 \| \*\*no figure\*\* \|\n$`, text.String())
 }
 
 func TestRunStops(t *testing.T) {

@@ -21,20 +21,22 @@ type Target struct {
 type ability uint
 
 const (
-	binary  ability = 1 << iota
-	polling         // Engine.IO's long-polling, or what looks like it
-	deflate
-	hub   // rooms that can be measured from within
-	deaf  // clients that never read do not hold up the others
-	stats // counts its allocations
+	binary  ability = 1 << iota // sends binary messages back
+	polling                     // Engine.IO's long-polling, or what looks like it
+	deflate                     // permessage-deflate
+	hub                         // rooms that can be measured from within
+	deaf                        // clients that never read do not hold up the others
+	stats                       // counts its allocations
 )
 
 // The servers that goals compare with.
 const (
 	floor = "limit-go"
 	peer  = "node"
-	// bare is the one whose long-polling is a bare net/http handler that waits on a channel.
-	bare = "coder"
+	// bare is net/http without a library; its long polls are handlers that wait on a channel.
+	bare = "net-http"
+	// rival is the library that a goal names.
+	rival = "gws"
 	// subject is whose goals are checked.
 	subject = "ours"
 )
@@ -47,10 +49,11 @@ func Targets() []*Target {
 			Does: "thinkws in chi: hub, rooms, heartbeats, bounded queues and deadlines on"},
 		{Name: floor, Dialect: load.Raw, can: binary | polling | stats,
 			Does: "a goroutine per connection with raw reads and writes, no library, no checks: the floor"},
-		{Name: bare, Dialect: load.Raw, can: library | polling,
-			Does: "coder/websocket as it comes; long-polling is a bare net/http handler in chi that waits on a channel"},
+		{Name: bare, Dialect: load.Raw, can: binary | polling | stats,
+			Does: "net/http in chi and no library: hijacked connections are read as in limit-go, long polls wait on a channel"},
+		{Name: "coder", Dialect: load.Raw, can: library, Does: "coder/websocket as it comes"},
 		{Name: "gorilla", Dialect: load.Raw, can: library, Does: "gorilla/websocket, broadcast as one prepared message"},
-		{Name: "gws", Dialect: load.Raw, can: library | deaf, Does: "lxzan/gws with its Broadcaster"},
+		{Name: rival, Dialect: load.Raw, can: library | deaf, Does: "lxzan/gws with its Broadcaster"},
 		{Name: "melody", Dialect: load.Raw, can: library | deaf, Does: "olahol/melody"},
 		{Name: "centrifuge", Dialect: load.Centrifuge, can: deflate | deaf | stats,
 			Does: "centrifugal/centrifuge, its own JSON protocol, memory broker"},
@@ -59,22 +62,25 @@ func Targets() []*Target {
 	}
 }
 
-// command is how the target is started.
-func (t *Target) command(cfg *Config, cores []int, deflate bool) child.Command {
+// command returns how the target is started for w.
+func (t *Target) command(cfg *Config, cores []int, w *workload) child.Command {
 	c := child.Command{Path: cfg.Self, Args: []string{"server", t.Name}, Cores: cores}
 	if t.node {
 		c = child.Command{Path: "node", Args: []string{"--expose-gc", "server.js"}, Dir: cfg.NodeDir, Cores: cores}
 	}
-	if deflate {
+	if w.deflate {
 		c.Args = append(c.Args, "-deflate")
+	}
+	if w.tls {
+		c.Args = append(c.Args, "-tls", cfg.certificate)
 	}
 	return c
 }
 
 // start runs the target on cores.
-func (m *measurement) start(ctx context.Context, cores []int, deflate bool) error {
+func (m *measurement) start(ctx context.Context, cores []int) error {
 	var err error
-	m.process, err = child.Start(ctx, m.target.command(m.cfg, cores, deflate))
+	m.process, err = child.Start(ctx, m.target.command(m.cfg, cores, m.workload))
 	return err
 }
 

@@ -15,6 +15,7 @@ type workload struct {
 	full      bool // not part of the quick run
 	steady    bool // has little to gain from being repeated: once in the quick run
 	deflate   bool
+	tls       bool // ends in the server's process
 	bothCores bool // for the server, and the load generator anywhere
 	run       func(*measurement) error
 }
@@ -28,6 +29,8 @@ const (
 var workloads = []*workload{
 	{Name: "echo100", run: echo(100)},
 	{Name: "echo1000", run: echo(1000)},
+	{Name: "single1000", run: single(1000)},
+	{Name: "single5000", full: true, run: single(5000)},
 	{Name: "broadcast1000", run: broadcast(1000, 0, eventSize)},
 	{Name: "broadcast5000", run: broadcast(5000, 0, eventSize)},
 	{Name: "rooms2cores", bothCores: true, run: broadcast(1000, 4, eventSize)},
@@ -38,6 +41,8 @@ var workloads = []*workload{
 	{Name: "idle", steady: true, run: idle},
 	{Name: "idlepolling", steady: true, needs: polling, run: idlePolling},
 	{Name: "broadcast15000", full: true, run: broadcast(15000, 0, eventSize)},
+	{Name: "tlsecho100", tls: true, full: true, run: echo(100)},
+	{Name: "tlssingle1000", tls: true, full: true, run: single(1000)},
 	{Name: "memory", full: true, run: memory},
 	{Name: "rooms10", needs: hub, full: true, run: rooms(false)},
 	{Name: "rooms100k", needs: hub, full: true, run: rooms(true)},
@@ -56,14 +61,22 @@ func echo(clients int) func(*measurement) error {
 	}
 }
 
+// single has one broadcast under way at a time.
+func single(clients int) func(*measurement) error { return broadcasts(clients, 0, eventSize, 1) }
+
+// broadcast has two of each room under way at a time.
 func broadcast(clients, rooms, size int) func(*measurement) error {
+	return broadcasts(clients, rooms, size, 2)
+}
+
+func broadcasts(clients, rooms, size, underWay int) func(*measurement) error {
 	return func(m *measurement) error {
 		f, err := m.fleet(clients, rooms)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		return m.throughput(f.Broadcast(m.target.Dialect.Event("b", size), m.window()))
+		return m.throughput(f.Broadcast(m.target.Dialect.Event("b", size), underWay, m.window()))
 	}
 }
 
