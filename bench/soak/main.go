@@ -37,7 +37,7 @@ func run(args []string) error {
 	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
 	only := flags.String("only", "", "only these scenarios, by comma: "+strings.Join(soak.Names(), ","))
 	length := flags.Duration("for", 0, "mixed load for so long, instead of the scenarios")
-	bound := flags.Duration("bound", 0, "after which everything is stopped (default 15m, with -for twice that and 5m)")
+	bound := flags.Duration("bound", 0, "after which everything is stopped (default 20m, with -for twice that and 5m)")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -48,7 +48,7 @@ func run(args []string) error {
 		return errors.New("see -help")
 	}
 	if *bound == 0 {
-		*bound = 15 * time.Minute
+		*bound = 20 * time.Minute
 		if *length > 0 {
 			*bound = 2**length + 5*time.Minute
 		}

@@ -25,7 +25,8 @@ type Command struct {
 	Path  string
 	Args  []string
 	Dir   string
-	Cores []int // that it may use, and GOMAXPROCS is their number; nil for all that this process may
+	Env   []string // beside this process's own
+	Cores []int    // that it may use, and GOMAXPROCS is their number; nil for all that this process may
 }
 
 // Process is a server that runs. It belongs to one goroutine.
@@ -48,7 +49,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		cmd: exec.CommandContext(ctx, c.Path, c.Args...), answers: make(chan string), stderr: &strings.Builder{},
 	}
 	p.cmd.Dir = c.Dir
-	p.cmd.Env = os.Environ()
+	p.cmd.Env = append(os.Environ(), c.Env...)
 	start := p.cmd.Start
 	if c.Cores != nil {
 		p.cmd.Env = append(p.cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", len(c.Cores)))

@@ -12,29 +12,37 @@ import (
 type kind int
 
 const (
-	plain    kind = iota // JSON over plain WebSocket
-	socketIO             // Socket.IO 4 over WebSocket
-	sockJS               // SockJS over WebSocket
-	polling              // Socket.IO 4 over long-polling
-	xhr                  // SockJS over xhr-polling
-	upgraded             // Socket.IO 4 that begins with polling
-	kinds                // how many there are
+	plain        kind = iota // JSON over plain WebSocket
+	socketIO                 // Socket.IO 4 over WebSocket
+	sockJS                   // SockJS over WebSocket
+	polling                  // Socket.IO 4 over long-polling
+	xhr                      // SockJS over xhr-polling
+	upgraded                 // Socket.IO 4 that begins with polling
+	streaming                // SockJS over xhr-streaming
+	older                    // Socket.IO 2, which has Engine.IO 3, over WebSocket
+	olderPolling             // Socket.IO 2 over long-polling
+	everyKind                // how many there are
 )
 
+// kinds is the number of kinds that come and go in most scenarios: those up to upgraded.
+const kinds = upgraded + 1
+
 func (k kind) String() string {
-	return [...]string{"plain WebSocket", "Socket.IO WebSocket", "SockJS WebSocket", "Socket.IO polling", "SockJS xhr-polling",
-		"Socket.IO upgraded"}[k]
+	return [everyKind]string{"plain WebSocket", "Socket.IO WebSocket", "SockJS WebSocket", "Socket.IO polling", "SockJS xhr-polling",
+		"Socket.IO upgraded", "SockJS xhr-streaming", "Socket.IO 2 WebSocket", "Socket.IO 2 polling"}[k]
 }
 
-func (k kind) isSocketIO() bool { return k == socketIO || k == polling || k == upgraded }
+func (k kind) isOlder() bool { return k == older || k == olderPolling }
+
+func (k kind) isSocketIO() bool { return k == socketIO || k == polling || k == upgraded || k.isOlder() }
 
 // wire carries texts. One goroutine may send while another receives.
 type wire interface {
-	send(text string) error
-	receive() (string, error) // answers heartbeats of the transport
-	leave()                   // says goodbye and closes
-	reset()                   // by RST
-	limit(at time.Time)       // of everything that waits
+	send(texts ...string) error // in one request, if it sends by requests
+	receive() (string, error)   // answers heartbeats of the transport
+	leave()                     // says goodbye and closes
+	reset()                     // by RST
+	limit(at time.Time)         // of everything that waits
 }
 
 // client is one that keeps to the rules. Events have one string, without anything that JSON
@@ -86,8 +94,22 @@ func (d door) connect(ctx context.Context, k kind) (wire, error) {
 		return d.dialWebSocket(ctx, "/sockjs/000/"+newID()+"/websocket", "o")
 	case xhr:
 		return d.dialXHR(ctx)
+	case streaming:
+		return d.dialStream(ctx)
+	case older:
+		w, err := d.dialWebSocket(ctx, "/socket.io/?EIO=3&transport=websocket", "0")
+		if err == nil {
+			go beat(w)
+		}
+		return w, err
+	case olderPolling:
+		p, err := d.dialPolling(ctx, 3)
+		if err == nil {
+			go beat(p)
+		}
+		return p, err
 	}
-	p, err := d.dialPolling(ctx)
+	p, err := d.dialPolling(ctx, 4)
 	if err != nil || k == polling {
 		return p, err
 	}
@@ -105,41 +127,80 @@ func (d door) connect(ctx context.Context, k kind) (wire, error) {
 
 // welcome enters the main namespace.
 func (c *client) welcome() error {
-	if err := c.wire.send("40"); err != nil {
-		return err
+	begins := "40"
+	if !c.kind.isOlder() { // these are in it from the beginning
+		begins = "40{"
+		if err := c.wire.send("40"); err != nil {
+			return err
+		}
 	}
 	text, err := c.receive()
-	if err == nil && !strings.HasPrefix(text, "40{") {
+	if err == nil && !strings.HasPrefix(text, begins) {
 		err = fmt.Errorf("instead of a welcome came %q", text)
 	}
 	return err
 }
 
-// say sends an event.
-func (c *client) say(event, data string) error {
-	if c.kind.isSocketIO() {
-		return c.wire.send(`42["` + event + `","` + data + `"]`)
+// beatEvery is how often the clients of Socket.IO 2 send a heartbeat.
+const beatEvery = 500 * time.Millisecond
+
+// beat sends heartbeats until the connection has ended.
+func beat(w wire) {
+	for w.send("2") == nil {
+		time.Sleep(beatEvery)
 	}
-	return c.wire.send(`{"event":"` + event + `","data":"` + data + `"}`)
 }
 
+// event is the text of an event.
+func (c *client) event(name, data string) string {
+	if c.kind.isSocketIO() {
+		return `42["` + name + `","` + data + `"]`
+	}
+	return `{"event":"` + name + `","data":"` + data + `"}`
+}
+
+// say sends an event.
+func (c *client) say(name, data string) error { return c.wire.send(c.event(name, data)) }
+
 // hear returns the next event.
-func (c *client) hear() (event, data string, err error) {
+func (c *client) hear() (name, data string, err error) {
+	name, data, _, err = c.hearQuestion()
+	return name, data, err
+}
+
+// hearQuestion returns the next event, with the id that an answer must have, or "" if none is wanted.
+func (c *client) hearQuestion() (name, data, id string, err error) {
 	text, err := c.receive()
 	if err != nil {
-		return "", "", err
+		return "", "", "", err
 	}
-	begin, between, end := `{"event":"`, `","data":"`, `"}`
+	begin, between, end := `{"event":"`, `","data":"`, `}`
+	rest := text
 	if c.kind.isSocketIO() {
-		begin, between, end = `42["`, `","`, `"]`
+		begin, between, end = `["`, `","`, `]`
+		rest = strings.TrimPrefix(rest, "42")
+		id, _, _ = strings.Cut(rest, "[")
+		rest = rest[len(id):]
 	}
-	rest, ok := strings.CutPrefix(text, begin)
-	event, rest, ok2 := strings.Cut(rest, between)
-	data, ok3 := strings.CutSuffix(rest, end)
-	if !ok || !ok2 || !ok3 {
-		return "", "", fmt.Errorf("%v: an unexpected message: %.100q", c.kind, text)
+	rest, ok := strings.CutPrefix(rest, begin)
+	name, rest, ok2 := strings.Cut(rest, between)
+	data, rest, ok3 := strings.Cut(rest, `"`)
+	rest, ok4 := strings.CutSuffix(rest, end)
+	if !c.kind.isSocketIO() {
+		id = strings.TrimPrefix(rest, `,"cid":`)
 	}
-	return event, data, nil
+	if !ok || !ok2 || !ok3 || !ok4 {
+		return "", "", "", fmt.Errorf("%v: an unexpected message: %.100q", c.kind, text)
+	}
+	return name, data, id, nil
+}
+
+// answer answers a question.
+func (c *client) answer(id, data string) error {
+	if c.kind.isSocketIO() {
+		return c.wire.send("43" + id + `["` + data + `"]`)
+	}
+	return c.wire.send(`{"rid":` + id + `,"data":"` + data + `"}`)
 }
 
 // echo sends something and waits until it is back.

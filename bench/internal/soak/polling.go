@@ -4,27 +4,28 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
 // poller is a wire of Engine.IO over long-polling: of its pair one connection is for GETs, and one for POSTs.
 type poller struct {
-	sid    string
-	target string
+	revision int // of Engine.IO
+	sid      string
+	target   string
 	pair
-	mu        sync.Mutex // held while a POST is under way: an event, or the answer to a heartbeat
-	waiting   []string   // packets of the last payload
-	postponed error      // what came behind them
+	waiting   []string // packets of the last payload
+	postponed error    // what came behind them
 }
 
-func (d door) dialPolling(ctx context.Context) (*poller, error) {
+func (d door) dialPolling(ctx context.Context, revision int) (*poller, error) {
 	get, err := d.dialHTTP(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &poller{target: "/socket.io/?EIO=4&transport=polling", pair: pair{get, d.lazyHTTP()}}
+	target := fmt.Sprintf("/socket.io/?EIO=%d&transport=polling", revision)
+	p := &poller{revision: revision, target: target, pair: pair{get, d.lazyHTTP()}}
 	p.limit(time.Now().Add(dialTimeout))
 	open, err := get.do(http.MethodGet, p.target, "")
 	if err == nil {
@@ -35,6 +36,9 @@ func (d door) dialPolling(ctx context.Context) (*poller, error) {
 		return nil, err
 	}
 	p.target += "&sid=" + p.sid
+	if revision < 4 {
+		p.take(open) // the welcome may be in it
+	}
 	return p, nil
 }
 
@@ -48,10 +52,8 @@ func sidOf(open string) (string, error) {
 	return sid, nil
 }
 
-func (p *poller) send(packet string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	answer, err := p.post.do(http.MethodPost, p.target, packet)
+func (p *poller) send(packets ...string) error {
+	answer, err := p.post.do(http.MethodPost, p.target, p.payload(packets))
 	if err == nil && answer != "ok" {
 		err = fmt.Errorf("a POST was answered by %q", answer)
 	}
@@ -67,29 +69,53 @@ func (p *poller) receive() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if err := p.take(payload); err != nil {
-			return "", err
-		}
+		p.take(payload)
 	}
 	packet := p.waiting[0]
 	p.waiting = p.waiting[1:]
 	return packet, nil
 }
 
-func (p *poller) take(payload string) error {
-	for packet := range strings.SplitSeq(payload, "\x1e") {
+// take sorts the packets of a payload.
+func (p *poller) take(payload string) {
+	for _, packet := range p.packets(payload) {
 		switch {
 		case packet == "2":
-			if err := p.send("3"); err != nil {
-				return err
-			}
+			go func() { _ = p.send("3") }() // it waits while a POST is under way; polling goes on, as in browsers
 		case packet == "1":
 			p.postponed = &endedError{"packet 1"}
-		case packet != "6": // noop
+		case packet != "6" && packet != "3" && !strings.HasPrefix(packet, "0"): // noop, the answer to a heartbeat, open
 			p.waiting = append(p.waiting, packet)
 		}
 	}
-	return nil
+}
+
+// payload is the body with some packets. None of them has a character beyond ASCII.
+func (p *poller) payload(packets []string) string {
+	if p.revision >= 4 {
+		return strings.Join(packets, "\x1e")
+	}
+	var body strings.Builder
+	for _, packet := range packets {
+		fmt.Fprintf(&body, "%d:%s", len(packet), packet)
+	}
+	return body.String()
+}
+
+// packets takes a payload apart.
+func (p *poller) packets(payload string) (packets []string) {
+	if p.revision >= 4 {
+		return strings.Split(payload, "\x1e")
+	}
+	for payload != "" {
+		digits, rest, _ := strings.Cut(payload, ":")
+		n, err := strconv.Atoi(digits)
+		if err != nil || n > len(rest) {
+			return append(packets, payload) // which nobody expects
+		}
+		packets, payload = append(packets, rest[:n]), rest[n:]
+	}
+	return packets
 }
 
 func (p *poller) leave() {

@@ -37,6 +37,10 @@ var scenarios = []struct {
 	{"halfopen", HalfOpen{Rate: 2000, For: 30 * time.Second, Warm: 30 * time.Second, Honest: 20, Expire: 50 * time.Second, Settle: time.Minute}},
 	{"slowbody", SlowBody{Bodies: 2000, Upgrades: 2000, Within: 15 * time.Second}},
 	{"drain", Drain{Clients: 5000, Messages: 3, Size: 200}},
+	{"noise", Noise{Floods: 6, For: 10 * time.Second, Rate: 100}},
+	{"burst", Burst{For: 5 * time.Second, Events: 4000, Sleep: 30 * time.Second, Drops: 5000, Large: 8 << 20}},
+	{"trickle", Trickle{Clients: 24, Pause: 100 * time.Millisecond, Rate: 50, Size: 100 << 10, For: 15 * time.Second}},
+	{"memory", Memory{Clients: 10_000, Limit: 512 << 20, Little: 5 << 10, For: 15 * time.Second}},
 	{"churn", Churn{Connects: 100_000, Warm: 10_000, Workers: 16, Expire: 3 * time.Second, Settle: time.Minute}},
 }
 
@@ -99,7 +103,8 @@ func (s Self) start(ctx context.Context, cfg serverConfig) (*process, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
-	p, err := child.Start(ctx, child.Command{Path: s.Path, Args: append(s.Args[:len(s.Args):len(s.Args)], string(config))})
+	args := append(s.Args[:len(s.Args):len(s.Args)], string(config))
+	p, err := child.Start(ctx, child.Command{Path: s.Path, Args: args, Env: cfg.env})
 	if err != nil {
 		stop()
 		return nil, err

@@ -26,7 +26,11 @@ type serverConfig struct {
 	PingInterval    time.Duration `json:"pingInterval,omitempty"`
 	PingTimeout     time.Duration `json:"pingTimeout,omitempty"`
 	DisconnectDelay time.Duration `json:"disconnectDelay,omitempty"`
-	Crowd           bool          `json:"crowd"` // many clients come at once, from one address
+	Crowd           bool          `json:"crowd"`   // many clients come at once, from one address
+	AnyRate         bool          `json:"anyRate"` // clients may send as much as they can
+	Drop            bool          `json:"drop"`    // messages for clients that do not read are dropped
+
+	env []string // of the process, beside that of this one
 }
 
 // options are those of a service that has some events.
@@ -34,20 +38,20 @@ func (c serverConfig) options() []thinkws.Option {
 	options := []thinkws.Option{
 		thinkws.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))), // formats, as a service's would
 		thinkws.WithSockJS(thinkws.SockJSOptions{DisconnectDelay: c.DisconnectDelay}),
-		thinkws.On("echo", func(c *thinkws.Context) error { return c.Emit("echo", c.WsData()) }),
-		thinkws.On("join", thinkws.Bind(func(c *thinkws.Context, room string) error {
-			return errors.Join(c.Join(room), c.Emit("joined", room))
-		})),
-		thinkws.On("say", thinkws.Bind(func(c *thinkws.Context, text string) error {
-			return c.Hub().To(room).Emit("said", text)
-		})),
 	}
+	options = append(options, events()...)
 	if c.PingInterval > 0 {
 		options = append(options, thinkws.WithPingInterval(c.PingInterval))
 	}
 	if c.Crowd {
 		const many = 1_000_000
 		options = append(options, thinkws.WithLimits(thinkws.Limits{SessionsPerAddress: many, Handshakes: many, HandshakesPerAddress: many}))
+	}
+	if c.AnyRate {
+		options = append(options, thinkws.WithReceiveRate(1<<30, 1<<40))
+	}
+	if c.Drop {
+		options = append(options, thinkws.WithSlowPolicy(thinkws.SlowDropOldest))
 	}
 	if c.PingTimeout > 0 {
 		options = append(options, thinkws.WithPingTimeout(c.PingTimeout))
@@ -60,15 +64,16 @@ const room = "lobby"
 
 // figures are what a server says of itself.
 type figures struct {
-	Goroutines int           `json:"goroutines"`
-	Heap       int64         `json:"heap"` // bytes of live objects, after "gc"
-	Clients    int           `json:"clients"`
-	Received   uint64        `json:"received"`
-	Slow       uint64        `json:"slow"`
-	Flooded    uint64        `json:"flooded"`
-	Sent       int64         `json:"sent"` // broadcasts of "broadcast" and "drain"
-	Took       time.Duration `json:"took"` // Shutdown, for "drain"
-	Error      string        `json:"error,omitempty"`
+	Goroutines int               `json:"goroutines"`
+	Heap       int64             `json:"heap"` // bytes of live objects, after "gc"
+	Clients    int               `json:"clients"`
+	Received   uint64            `json:"received"`
+	Slow       uint64            `json:"slow"`
+	Flooded    uint64            `json:"flooded"`
+	Limits     map[string]uint64 `json:"limits"` // how often each was reached
+	Sent       int64             `json:"sent"`   // broadcasts of "broadcast" and "drain"
+	Took       time.Duration     `json:"took"`   // Shutdown, for "drain"
+	Error      string            `json:"error,omitempty"`
 }
 
 // Serve is the server under test, until stdin ends. Its first line on stdout has the address,
@@ -77,6 +82,8 @@ type figures struct {
 //	stats                      figures
 //	gc                         the same after a garbage collection
 //	broadcast RATE SIZE FOR    to everyone, a second; goes on in the background
+//	each ROOM RATE SIZE FOR    the same to each client in a room (* for all), a message of its own
+//	count ROOM                 figures, with the clients in a room
 //	drain N SIZE               N broadcasts, then Shutdown
 //	heap FILE                  a profile
 func Serve(args []string, stdin io.Reader, stdout io.Writer) error {
@@ -153,8 +160,17 @@ func (s *server) act(command string) (answer figures, err error) {
 		var rate, size int
 		var length time.Duration
 		if _, err = fmt.Sscan(arguments, &rate, &size, (*scannedDuration)(&length)); err == nil {
-			go s.broadcast(rate, size, length)
+			go paced(rate, length, func() error { return s.emit(size) })
 		}
+	case "each":
+		var room string
+		var rate, size int
+		var length time.Duration
+		if _, err = fmt.Sscan(arguments, &room, &rate, &size, (*scannedDuration)(&length)); err == nil {
+			go paced(rate, length, func() error { return s.emitEach(room, size) })
+		}
+	case "count":
+		return s.count(arguments)
 	case "drain":
 		var n, size int
 		if _, err = fmt.Sscan(arguments, &n, &size); err == nil {
@@ -176,7 +192,7 @@ func (s *server) figures() figures {
 	st := s.handler.Hub().Stats()
 	return figures{
 		Goroutines: runtime.NumGoroutine(), Heap: int64(m.HeapAlloc), Clients: st.Clients,
-		Received: st.Received, Slow: st.Slow, Flooded: st.Flooded, Sent: s.sent.Load(),
+		Received: st.Received, Slow: st.Slow, Flooded: st.Flooded, Limits: st.Limits, Sent: s.sent.Load(),
 	}
 }
 
@@ -186,9 +202,9 @@ func news(n int64, size int) string {
 	return head + strings.Repeat("x", max(0, size-len(head)))
 }
 
-// broadcast sends at a rate. What it is late by it catches up with, at no more than twice the
+// paced calls emit at a rate. What it is late by it catches up with, at no more than twice the
 // rate: a burst would fill anybody's queue.
-func (s *server) broadcast(rate, size int, length time.Duration) {
+func paced(rate int, length time.Duration, emit func() error) {
 	period := time.Second / time.Duration(rate)
 	began, last := time.Now(), time.Time{}
 	for n := 0; n < int(length.Seconds()*float64(rate)); n++ {
@@ -198,7 +214,7 @@ func (s *server) broadcast(rate, size int, length time.Duration) {
 		}
 		time.Sleep(time.Until(next))
 		last = time.Now()
-		if s.emit(size) != nil {
+		if emit() != nil {
 			return // the handler has been shut down
 		}
 	}
@@ -206,6 +222,38 @@ func (s *server) broadcast(rate, size int, length time.Duration) {
 
 func (s *server) emit(size int) error {
 	return s.handler.Hub().Emit("news", news(s.sent.Add(1), size))
+}
+
+// everybody is the room of all clients, for the commands.
+const everybody = "*"
+
+func (s *server) in(room string) thinkws.Target {
+	if room == everybody {
+		return s.handler.Hub().To()
+	}
+	return s.handler.Hub().To(room)
+}
+
+// emitEach sends every client in a room a message that no other client gets.
+func (s *server) emitEach(room string, size int) error {
+	members, err := s.in(room).Sockets(context.Background())
+	if err != nil {
+		return err
+	}
+	for i := range members {
+		if client, ok := s.handler.Hub().Socket(members[i].ID); ok {
+			_ = client.Emit("news", news(s.sent.Add(1), size)) // the client may have gone
+		}
+	}
+	return nil
+}
+
+// count returns figures whose clients are those in a room.
+func (s *server) count(room string) (figures, error) {
+	members, err := s.in(room).Sockets(context.Background())
+	f := s.figures()
+	f.Clients = len(members)
+	return f, err
 }
 
 // drain does what a service does in the end, with something to say before.

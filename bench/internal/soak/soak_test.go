@@ -58,6 +58,28 @@ func TestScenarios(t *testing.T) {
 				`SockJS xhr-polling, "c[1001,\"server shutting down\"]" after all messages: 4 (= 4) ok`,
 			},
 		},
+		"noise": {
+			soak.Noise{Floods: 2, For: 500 * time.Millisecond, Rate: 20},
+			[]string{"with the default rate, honest echoes: 20 (= 20) ok", "without a limit of the rate, honest echoes: 20 (= 20) ok"},
+		},
+		"burst": {
+			soak.Burst{For: time.Millisecond, Events: 200, Sleep: time.Second, Drops: 200, Large: 200 << 10},
+			[]string{
+				"200 events at once: kinds of clients that stay and get everything in order: 9 (= 9) ok",
+				"200 events in several requests: kinds of clients that stay and get everything in order: 9 (= 9) ok",
+				"a question to a client with 200 events waiting: kinds of clients that stay and get everything in order: 9 (= 9) ok",
+				"a handler that sleeps 1s before a full queue: kinds of clients that stay and get everything in order: 9 (= 9) ok",
+				"200 messages and one of 0.20 MiB from one handler: kinds of clients that stay and get everything in order: 9 (= 9) ok",
+			},
+		},
+		"trickle": {
+			soak.Trickle{Clients: 8, Pause: 20 * time.Millisecond, Rate: 20, Size: 1 << 10, For: 500 * time.Millisecond},
+			[]string{"disconnected when slow, clients in the end: 8 of 8", "messages dropped when slow, clients in the end: 8 of 8"},
+		},
+		"memory": {
+			soak.Memory{Clients: 60, Limit: 512 << 20, Little: 1 << 10, For: time.Second},
+			[]string{"of the clients that hold little there are still: 54 (= 54) ok", "honest connects and echoes that failed: 0 (= 0) ok"},
+		},
 		"churn": {
 			soak.Churn{Connects: 120, Warm: 24, Workers: 4, Settle: 4 * time.Second},
 			[]string{"that failed: 0 (= 0) ok", "clients left: 0 (= 0) ok"},
@@ -95,7 +117,7 @@ func TestReport(t *testing.T) {
 	assert.Equal(t, ": kept: 1\n: low: 2s (≤ 3s) ok\n: high: 4s (≤ 3s) MISSED\n", out.String())
 	assert.Equal(t, 1, r.Missed())
 	assert.ErrorContains(t, soak.Abuse(t.Context(), soak.Self{}, r, "nothing"), `no scenario is named "nothing"`)
-	assert.Equal(t, []string{"deaf", "halfopen", "slowbody", "drain", "churn"}, soak.Names())
+	assert.Equal(t, []string{"deaf", "halfopen", "slowbody", "drain", "noise", "burst", "trickle", "memory", "churn"}, soak.Names())
 }
 
 func TestSockJSStrings(t *testing.T) {

@@ -20,14 +20,19 @@ import (
 type door struct {
 	server netip.AddrPort
 	from   byte // the last byte of 127.0.0.0/24; 0 for what the kernel chooses
-	narrow bool // with a receive buffer as small as they come, for who does not read
+	narrow bool // with a receive buffer as small as possible, for clients that do not read
+	short  bool // with a small send buffer, so that little is on its way
 	wide   bool // much is read at a time
 }
 
 // dialTimeout bounds a connect, and each answer on the way in.
 const dialTimeout = 20 * time.Second
 
-const narrowBuffer = 4 << 10 // bytes; the kernel doubles it
+// Sizes of buffers in bytes; the kernel doubles them.
+const (
+	narrowBuffer = 4 << 10
+	shortBuffer  = 16 << 10
+)
 
 func (d door) dial(ctx context.Context) (*net.TCPConn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout, Control: d.control}
@@ -48,6 +53,9 @@ func (d door) control(_, _ string, raw syscall.RawConn) error {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 		if d.narrow {
 			failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, narrowBuffer)
+		}
+		if d.short {
+			failed = errors.Join(failed, unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, shortBuffer))
 		}
 	})
 	if err != nil {
@@ -79,6 +87,7 @@ func (e *refusedError) byCap() (capped, polite bool) {
 
 // httpConn is a keep-alive connection with one request under way at a time, and its successors.
 type httpConn struct {
+	busy sync.Mutex // held while a request of do is under way
 	door door
 	in   *bufio.Reader // of the connection
 	used bool          // it has brought an answer
@@ -154,52 +163,65 @@ func request(method, target, body string) string {
 	return method + " " + target + " HTTP/1.1\r\nHost: 127.0.0.1\r\n" + body
 }
 
-// do returns the body of an answer with status 200 or 204.
+// do returns the body of an answer with status 200 or 204. It waits for its turn.
 func (h *httpConn) do(method, target, body string) (string, error) {
-	if h.over {
-		if err := h.dial(context.Background()); err != nil { // which is bounded
-			return "", err
-		}
-	}
-	used := h.used
-	answer, err := h.try(method, target, body)
-	if used && (errors.Is(err, errNoAnswer) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) {
-		// The server has closed a connection that was idle. Browsers take another one then.
-		if err := h.dial(context.Background()); err != nil {
-			return "", err
-		}
-		return h.try(method, target, body)
-	}
-	return answer, err
-}
-
-// errNoAnswer is the end of a connection before an answer has begun.
-var errNoAnswer = errors.New("no answer")
-
-func (h *httpConn) try(method, target, body string) (string, error) {
-	if _, err := io.WriteString(h, request(method, target, body)); err != nil {
-		return "", err
-	}
-	if _, err := h.in.Peek(1); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errNoAnswer
-		}
-		return "", err
-	}
-	res, err := http.ReadResponse(h.in, nil)
+	h.busy.Lock()
+	defer h.busy.Unlock()
+	res, err := h.open(method, target, body)
 	if err != nil {
 		return "", err
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
+	return string(answer), err
+}
+
+// open returns an answer with status 200 or 204, whose body is still to be read to its end.
+func (h *httpConn) open(method, target, body string) (*http.Response, error) {
+	if h.over {
+		if err := h.dial(context.Background()); err != nil { // which is bounded
+			return nil, err
+		}
+	}
+	used := h.used
+	res, err := h.try(method, target, body)
+	if used && (errors.Is(err, errNoAnswer) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) {
+		// The server has closed a connection that was idle. Browsers take another one then.
+		if err := h.dial(context.Background()); err != nil {
+			return nil, err
+		}
+		return h.try(method, target, body)
+	}
+	return res, err
+}
+
+// errNoAnswer is the end of a connection before an answer has begun.
+var errNoAnswer = errors.New("no answer")
+
+func (h *httpConn) try(method, target, body string) (*http.Response, error) {
+	if _, err := io.WriteString(h, request(method, target, body)); err != nil {
+		return nil, err
+	}
+	if _, err := h.in.Peek(1); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errNoAnswer
+		}
+		return nil, err
+	}
+	res, err := http.ReadResponse(h.in, nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	h.used, h.over = true, res.Close
-	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNoContent {
-		return "", &refusedError{res.StatusCode, res.Header.Get("Retry-After") != "", string(answer)}
+	if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusNoContent {
+		return res, nil
 	}
-	return string(answer), nil
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	return nil, &refusedError{res.StatusCode, res.Header.Get("Retry-After") != "", string(answer)}
 }
 
 // rawConn is a connection on which something was begun.

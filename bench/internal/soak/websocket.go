@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -17,6 +18,7 @@ import (
 
 // webSocket is a wire of plain WebSocket, Socket.IO or SockJS.
 type webSocket struct {
+	mu      sync.Mutex // held while a message is sent
 	conn    *websocket.Conn
 	sockJS  bool     // messages come and go in frames of it
 	waiting []string // messages of the last frame
@@ -76,15 +78,22 @@ func (w *webSocket) upgrade() error {
 	return w.send("5")
 }
 
-func (w *webSocket) send(text string) error {
-	if w.sockJS {
-		framed, err := json.Marshal([]string{text})
-		if err != nil {
+func (w *webSocket) send(texts ...string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, text := range texts {
+		message := []byte(text)
+		if w.sockJS {
+			var err error
+			if message, err = json.Marshal([]string{text}); err != nil {
+				return err
+			}
+		}
+		if err := w.conn.WriteMessage(websocket.TextMessage, message); err != nil {
 			return err
 		}
-		return w.conn.WriteMessage(websocket.TextMessage, framed)
 	}
-	return w.conn.WriteMessage(websocket.TextMessage, []byte(text))
+	return nil
 }
 
 func (w *webSocket) receive() (string, error) {
@@ -128,7 +137,10 @@ func (w *webSocket) take(text []byte) error {
 		}
 		return err
 	case bytes.Equal(text, []byte("2")): // a heartbeat; plain WebSocket has no such text
-		return w.send("3")
+		go func() { _ = w.send("3") }() // it waits while the socket is full; reading goes on, as in browsers
+		return nil
+	case bytes.Equal(text, []byte("3")): // the answer to one of Socket.IO 2
+		return nil
 	case bytes.Equal(text, []byte("1")):
 		return &endedError{"packet 1"}
 	}

@@ -38,12 +38,15 @@ func (d door) dialXHR(ctx context.Context) (*xhrPoller, error) {
 	return x, nil
 }
 
-func (x *xhrPoller) send(text string) error {
-	array, err := json.Marshal([]string{text})
+func (x *xhrPoller) send(texts ...string) error { return x.sendSockJS(x.session, texts) }
+
+// sendSockJS sends an array of messages.
+func (p pair) sendSockJS(session string, texts []string) error {
+	array, err := json.Marshal(texts)
 	if err != nil {
 		return err
 	}
-	_, err = x.post.do(http.MethodPost, x.session+"/xhr_send", string(array))
+	_, err = p.post.do(http.MethodPost, session+"/xhr_send", string(array))
 	return err
 }
 
