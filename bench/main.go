@@ -67,7 +67,7 @@ func parse(args []string) (*options, error) {
 	names := flags.String("servers", "", "only these servers, by comma: "+strings.Join(targets, ","))
 	flags.IntVar(&o.Rounds, "rounds", 3, "how often each is measured; medians are printed")
 	flags.DurationVar(&o.Window, "window", 0, "how long each is measured (default 600ms, with -full 2s)")
-	flags.DurationVar(&o.bound, "bound", 0, "after which everything is stopped (default 10m, with -full 90m)")
+	flags.DurationVar(&o.bound, "bound", 0, "after which everything is stopped (default 15m, with -full 90m)")
 	flags.StringVar(&o.Profiles, "profile", "", "a `directory` for CPU and heap profiles of the servers")
 	flags.StringVar(&o.NodeDir, "node", "node", "the `directory` of Node's server")
 	flags.StringVar(&o.readme, "readme", "", "a `file` whose table is replaced by this run's")
@@ -94,7 +94,7 @@ func list(s string) []string {
 
 // defaults depend on -full.
 func (o *options) defaults() {
-	window, bound := 600*time.Millisecond, 10*time.Minute
+	window, bound := 600*time.Millisecond, 15*time.Minute
 	if o.Full {
 		window, bound = 2*time.Second, 90*time.Minute
 	}
