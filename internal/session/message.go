@@ -1,6 +1,9 @@
 package session
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Kind tells what a Message is.
 type Kind uint8
@@ -38,10 +41,10 @@ type Message struct {
 	Lent bool
 	room []byte // that memory
 
-	mu    sync.Mutex // protects what follows
-	cache []encoded
-	first [1]encoded // the memory of cache as long as that is enough
-	frame [1]Frame   // and that of the frames of the first entry
+	forms    atomic.Pointer[encoded] // in all variants so far, the latest first; read without a lock
+	encoding sync.Mutex              // held to add a form; protects what follows
+	first    encoded                 // the memory of the first form
+	frame    [1]Frame                // and that of its first frame
 }
 
 var messages = sync.Pool{New: func() any { return new(Message) }}
@@ -88,25 +91,43 @@ type Codec interface {
 	Encode(dst []Frame, m *Message) ([]Frame, error)
 }
 
+// encoded is a message in one wire variant. It does not change once it can be found.
 type encoded struct {
 	codec  Codec
 	frames []Frame
 	err    error
+	next   *encoded
 }
 
-// Frames returns m in the wire variant of c, encoded at the first call and shared
-// by all later ones. Nobody may change what it returns.
+// Frames returns m in the wire variant of c. The first call for a variant encodes it; all later calls share the result and
+// take no lock. Callers must not change it. Frames is safe for concurrent use.
 func (m *Message) Frames(c Codec) ([]Frame, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range m.cache {
-		if m.cache[i].codec == c {
-			return m.cache[i].frames, m.cache[i].err
-		}
+	e := m.form(c)
+	if e == nil {
+		e = m.encode(c)
 	}
-	var dst []Frame
-	if m.cache == nil {
-		m.cache, dst = m.first[:0], m.frame[:0]
+	return e.frames, e.err
+}
+
+// form returns m in the wire variant of c, nil if it is not encoded yet. There are a handful of variants at most.
+func (m *Message) form(c Codec) *encoded {
+	e := m.forms.Load()
+	for e != nil && e.codec != c {
+		e = e.next
+	}
+	return e
+}
+
+// encode adds the form for c, unless another caller has added it meanwhile.
+func (m *Message) encode(c Codec) *encoded {
+	m.encoding.Lock()
+	defer m.encoding.Unlock()
+	if e := m.form(c); e != nil {
+		return e
+	}
+	e, dst, others := &m.first, m.frame[:0], m.forms.Load()
+	if others != nil {
+		e, dst = new(encoded), nil
 	}
 	frames, err := c.Encode(dst, m)
 	m.Deflate.mark(frames)
@@ -116,8 +137,9 @@ func (m *Message) Frames(c Codec) ([]Frame, error) {
 	if len(frames) > 0 {
 		frames[0].part = MessageStart
 	}
-	m.cache = append(m.cache, encoded{c, frames, err})
-	return frames, err
+	*e = encoded{c, frames, err, others}
+	m.forms.Store(e)
+	return e
 }
 
 // Size returns how many bytes m counts while it waits for a handler, the measure of receive queues. All

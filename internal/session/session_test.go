@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -213,6 +215,63 @@ func TestMessageEncodesOncePerVariant(t *testing.T) {
 	}
 	assert.Equal(t, 1, *one)
 	assert.Equal(t, 1, *two)
+}
+
+// readingCodec reads another form of the message while it encodes its own.
+type readingCodec struct{ other countingCodec }
+
+func (c readingCodec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame, error) {
+	if _, err := m.Frames(c.other); err != nil {
+		return nil, err
+	}
+	return append(dst, session.TextFrame([]byte("read"))), nil
+}
+
+// A broadcast asks for the form of each recipient's variant, so reading one must not wait. With a lock, this test does
+// not come to its end.
+func TestMessageIsReadWithoutALock(t *testing.T) {
+	calls := new(int)
+	m := &session.Message{Name: "e"}
+	_, err := m.Frames(countingCodec{calls})
+	require.NoError(t, err)
+	frames, err := m.Frames(readingCodec{countingCodec{calls}})
+	require.NoError(t, err)
+	assert.Equal(t, "read", string(frames[0].Payload()))
+	assert.Equal(t, 1, *calls)
+}
+
+// numberedCodec counts its calls for each number.
+type numberedCodec struct {
+	number int
+	calls  *[4]atomic.Int32
+}
+
+func (c numberedCodec) Encode(dst []session.Frame, _ *session.Message) ([]session.Frame, error) {
+	c.calls[c.number].Add(1)
+	return append(dst, session.TextFrame([]byte{byte('0' + c.number)})), nil
+}
+
+func TestMessageEncodesOncePerVariantForAllGoroutines(t *testing.T) {
+	for range 200 {
+		m := &session.Message{Name: "e"}
+		var calls [4]atomic.Int32
+		var all sync.WaitGroup
+		for g := range 8 {
+			all.Go(func() {
+				for i := range 8 {
+					n := (g + i) % len(calls)
+					frames, err := m.Frames(numberedCodec{n, &calls})
+					assert.NoError(t, err)
+					assert.Equal(t, string(rune('0'+n)), string(frames[0].Payload()))
+					assert.Equal(t, session.MessageStart, frames[0].Part())
+				}
+			})
+		}
+		all.Wait()
+		for n := range calls {
+			assert.Equal(t, int32(1), calls[n].Load())
+		}
+	}
 }
 
 func FuzzParseArray(f *testing.F) {
