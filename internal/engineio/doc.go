@@ -28,7 +28,8 @@
 // WebSocket adds the reader of package wsconn.
 //
 // Session.mu protects the state and the transport. Nothing is written to the network and nothing of
-// the layer above is called while it is held. There are two more locks. Session.inbox is held while
+// the layer above is called while it is held. Session.conn is set with it held and read without: once a
+// WebSocket carries the session, sending takes no lock of it. There are two more locks. Session.inbox is held while
 // the layer above receives, so that it has one caller at a time even when a client changes its
 // transport. Server.mu protects the tables of sessions. They are taken in the order Session.inbox,
 // Session.mu, Server.mu.

@@ -4,24 +4,21 @@ import (
 	"errors"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
 // Send queues frames, all or none, in order. It never blocks. It returns
 // session.ErrClosed after the session has ended, and session.ErrSlow if too much
 // waits for the client, which ends the session. Volatile frames are dropped, with
 // session.ErrDropped, if they cannot go out at once.
-func (s *Session) Send(frames []session.Frame, volatile bool) error {
-	s.mu.Lock()
-	conn := s.conn
-	if s.state != stateOpen {
-		s.mu.Unlock()
-		return session.ErrClosed
-	}
-	var err error
+//
+// A session on a WebSocket needs no lock here: the connection refuses what comes after its end. All others decide with mu
+// held whether frames wait for a poll, or the WebSocket has taken what waited and is next.
+func (s *Session) Send(frames []session.Frame, volatile bool) (err error) {
+	conn := s.conn.Load()
 	if conn == nil {
-		err = s.enqueue(frames, volatile)
+		conn, err = s.enqueue(frames, volatile)
 	}
-	s.mu.Unlock()
 	switch {
 	case conn == nil:
 	case volatile && !conn.Idle():
@@ -38,21 +35,29 @@ func (s *Session) Send(frames []session.Frame, volatile bool) error {
 // force queues a packet of the protocol itself, whatever waits before it.
 func (s *Session) force(f session.Frame) {
 	s.mu.Lock()
-	conn, open := s.conn, s.state == stateOpen
-	if open && conn == nil {
+	conn := s.conn.Load()
+	if s.state == stateOpen && conn == nil {
 		s.queue.Push(f)
 		s.wake()
 	}
 	s.mu.Unlock()
-	if open && conn != nil {
+	if conn != nil {
 		conn.Force(f) // fails on a connection that is being closed only
 	}
 }
 
-// enqueue adds frames to what waits to be polled. s.mu must be held.
-func (s *Session) enqueue(frames []session.Frame, volatile bool) error {
-	if volatile && (s.poll == nil || s.responding || len(s.queue.Frames) > 0 || s.onWebSocket) {
-		return session.ErrDropped
+// enqueue adds frames to what waits to be polled, unless a WebSocket carries the session by now, which it returns.
+func (s *Session) enqueue(frames []session.Frame, volatile bool) (*wsconn.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	conn := s.conn.Load()
+	switch {
+	case conn != nil:
+		return conn, nil
+	case s.state != stateOpen:
+		return nil, session.ErrClosed
+	case volatile && (s.poll == nil || s.responding || len(s.queue.Frames) > 0 || s.onWebSocket):
+		return nil, session.ErrDropped
 	}
 	limit := s.server.cfg.SendQueue
 	err := s.queue.Room(frames, limit.Items, limit.Bytes, s.server.cfg.Slow)
@@ -60,7 +65,7 @@ func (s *Session) enqueue(frames []session.Frame, volatile bool) error {
 		s.queue.Push(frames...)
 		s.wake()
 	}
-	return err
+	return nil, err
 }
 
 // wake has the GET that waits answered, if there is something to say and no other answer is

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/credentials"
@@ -46,17 +47,18 @@ type Session struct {
 	// One allowance for all that the client sends, over every transport and into every namespace.
 	allowance session.Allowance
 
+	// The WebSocket that carries the session: nil until it has got what waited in the queue, so that nothing overtakes
+	// that, and nil for good if the session ends before. It is set with mu held, and read without a lock.
+	conn atomic.Pointer[wsconn.Conn]
+
 	mu    sync.Mutex // protects what follows
 	state state
 	code  int16 // how it has ended: as in ending
 	due   bool  // it has ended in due form: ending.graceful
 	quit  bool  // the client has closed it, and the GET that it may have under way is not answered
 
-	// The transport. While a client polls, onWebSocket is false and conn is nil.
-	// From the moment of the upgrade onWebSocket is true, and conn is set as soon as
-	// what waited in the queue has been handed to it.
+	// The transport. While a client polls, onWebSocket is false. From the moment of the upgrade it is true.
 	onWebSocket bool
-	conn        *wsconn.Conn
 	probe       *link               // the WebSocket that may take over, if there is one
 	sent        *credentials.Digest // with the handshake of a session that may be upgraded; else nil
 
@@ -113,10 +115,7 @@ func (s *Session) Transport() string {
 // Listen ensures that incoming messages are still read while a task of the client runs on the
 // goroutine that reads its WebSocket. A polling client needs none of it.
 func (s *Session) Listen() {
-	s.mu.Lock()
-	conn := s.conn
-	s.mu.Unlock()
-	if conn != nil {
+	if conn := s.conn.Load(); conn != nil {
 		conn.Listen()
 	}
 }
@@ -303,7 +302,7 @@ func (s *Session) end(e ending) {
 	if s.state == stateClosed {
 		s.closeLocked()
 	}
-	conn, probing := s.conn, s.dropProbe(s.probe)
+	conn, probing := s.conn.Load(), s.dropProbe(s.probe)
 	s.mu.Unlock()
 	if conn != nil {
 		conn.Close(e.code, "")

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,6 +274,55 @@ func TestUpgradeKeepsTheOrder(t *testing.T) {
 				want++
 			}
 		}
+	}
+}
+
+// Senders do not know at what moment the WebSocket takes over: it may be between a look at the transport and the lock. The
+// messages of each arrive in order and none is lost, those of before on the WebSocket, too, if no poll has fetched them.
+func TestStressOfSendersDuringTheUpgrade(t *testing.T) {
+	const senders, after = 8, 20 // messages that each sends once the WebSocket has taken over
+	h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = serial.Limit{Items: 1_000_000, Bytes: 1 << 30} }))
+	for range 80 {
+		p := h.polling(4, "")
+		w := h.upgrading(p)
+		w.write("2probe")
+		require.Equal(t, "3probe", w.read())
+		require.Equal(t, "6", h.get(p.query).body)
+		w.SetReadLimit(-1)
+
+		var all sync.WaitGroup
+		started := make(chan struct{}, senders)
+		for s := range senders {
+			all.Go(func() {
+				started <- struct{}{}
+				for n, left := 0, after; left > 0; n++ {
+					if p.Transport() == "websocket" {
+						left--
+					}
+					assert.NoError(t, p.send(fmt.Sprintf("%d:%d", s, n)))
+					runtime.Gosched()
+				}
+				assert.NoError(t, p.send(fmt.Sprintf("%d:end", s)))
+			})
+		}
+		for range senders {
+			<-started
+		}
+		w.write("5")
+		var next [senders]int
+		for ended := 0; ended < senders; {
+			sender, number, _ := strings.Cut(strings.TrimPrefix(w.read(), "4"), ":")
+			s, err := strconv.Atoi(sender)
+			require.NoError(t, err)
+			if number == "end" {
+				ended++
+				continue
+			}
+			require.Equal(t, strconv.Itoa(next[s]), number, "of sender %d", s)
+			next[s]++
+		}
+		all.Wait()
+		w.CloseNow()
 	}
 }
 

@@ -39,10 +39,12 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, one *Sess
 func (s *Session) adopt(conn *wsconn.Conn) {
 	s.mu.Lock()
 	s.flush(conn)
-	s.conn = conn
-	ended, code := s.state != stateOpen, int(s.code)
+	open, code := s.state == stateOpen, int(s.code)
+	if open {
+		s.conn.Store(conn)
+	}
 	s.mu.Unlock()
-	if ended {
+	if !open {
 		conn.Close(code, "")
 	}
 }
