@@ -28,6 +28,8 @@ type fakeEngine struct {
 	revision int
 	request  *http.Request
 	occupied atomic.Int32
+	sending  func() // called by Send before anything is queued; nil for nothing
+	encoding func() // called before something is encoded; nil for nothing
 
 	mu     sync.Mutex // protects what follows
 	sent   []string   // payloads without the type of the message packet; binary ones in <>
@@ -44,9 +46,18 @@ func (e *fakeEngine) Transport() string            { return "polling" }
 func (e *fakeEngine) Listen()                      {}
 func (e *fakeEngine) Occupy()                      { e.occupied.Add(1) }
 func (e *fakeEngine) Vacate()                      { e.occupied.Add(-1) }
-func (e *fakeEngine) Variant() engineio.Variant    { return engineio.Variant{Revision: uint8(e.revision)} }
+
+func (e *fakeEngine) Variant() engineio.Variant {
+	if e.encoding != nil {
+		e.encoding()
+	}
+	return engineio.Variant{Revision: uint8(e.revision)}
+}
 
 func (e *fakeEngine) Send(frames []session.Frame, volatile bool) error {
+	if e.sending != nil {
+		e.sending()
+	}
 	e.mu.Lock()
 	client, err := e.client, e.failed
 	if err == nil && e.reason != "" {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -55,6 +56,72 @@ func TestRaces(t *testing.T) {
 		}
 		checkTranscript(t, w.engine.take())
 	}
+}
+
+// The namespace is left, or the connection closed, at the worst moment: a message is on its way to the session, and the
+// namespace has been found to be joined. DISCONNECT must be the last packet all the same. The same holds for CONNECT, which
+// must not follow a DISCONNECT.
+func TestLeavingWhileAPacketIsOnItsWay(t *testing.T) {
+	send := func(p session.Peer) { _ = p.Conn.Send(hello(p.Namespace)) }
+	tests := map[string]struct {
+		first, then func(session.Peer)
+		want        []string
+	}{
+		"Send, Leave": {send, func(p session.Peer) { p.Conn.Leave(session.ReasonServerDisconnect) }, []string{`2/a,["hello",1]`, `1/a,`}},
+		"Send, Close": {send, func(p session.Peer) { p.Conn.Close(session.ReasonServerDisconnect) }, []string{`2/a,["hello",1]`, `1/a,`}},
+		"Accept, Leave": {func(p session.Peer) { p.Conn.Accept() }, func(p session.Peer) { p.Conn.Leave(session.ReasonServerDisconnect) },
+			[]string{`0/a,{"sid":"…"}`, `1/a,`}},
+		"Accept, Close": {func(p session.Peer) { p.Conn.Accept() }, func(p session.Peer) { p.Conn.Close(session.ReasonServerDisconnect) },
+			[]string{`0/a,{"sid":"…"}`, `1/a,`}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, 4, later)
+			w.receive(`0/a,`)
+			p := w.hub.last(t, "/a").peer
+			if strings.HasPrefix(name, "Send") {
+				p.Conn.Accept()
+				w.engine.take()
+			}
+			var others sync.WaitGroup
+			var again atomic.Bool
+			w.engine.sending = func() {
+				if again.Swap(true) {
+					return
+				}
+				done := make(chan struct{})
+				others.Go(func() { defer close(done); tt.then(p) })
+				for range 10_000 { // it has to wait; if it did not, this is where it would overtake
+					select {
+					case <-done:
+						return
+					default:
+						runtime.Gosched()
+					}
+				}
+			}
+			tt.first(p)
+			others.Wait()
+			w.settle()
+			assert.Equal(t, tt.want, strings.Split(strings.ReplaceAll(strings.Join(w.engine.take(), "\x1e"), p.ID, "…"), "\x1e"))
+		})
+	}
+}
+
+// A message that is being encoded when the namespace is left does not follow DISCONNECT.
+func TestLeavingWhileAMessageIsEncoded(t *testing.T) {
+	w := open(t, 4, nil)
+	w.receive(`0/a,`)
+	w.engine.take()
+	conn := w.hub.last(t, "/a").peer.Conn
+	var again atomic.Bool
+	w.engine.encoding = func() {
+		if !again.Swap(true) {
+			conn.Leave(session.ReasonServerDisconnect)
+		}
+	}
+	assert.ErrorIs(t, conn.Send(hello("/a")), session.ErrClosed)
+	w.sends(`1/a,`)
 }
 
 // answer does what a hub may do with a peer, on a goroutine of its own.
