@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"internal/arguments":   {"internal/guard", "internal/session"},
 	"internal/serial":      {"internal/guard"},
 	"internal/slim":        {},
+	"internal/ledger":      {"internal/slim"},
 	"internal/wsconn":      {"internal/alarm", "internal/serial", "internal/session", "internal/slim"},
 	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/guard", "internal/headers", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},
 	"internal/socketio":    {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
