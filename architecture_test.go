@@ -19,7 +19,7 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                     {"internal/alarm", "internal/arguments", "internal/clientip", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/headers", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"":                     {"internal/alarm", "internal/arguments", "internal/body", "internal/clientip", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/headers", "internal/ledger", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
 	"internal/alarm":       {},
 	"internal/bucket":      {},
 	"internal/clientip":    {},
@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"internal/serial":      {"internal/guard"},
 	"internal/slim":        {},
 	"internal/ledger":      {"internal/slim"},
+	"internal/body":        {"internal/guard", "internal/ledger", "internal/session"},
 	"internal/wsconn":      {"internal/alarm", "internal/serial", "internal/session", "internal/slim"},
 	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/guard", "internal/headers", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},
 	"internal/socketio":    {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},

@@ -165,6 +165,7 @@ const (
 	ReasonServerDisconnect Reason = session.ReasonServerDisconnect // Disconnect or Close on our side
 	ReasonSlow             Reason = session.ReasonSlow             // it read too slowly; see WithSendQueue
 	ReasonOverrun          Reason = session.ReasonOverrun          // it sent faster than its actions run; see WithReceiveQueue
+	ReasonMemory           Reason = session.ReasonMemory           // it made the server hold most when that was too much; see Limits.Memory
 )
 
 // checkEvent refuses the names that can be neither registered nor emitted.

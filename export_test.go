@@ -23,6 +23,9 @@ func MountOf(r *http.Request) string { return r.URL.EscapedPath()[:mountOf(r, r.
 // IndexPath is what of a path comes up to the end of mount.
 func IndexPath(path, mount string) string { return path[:indexPath(path, mount)] }
 
+// MemoryLimit is what Limits.Memory comes to.
+func (l Limits) MemoryLimit() int64 { return l.memory() }
+
 // Compressed is how many frames have been compressed.
 func (h *Handler) Compressed() uint64 { return h.hub.deflate.Runs() }
 

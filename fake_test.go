@@ -210,6 +210,7 @@ func newHandler(t *testing.T, options ...thinkws.Option) (*thinkws.Handler, *log
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		shutdown(t, h)
+		holdsNothing(t, h)
 		assert.NotContains(t, out.String(), `msg="task panicked"`, "a mistake of ours")
 	})
 	return h, out
@@ -219,6 +220,12 @@ func shutdown(t *testing.T, h *thinkws.Handler) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	require.NoError(t, h.Shutdown(ctx))
+}
+
+// holdsNothing wants that nothing is held for clients, all of whom have gone.
+func holdsNothing(t *testing.T, h *thinkws.Handler) {
+	t.Helper()
+	assert.Eventually(t, func() bool { return h.Hub().Stats().Memory == 0 }, time.Minute, time.Millisecond, "bytes are still counted as held")
 }
 
 // peer is a client before it asks to enter.

@@ -209,8 +209,8 @@ func (w *world) end(left bool) {
 }
 
 func (w *world) empty(when string) {
-	if st := w.handler.Hub().Stats(); st.Clients != 0 || st.Rooms != 0 {
-		w.fault("%s: %d clients, %d rooms", when, st.Clients, st.Rooms)
+	if st := w.handler.Hub().Stats(); st.Clients != 0 || st.Rooms != 0 || st.Memory != 0 {
+		w.fault("%s: %d clients, %d rooms, %d bytes held", when, st.Clients, st.Rooms, st.Memory)
 	}
 }
 

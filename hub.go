@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/arguments"
+	"github.com/seed-ce09063a/thinkws/internal/body"
 	"github.com/seed-ce09063a/thinkws/internal/door"
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -36,6 +38,8 @@ type Hub struct {
 	tally   session.Tally
 	report  session.Report // nil without WithOnError
 	door    *door.Door
+	ledger  *ledger.Ledger // counts what clients make us hold
+	bodies  body.Reader    // of requests without a session
 	meter   *session.Meter
 	found   sync.Pool    // of *found, for targets
 	asking  atomic.Int64 // questions of other nodes that wait for clients
@@ -66,6 +70,8 @@ func newHub(b *builder, tasks *serial.Group) *Hub {
 	}
 	h.door = newDoor(b.cfg, &h.tally, h.report)
 	h.meter = session.NewMeter(b.cfg.receiveRate, &h.tally, b.cfg.logger, h.door.Address)
+	h.ledger = h.newLedger()
+	h.bodies = body.Reader{Limit: b.cfg.maxMessage, Ledger: h.ledger, Address: h.door.Address}
 	h.stopped, h.stop = context.WithCancel(context.Background())
 	if b.cfg.compress > 0 {
 		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))
@@ -286,13 +292,14 @@ func (h *Hub) clock() int64 { return int64(time.Since(h.began)) + 1 }
 
 func (h *Hub) log() *slog.Logger { return h.cfg.logger }
 
-// Stats counts what has happened since the handler was made. Sessions, Clients, Rooms and
-// Namespaces are of this moment.
+// Stats counts what has happened since the handler was made. Sessions, Clients, Rooms,
+// Namespaces and Memory are of this moment.
 type Stats struct {
 	Sessions   int               // connections of clients, over all protocols, and those that have ended while a handler still runs
 	Clients    int               // sockets, each namespace of a client counted
 	Rooms      int               // rooms with somebody in them
 	Namespaces int               // namespaces that exist
+	Memory     int64             // bytes that clients make us hold, see Limits.Memory
 	Received   uint64            // events and answers from clients
 	Ignored    uint64            // of these: nobody was registered or waiting for them
 	Failed     uint64            // actions that returned an error or panicked
@@ -305,7 +312,7 @@ type Stats struct {
 
 // Stats returns the counters of this node.
 func (h *Hub) Stats() Stats {
-	st := Stats{Sessions: h.door.Len(), Limits: h.tally.Counts(),
+	st := Stats{Sessions: h.door.Len(), Memory: h.ledger.Held(), Limits: h.tally.Counts(),
 		Received: h.stats.received.Load(), Ignored: h.stats.ignored.Load(), Failed: h.stats.failed.Load(),
 		Dropped: h.stats.dropped.Load(), Slow: h.stats.slow.Load(), Flooded: h.tally[session.LimitReceiveRate].Load()}
 	if h.link != nil {

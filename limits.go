@@ -77,6 +77,19 @@ type Limits struct {
 	// EmitAck returns ErrTooMany. Default: 10,000.
 	Answers int
 
+	// Memory is the maximum number of bytes that all clients together make the server hold: in the
+	// queues to and from clients, in answers that wait for others, in messages and bodies that have not
+	// come in whole, and in events that handlers work on. Near the limit, reading stops for the
+	// clients that hold most. At the limit the largest holders are disconnected with [ReasonMemory],
+	// WebSocket close code 1013, and requests are answered 503, until 7/8 of the limit are held. A
+	// client that holds next to nothing is never affected.
+	//
+	// It is not all that the process needs: each connection costs some kilobytes beside it, and so does
+	// what handlers do. A message to many clients counts once for each that it waits for, but nobody
+	// is disconnected for bytes that are in memory once. -1 means no limit. Default: a quarter of the
+	// process's memory limit (GOMEMLIMIT, read by [New]), or 1 GiB if it has none.
+	Memory int64
+
 	// Departures is how many clients per second [Handler.Shutdown] disconnects, so that they do not
 	// all reconnect to other servers at once. Default: 5,000.
 	Departures int
@@ -141,6 +154,9 @@ func (l Limits) check() error {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative", name, n)
 		}
+	}
+	if l.Memory < -1 {
+		return fmt.Errorf("%s: %d is negative", "Memory", l.Memory)
 	}
 	if l.Depth > session.MaxDepth {
 		return fmt.Errorf("%s: %d is more than %d", "Depth", l.Depth, session.MaxDepth)

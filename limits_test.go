@@ -192,7 +192,7 @@ func TestLimitsAreCounted(t *testing.T) {
 			assert.Eventually(t, func() bool { return s.handler.Hub().Stats().Limits[tt.limit] > before }, time.Minute, time.Millisecond)
 		})
 	}
-	assert.Len(t, s.handler.Hub().Stats().Limits, 29)
+	assert.Len(t, s.handler.Hub().Stats().Limits, 30)
 }
 
 // A shutdown sends clients away in batches, for they will all be back.

@@ -37,7 +37,8 @@ func (h *Handler) Action(fn HandlerFunc) http.Handler {
 		if !h.admits(w, r, want) {
 			return
 		}
-		args, err := readArgs(w, r, h.cfg)
+		args, free, err := h.readArgs(w, r)
+		defer free()
 		if err != nil {
 			h.hub.tally.Note(err)
 			refuseArgs(w, err)
@@ -60,17 +61,29 @@ func (h *Handler) Action(fn HandlerFunc) http.Handler {
 	})
 }
 
-// errTooLarge is answered by 413, errTooSlow by 408, errUnreadable by 400.
+// errTooLarge is answered by 413, errTooSlow by 408, errTooMuch by 503, errUnreadable by 400.
 var (
 	errUnreadable = &Error{Name: BadRequest, Message: "the body could not be read"}
 	errTooLarge   = &Error{Name: BadRequest, Message: "the body is too large", Err: session.BodyError(http.StatusRequestEntityTooLarge)}
+	errTooMuch    = &Error{Name: Internal, Message: "the server holds too much, try again later"}
 	errTooSlow    = &Error{Name: Timeout, Message: "the body came too slowly", Err: session.BodyError(http.StatusRequestTimeout)}
 )
 
-func readArgs(w http.ResponseWriter, r *http.Request, c *config) (session.Args, error) {
-	body, status := session.ReadBody(w, r, c.maxMessage)
+// readArgs reads the body of a request. It counts as held until free is called.
+func (h *Handler) readArgs(w http.ResponseWriter, r *http.Request) (args session.Args, free func(), err error) {
+	body, free, status := h.hub.bodies.Read(w, r)
+	args, err = argsOf(body, status, h.cfg.limits.Depth)
+	if status == 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the action may take its time
+	}
+	return args, free, err
+}
+
+func argsOf(body []byte, status, depth int) (session.Args, error) {
 	switch status {
 	case 0:
+	case http.StatusServiceUnavailable:
+		return session.Args{}, errTooMuch
 	case http.StatusRequestEntityTooLarge:
 		return session.Args{}, errTooLarge
 	case http.StatusRequestTimeout:
@@ -78,14 +91,13 @@ func readArgs(w http.ResponseWriter, r *http.Request, c *config) (session.Args, 
 	default:
 		return session.Args{}, errUnreadable
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the action may take its time
 	if len(body) == 0 {
 		return session.Args{}, nil
 	}
 	if !utf8.Valid(body) { // whatever the action passes on breaks the connections of those who get it
 		return session.Args{}, &Error{Name: BadRequest, Message: "the body is not UTF-8"}
 	}
-	if err := session.CheckJSON(body, c.limits.Depth); err != nil {
+	if err := session.CheckJSON(body, depth); err != nil {
 		return session.Args{}, &Error{Name: BadRequest, Message: "the body is not acceptable JSON", Err: err}
 	}
 	return session.Args{Text: body, Count: 1}, nil
@@ -106,11 +118,15 @@ func writeReply(w http.ResponseWriter, reply *session.Args) {
 // refuseArgs answers a request whose body readArgs has refused.
 func refuseArgs(w http.ResponseWriter, err error) {
 	f := failureOf(err)
-	if errors.Is(err, errTooLarge) {
+	switch {
+	case errors.Is(err, errTooLarge):
 		writeJSON(w, http.StatusRequestEntityTooLarge, failureJSON(f))
-		return
+	case errors.Is(err, errTooMuch):
+		w.Header().Set("Retry-After", "1")
+		writeJSON(w, http.StatusServiceUnavailable, failureJSON(f))
+	default:
+		writeFailure(w, f)
 	}
-	writeFailure(w, f)
 }
 
 func writeFailure(w http.ResponseWriter, f *session.Failure) {

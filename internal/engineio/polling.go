@@ -63,7 +63,7 @@ func (p *poll) wake() {
 func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	if r.ContentLength != 0 { // a connection is not watched until its request is read
-		if _, status := session.ReadBody(w, r, s.server.cfg.MaxMessage); status != 0 {
+		if status := session.DropBody(w, r, s.server.cfg.MaxMessage); status != 0 {
 			s.refused(session.BodyError(status))
 			refuseBody(w, status)
 			return

@@ -57,7 +57,7 @@ func (s *Session) leavePost() {
 }
 
 func (s *Session) readPost(w http.ResponseWriter, r *http.Request) {
-	body, status := session.ReadBody(w, r, s.server.cfg.MaxMessage)
+	body, status := session.ReadBody(w, r, s.server.cfg.MaxMessage, nil)
 	s.leaveBody()
 	switch {
 	case s.tornDown(): // what has been read is nobody's any more

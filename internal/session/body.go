@@ -10,43 +10,71 @@ import (
 // believed is how much of a declared length is allocated before it has come, in bytes.
 const believed = 4 << 10
 
+// Hold is called with the number of bytes that are held, whenever it changes.
+type Hold func(bytes int)
+
+func (h Hold) set(bytes int) {
+	if h != nil {
+		h(bytes)
+	}
+}
+
 // ReadBody reads the body of a request, up to limit bytes. Otherwise status is what to refuse the request with: 413 for
-// a longer one, 408 for one that was not there before the deadline for reading, 400 for any other error.
-func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, status int) {
+// a longer one, 408 for one that was not there before the deadline for reading, 400 for any other error. hold may be nil.
+// It hears of what is held while the body comes in. The caller owns that in the end, also after an error.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, hold Hold) (body []byte, status int) {
 	if r.ContentLength > limit {
 		return nil, http.StatusRequestEntityTooLarge
 	}
 	expected := min(max(r.ContentLength, 0), believed)
-	body, err := ReadAll(http.MaxBytesReader(w, r.Body, limit), int(expected), int(limit))
-	var tooLarge *http.MaxBytesError
+	body, err := ReadAll(http.MaxBytesReader(w, r.Body, limit), int(expected), int(limit), hold)
+	return body, refusal(err)
+}
+
+// DropBody is ReadBody for a body that nobody wants.
+func DropBody(w http.ResponseWriter, r *http.Request, limit int64) (status int) {
+	if r.ContentLength > limit {
+		return http.StatusRequestEntityTooLarge
+	}
+	_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, limit))
+	return refusal(err)
+}
+
+// refusal returns the status for a body that could not be read, 0 if it could.
+func refusal(err error) (status int) {
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case err == nil:
-		return body, 0
-	case errors.As(err, &tooLarge):
-		return nil, http.StatusRequestEntityTooLarge
+		return 0
+	case tooLarge:
+		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, http.StatusRequestTimeout
+		return http.StatusRequestTimeout
 	default:
-		return nil, http.StatusBadRequest
+		return http.StatusBadRequest
 	}
 }
 
 // ReadAll reads r to its end, into memory for expected bytes at first. Memory grows with what has come, by a
 // quarter each time, so that a message that never ends holds little more than its bytes. It is for no more
-// than limit bytes, which r has to see to.
-func ReadAll(r io.Reader, expected, limit int) ([]byte, error) {
+// than limit bytes, which r has to see to. hold is as for ReadBody.
+func ReadAll(r io.Reader, expected, limit int, hold Hold) ([]byte, error) {
 	data := make([]byte, 0, max(expected, 1)+1) // one more than expected, to meet the end
+	hold.set(cap(data))
 	for {
 		n, err := r.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		if errors.Is(err, io.EOF) {
-			return Fit(data), nil
+			data = Fit(data)
+			hold.set(len(data))
+			return data, nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		if len(data) == cap(data) {
 			data = grown(data, limit)
+			hold.set(cap(data))
 		}
 	}
 }

@@ -6,7 +6,7 @@ func CloseCode(reason string) int {
 	switch reason {
 	case ReasonServerShutdown:
 		return CloseGoingAway
-	case ReasonSlow:
+	case ReasonSlow, ReasonMemory:
 		return CloseTryLater
 	case ReasonOverrun:
 		return ClosePolicy

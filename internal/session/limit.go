@@ -40,6 +40,7 @@ const (
 	LimitConnectTime
 	LimitUpgradeTime
 	LimitPingTime
+	LimitMemory
 	limits // how many there are
 )
 
@@ -73,6 +74,7 @@ var limitNames = [limits]string{
 	LimitConnectTime:                 "connect_time",
 	LimitUpgradeTime:                 "upgrade_time",
 	LimitPingTime:                    "ping_time",
+	LimitMemory:                      "memory",
 }
 
 // String returns the name, of lower case letters and underscores.

@@ -116,6 +116,7 @@ var (
 	ErrSlow    = errors.New("thinkws: send queue full, client disconnected")
 	ErrDropped = errors.New("thinkws: message dropped, the client is busy")
 	ErrOverrun = error(excess{errors.New("thinkws: too many events")})
+	ErrMemory  = error(excess{errors.New("thinkws: clients make the server hold too much memory")})
 	ErrPolicy  = error(excess{errors.New("thinkws: too much of what the protocol forbids")})
 )
 
@@ -139,6 +140,8 @@ func Verdict(err error) (code int, reason string) {
 		return ClosePolicy, ReasonOverrun
 	case errors.Is(err, ErrSlow):
 		return CloseTryLater, ReasonSlow
+	case errors.Is(err, ErrMemory):
+		return CloseTryLater, ReasonMemory
 	case errors.Is(err, ErrPolicy), errors.Is(err, ErrPings):
 		return ClosePolicy, ReasonParseError
 	default:
@@ -158,6 +161,7 @@ const (
 	ReasonServerDisconnect = "server namespace disconnect" // Disconnect or Close on our side
 	ReasonSlow             = "slow client"                 // its send queue was full
 	ReasonOverrun          = "too many events"             // its receive queue was full
+	ReasonMemory           = "memory limit"                // the server held too much, and this client held most
 )
 
 // ReservedEvent reports whether the name of an event is reserved, on every wire: clients of Socket.IO give these names a

@@ -110,7 +110,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 		return nil, 0
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout)) // where supported
-	return session.ReadBody(w, r, s.cfg.MaxMessage)
+	return session.ReadBody(w, r, s.cfg.MaxMessage, nil)
 }
 
 // refuseBody answers a request whose body has not been read to its end: what follows on

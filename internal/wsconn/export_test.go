@@ -36,6 +36,12 @@ func (r *FrameReader) Filled(n int) { r.filled(n) }
 // Between is between.
 func (r *FrameReader) Between() bool { return r.between() }
 
+// Held is held.
+func (r *FrameReader) Held() int { return r.held() }
+
+// OnHold sets hold.
+func (r *FrameReader) OnHold(hold func(bytes int)) { r.hold = hold }
+
 // CodeOf returns the close code of a violation; 0 for another error.
 func CodeOf(err error) int {
 	if v, ok := errors.AsType[*violation](err); ok {

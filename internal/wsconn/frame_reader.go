@@ -60,8 +60,9 @@ func violated(what string) error {
 //
 // A control frame may come between two frames of a message, so it has a payload of its own.
 type frameReader struct {
-	limit    int64 // bytes of a message, inflated
-	deflates bool  // compressed messages have been negotiated
+	limit    int64        // bytes of a message, inflated
+	deflates bool         // compressed messages have been negotiated
+	hold     session.Hold // hears of what is held while a message is inflated; nil for nobody
 
 	header [maxHeader]byte
 	have   uint8  // bytes of the header
@@ -77,6 +78,9 @@ type frameReader struct {
 
 // between reports whether the next byte begins a message or a control frame between two messages.
 func (r *frameReader) between() bool { return r.have == 0 && r.opcode == 0 }
+
+// held returns how many bytes are held for the message under way.
+func (r *frameReader) held() int { return cap(r.message) }
 
 // next takes bytes up to the end of a message or a control frame, and returns those behind it.
 func (r *frameReader) next(p []byte) (rest []byte, in incoming, err error) {
@@ -262,7 +266,7 @@ func (r *frameReader) endFrame() (incoming, error) {
 	r.opcode, r.message = 0, nil
 	if compressed {
 		var err error
-		if in.data, err = inflated(in.data, r.limit); err != nil {
+		if in.data, err = inflated(in.data, r.limit, r.holdBeside(in.data)); err != nil {
 			return incoming{}, err
 		}
 	}
@@ -271,6 +275,14 @@ func (r *frameReader) endFrame() (incoming, error) {
 	}
 	in.data = session.Fit(in.data)
 	return in, nil
+}
+
+// holdBeside returns what hears of bytes that are held beside message.
+func (r *frameReader) holdBeside(message []byte) session.Hold {
+	if r.hold == nil {
+		return nil
+	}
+	return func(bytes int) { r.hold(cap(message) + bytes) }
 }
 
 // checkClose checks the payload of a close frame (RFC 6455, sections 5.5.1 and 7.4).

@@ -115,6 +115,35 @@ func TestFrameReaderHoldsWhatHasCome(t *testing.T) {
 	assert.Less(t, allocated, int64(100<<10))
 }
 
+// What a frame reader holds is known all along: what has come of a message, and what becomes of that.
+func TestFrameReaderKnowsWhatItHolds(t *testing.T) {
+	const size, piece = 300_000, 1000
+	r := wsconn.NewFrameReader(size, true)
+	assert.Zero(t, r.Held())
+	stream := masked(fin|opBinary, strings.Repeat("x", size))
+	for done := 0; done < len(stream); done += piece {
+		rest, opcode, _, err := r.Next(stream[done:min(done+piece, len(stream))])
+		require.NoError(t, err)
+		require.Empty(t, rest)
+		if opcode != 0 {
+			break
+		}
+		require.GreaterOrEqual(t, r.Held(), done)
+		require.LessOrEqual(t, r.Held(), max(64<<10, (done+piece)*5/4))
+	}
+	assert.Zero(t, r.Held())
+
+	most := 0
+	r.OnHold(func(bytes int) { most = max(most, bytes) })
+	_, opcode, data, err := r.Next(masked(fin|0x40|opText, deflate(t, strings.Repeat("x", size))))
+	require.NoError(t, err)
+	require.EqualValues(t, opText, opcode)
+	assert.Len(t, data, size)
+	assert.GreaterOrEqual(t, most, size)
+	assert.Less(t, most, size*5/4+4000)
+	assert.Zero(t, r.Held())
+}
+
 // The frame reader and coder/websocket read the same from random streams, apart from what agree lists.
 func TestFrameReaderAgreesWithCoder(t *testing.T) {
 	for i := range *streams {

@@ -47,7 +47,8 @@ func (f *inflater) ReadByte() (byte, error) {
 //
 // Security: some bytes of a message may become a thousand times as many, so limit is checked while it is inflated. The message itself is
 // not longer than limit, either.
-func inflated(message []byte, limit int64) ([]byte, error) {
+// hold hears of what is held beside the message.
+func inflated(message []byte, limit int64, hold session.Hold) ([]byte, error) {
 	if len(message) == 0 { // RFC 7692, section 7.2.3.6, has senders write a byte; coder/websocket takes nothing, too
 		return nil, nil
 	}
@@ -56,7 +57,7 @@ func inflated(message []byte, limit int64) ([]byte, error) {
 	f.message.Reset(message)
 	f.tail.Reset(deflateTail)
 	_ = f.flate.(flate.Resetter).Reset(f, nil) // never fails
-	data, err := session.ReadAll(io.LimitReader(lenient{f.flate}, limit+1), min(4*len(message), int(limit)), int(limit))
+	data, err := session.ReadAll(io.LimitReader(lenient{f.flate}, limit+1), min(4*len(message), int(limit)), int(limit), hold)
 	switch {
 	case err != nil:
 		return nil, violated("message cannot be inflated")
