@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,8 @@ const mebi = 1 << 20
 type office struct {
 	*ledger.Ledger
 	group serial.Group
+
+	clients atomic.Int32
 
 	mu     sync.Mutex // protects what follows
 	logged []line
@@ -46,14 +49,14 @@ func newOffice(limit int64) *office {
 
 var errFull = errors.New("full")
 
-// evicted returns the owners that were evicted, in order.
-func (o *office) evicted() (owners []ledger.Owner) {
+// evicted returns the numbers of the clients that were evicted, in order.
+func (o *office) evicted() (numbers []int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, l := range o.logged {
-		owners = append(owners, l.owner)
+		numbers = append(numbers, l.owner.(*client).number)
 	}
-	return owners
+	return numbers
 }
 
 // run runs f in a bubble, with an office that nobody owes anything in the end.
@@ -73,6 +76,7 @@ func run(t *testing.T, limit int64, f func(t *testing.T, o *office)) {
 // client has an account, and is the only holder of it.
 type client struct {
 	account ledger.Account
+	number  int
 	stuck   bool              // it keeps what it holds when it is to shed it
 	ended   bool              // it has left by itself
 	evict   func(cause error) // may be nil
@@ -84,7 +88,7 @@ type client struct {
 }
 
 func newClient(o *office) *client {
-	c := new(client)
+	c := &client{number: int(o.clients.Add(1))}
 	c.account.Open(o.Ledger, c)
 	return c
 }

@@ -78,12 +78,14 @@ func (l *Ledger) evict() bool {
 
 // choose chooses victims. It returns false if there are none.
 func (l *Ledger) choose() bool {
-	if l.held.Load() < l.alert.Load() {
+	before := l.held.Load()
+	if before < l.alert.Load() {
 		return false
 	}
 	candidates, leaving := l.candidates()
 	discount := leaving + shared(candidates)
-	if excess := l.held.Load() - discount; excess >= l.limit() {
+	// What has come meanwhile may be shared, and what has gone meanwhile is not held.
+	if excess := min(before, l.held.Load()) - discount; excess >= l.limit() {
 		l.victims = l.largest(candidates, excess-l.part(relieved))
 	}
 	if len(l.victims) == 0 {
