@@ -14,8 +14,11 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
-// streams is how many random streams are compared.
-var streams = flag.Int("streams", 20_000, "random streams that are read by the frame reader and by coder/websocket")
+// How many random streams are compared, and which.
+var (
+	streams = flag.Int("streams", 20_000, "random streams that are read by the frame reader and by coder/websocket")
+	seed    = flag.Uint64("seed", 1, "of these streams")
+)
 
 const readerLimit = 300 // bytes of a message in these tests
 
@@ -147,7 +150,7 @@ func TestFrameReaderKnowsWhatItHolds(t *testing.T) {
 // The frame reader and coder/websocket read the same from random streams, apart from what agree lists.
 func TestFrameReaderAgreesWithCoder(t *testing.T) {
 	for i := range *streams {
-		rnd := rand.New(rand.NewPCG(1, uint64(i)))
+		rnd := rand.New(rand.NewPCG(*seed, uint64(i)))
 		program := make([]byte, 1+rnd.IntN(60))
 		for j := range program {
 			program[j] = byte(rnd.Uint32())
