@@ -46,7 +46,7 @@ scenario "three nodes behind nginx, HAProxy and the dispatcher; kill -9" node st
 scenario "three servers behind CORS, security headers, cookies and compression: each header once, in Chromium too" node middleware.js --server "$root/build/middleware"
 scenario "a cluster of Go's and Node's nodes on one Redis" node cluster.js --node "$root/build/cluster-node"
 for form in single sentinel cluster; do
-	scenario "traffic among servers of Go and Node.js while Redis fails: $form" node failover.js --node "$root/build/cluster-node" --form $form
+	scenario "traffic among servers of Go and Node.js while Redis fails: $form" node failover.js --node "$root/build/cluster-node" --form $form --rate 50
 done
 scenario "every scenario with socket.io-client 4 and 2, compared with Node's own server" node run.js --server "$server"
 for suite in engineio socketio sockjs beyond; do

@@ -13,7 +13,7 @@ import { sockParty, webSocketParty } from "./party.js";
 import { pause } from "./run.js";
 
 const requestTimeout = 15_000; // ms
-const redisTimeout = 5_000; // ms that Redis has to start
+const redisTimeout = 30_000; // ms that Redis has to start
 
 async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { pause } from "./run.js";
 
-const startTimeout = 10_000; // ms
+const startTimeout = 60_000; // ms
 const ids = ["n1aB", "n2aB", "n3aB"];
 const configurations = path.join(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), "../../stickiness/fronts");
 

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { check, printTable } from "./compare.js";
 
-const scenarioTimeout = 30_000; // ms
+const scenarioTimeout = 120_000; // ms
 
 /** Runs one scenario against one server. A scenario that fails has its error as outcome. */
 async function play(server, { scenario, client, transport }, Run) {

@@ -1,6 +1,6 @@
 // A list of tests by name, one after another, each bounded.
 
-const testTimeout = 60_000; // ms, of a test that does not have its own
+const testTimeout = 240_000; // ms, of a test that does not have its own
 
 /** Runs the tests and returns how many failed; onFailure may look at what is left. */
 export async function runTests(tests, argument, onFailure = async () => {}) {
