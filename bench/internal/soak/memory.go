@@ -107,6 +107,7 @@ func (m Memory) few(ctx context.Context, r *Report, h *hoard) error {
 		return err
 	}
 	exactly(r, "of the clients that hold little there are still", many.Clients, m.Clients-m.Clients/10)
+	r.note("held then, as Stats counts it", size(few.Memory))
 	gone := m.Clients/10 - few.Clients
 	r.note("of those that hold much were disconnected", fmt.Sprintf("%d of %d", gone, m.Clients/10))
 	r.check(few.overMemory() > 0, "of these for the memory of all, counted", few.overMemory(), "some")
@@ -122,6 +123,7 @@ func (m Memory) all(ctx context.Context, r *Report, h *hoard) error {
 	if err != nil {
 		return err
 	}
+	r.note("held in the end, as Stats counts it", size(st.Memory))
 	r.note("clients in the end", st.Clients)
 	r.note("disconnected for the memory of all, counted", st.overMemory())
 	return nil

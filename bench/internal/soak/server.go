@@ -68,6 +68,7 @@ type figures struct {
 	Heap       int64             `json:"heap"` // bytes of live objects, after "gc"
 	Clients    int               `json:"clients"`
 	Received   uint64            `json:"received"`
+	Memory     int64             `json:"memory"` // bytes that all clients make the server hold, as it counts them
 	Slow       uint64            `json:"slow"`
 	Flooded    uint64            `json:"flooded"`
 	Limits     map[string]uint64 `json:"limits"` // how often each was reached
@@ -192,7 +193,7 @@ func (s *server) figures() figures {
 	st := s.handler.Hub().Stats()
 	return figures{
 		Goroutines: runtime.NumGoroutine(), Heap: int64(m.HeapAlloc), Clients: st.Clients,
-		Received: st.Received, Slow: st.Slow, Flooded: st.Flooded, Limits: st.Limits, Sent: s.sent.Load(),
+		Received: st.Received, Memory: st.Memory, Slow: st.Slow, Flooded: st.Flooded, Limits: st.Limits, Sent: s.sent.Load(),
 	}
 }
 
