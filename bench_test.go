@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -46,7 +47,7 @@ func (textCodec) Encode(dst []session.Frame, m *session.Message) ([]session.Fram
 
 func benchHandler(b *testing.B, options ...thinkws.Option) *thinkws.Handler {
 	b.Helper()
-	options = append(options, thinkws.WithLogger(slog.New(slog.DiscardHandler)), thinkws.WithReceiveRate(1e9, 1e12))
+	options = append(options, thinkws.WithLogger(slog.New(slog.DiscardHandler)), thinkws.WithReceiveRate(1e9, math.MaxInt))
 	h, err := thinkws.New(options...)
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, h.Shutdown(context.Background())) })

@@ -3,6 +3,7 @@ package thinkws_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"regexp"
 	"runtime"
 	"strings"
@@ -62,7 +63,7 @@ func TestHostileReceiveQueueCountsTheWire(t *testing.T) {
 				}
 				return nil
 			}
-			s := newSite(t, thinkws.OnAny(wait), thinkws.WithReceiveRate(1_000_000, 1<<40))
+			s := newSite(t, thinkws.OnAny(wait), thinkws.WithReceiveRate(1_000_000, math.MaxInt))
 			var send func() bool
 			switch tt.kind {
 			case "polling":
@@ -115,7 +116,7 @@ func TestHostileAnswersHoldWhatTheyAre(t *testing.T) {
 		"v4": "43%s[1" + blanks + "]", "v3": "43%s[1" + blanks + "]", "plain": `{"rid":%s,"data":1` + blanks + `}`,
 	} {
 		t.Run(kind, func(t *testing.T) {
-			s := newSite(t, thinkws.WithPingInterval(time.Hour), thinkws.WithReceiveRate(1_000_000, 1<<40), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
+			s := newSite(t, thinkws.WithPingInterval(time.Hour), thinkws.WithReceiveRate(1_000_000, math.MaxInt), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
 			answers, silent := s.joined(kind), s.joined(kind)
 			ctx, cancel := context.WithCancel(t.Context())
 			var asking sync.WaitGroup
@@ -149,7 +150,7 @@ func (s *site) joined(kind string) *rawWS {
 
 // Large answers that wait for those of others are limited as the receive queue is.
 func TestHostileAnswersAreLimited(t *testing.T) {
-	s := newSite(t, thinkws.WithPingInterval(time.Hour), thinkws.WithReceiveRate(1_000_000, 1<<40), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
+	s := newSite(t, thinkws.WithPingInterval(time.Hour), thinkws.WithReceiveRate(1_000_000, math.MaxInt), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
 	answers, silent := s.joined("v4"), s.joined("v4")
 	ctx, cancel := context.WithCancel(t.Context())
 	var asking sync.WaitGroup

@@ -3,6 +3,7 @@ package redisbus
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
@@ -171,8 +172,9 @@ func (r *reader) fields(field func(key string) error) error {
 }
 
 func (r *reader) text() (s string, err error) {
-	s, r.rest, err = msgp.ReadStringBytes(r.rest)
-	return s, err
+	text, rest, err := readText(r.rest)
+	r.rest = rest
+	return string(text), err
 }
 
 // sender reads the uid of the server that has written the rest.
@@ -182,14 +184,24 @@ func (r *reader) sender() (uid string, err error) {
 	return uid, err
 }
 
+// integer reads a number. A float that is larger than any integer of JavaScript counts as the largest one.
 func (r *reader) integer() (n int64, err error) {
 	if len(r.rest) > 0 && msgp.NextType(r.rest) == msgp.Float64Type {
+		const most = 1 << 53
 		var f float64
-		f, r.rest, err = msgp.ReadFloat64Bytes(r.rest)
-		return int64(f), err
+		if f, r.rest, err = msgp.ReadFloat64Bytes(r.rest); math.IsNaN(f) {
+			return -1, err
+		}
+		return int64(min(max(f, -most), most)), err
 	}
 	n, r.rest, err = msgp.ReadInt64Bytes(r.rest)
 	return n, err
+}
+
+// kind reads the number of a kind. One that is too large for an int of 32 bits is no kind.
+func (r *reader) kind() (int, error) {
+	n, err := r.integer()
+	return int(min(max(n, -1), math.MaxInt32)), err
 }
 
 // skip reads a value of any kind for nothing.
@@ -201,11 +213,11 @@ func (r *reader) skip() error {
 }
 
 func (r *reader) packet(e *thinkws.Envelope) error {
-	kind := int64(-1)
+	kind := -1
 	err := r.fields(func(key string) (err error) {
 		switch key {
 		case "type":
-			kind, err = r.integer()
+			kind, err = r.kind()
 		case "nsp":
 			e.Namespace, err = r.text()
 		case "data":

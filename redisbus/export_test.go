@@ -182,3 +182,6 @@ func NumbersOf(namespaces int) (first, second uint64) {
 
 // OneByOne publishes without pipelines.
 func OneByOne() Option { return func(c *config) { c.oneByOne = true } }
+
+// CountOf reads a reply of PUBSUB NUMSUB.
+func CountOf(counts map[string]int64, channel string) (int, error) { return countOf(counts, channel) }

@@ -205,9 +205,7 @@ func (q *request) unpack(namespace string, data []byte) error {
 		case "requestId":
 			q.ID, err = r.text()
 		case "type":
-			var n int64
-			n, err = r.integer()
-			q.Type = int(n)
+			q.Type, err = r.kind()
 		case "packet":
 			err = r.packet(q.event)
 		case "opts":

@@ -334,9 +334,7 @@ func (a *response) unpack(data []byte) error {
 	return r.fields(func(key string) (err error) {
 		switch key {
 		case "type":
-			var n int64
-			n, err = r.integer()
-			a.Type = int(n)
+			a.Type, err = r.kind()
 		case "requestId":
 			a.ID, err = r.text()
 		case "uid":

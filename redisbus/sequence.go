@@ -32,7 +32,7 @@ func numberOf(data []byte) (uid string, n uint64) {
 	if len(data) < numberLen || data[0] != 0x94 || data[len(data)-numberLen] != numberHead {
 		return "", 0
 	}
-	name, _, err := msgp.ReadStringZC(data[1:])
+	name, _, err := readText(data[1:])
 	if err != nil || !isOurs(string(name)) {
 		return "", 0
 	}

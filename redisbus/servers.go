@@ -20,7 +20,7 @@ var errReply = errors.New("redisbus: unexpected reply of Redis")
 
 // countOf reads how many subscribers a channel has from a reply of PUBSUB NUMSUB.
 func countOf(counts map[string]int64, channel string) (int, error) {
-	const most = 1 << 31 // connections of one Redis
+	const most = 1 << 24 // connections of one Redis; the sum over a cluster fits into an int of 32 bits
 	n, ok := counts[channel]
 	if !ok || n < 0 || n > most {
 		return 0, fmt.Errorf("%w: PUBSUB NUMSUB counts %d subscribers of %q", errReply, n, channel)

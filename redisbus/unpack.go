@@ -70,7 +70,7 @@ func (u *unpacker) value() (undefined bool, err error) {
 	case msgp.StrType:
 		return false, u.string()
 	case msgp.BinType:
-		data, rest, err := msgp.ReadBytesZC(u.rest)
+		data, rest, err := readBytes(u.rest)
 		u.rest = rest
 		u.binary(data)
 		return false, err
@@ -131,7 +131,7 @@ func (u *unpacker) float(f float64) {
 }
 
 func (u *unpacker) string() error {
-	s, rest, err := msgp.ReadStringZC(u.rest)
+	s, rest, err := readText(u.rest)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (u *unpacker) key() (err error) {
 		return u.string()
 	case msgp.BinType:
 		var data []byte
-		data, u.rest, err = msgp.ReadBytesZC(u.rest)
+		data, u.rest, err = readBytes(u.rest)
 		u.text = appendQuoted(u.text, data)
 		return err
 	case msgp.IntType, msgp.UintType, msgp.Float32Type, msgp.Float64Type, msgp.BoolType, msgp.NilType:
@@ -323,8 +323,36 @@ func readExtension(b []byte) (kind int8, data, rest []byte, err error) {
 	default:
 		return 0, nil, nil, fmt.Errorf("byte %#x is no value", b[0])
 	}
-	if len(b)-head-1 < n {
+	if n < 0 || len(b)-head-1 < n { // less than 0: it does not fit into an int of 32 bits
 		return 0, nil, nil, errShort
 	}
 	return int8(b[head]), b[head+1 : head+1+n], b[head+1+n:], nil
+}
+
+// Forms of a text and of bytes with a length of 32 bits.
+const (
+	bin32 = 0xc6
+	str32 = 0xdb
+)
+
+// readText is msgp.ReadStringZC without its panic: see isEndless.
+func readText(b []byte) (text, rest []byte, err error) {
+	if isEndless(b) {
+		return nil, b, errShort
+	}
+	return msgp.ReadStringZC(b)
+}
+
+// readBytes is msgp.ReadBytesZC without its panic: see isEndless.
+func readBytes(b []byte) (data, rest []byte, err error) {
+	if isEndless(b) {
+		return nil, b, errShort
+	}
+	return msgp.ReadBytesZC(b)
+}
+
+// isEndless reports whether a text, or bytes, claim to have 2 GiB or more. No message of Redis has. The length does not fit
+// into an int of 32 bits, and there msgp panics.
+func isEndless(b []byte) bool {
+	return len(b) > 1 && (b[0] == str32 || b[0] == bin32) && b[1] >= 0x80
 }

@@ -246,10 +246,34 @@ func TestRequests(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing": "", "no JSON": "{", "no MessagePack": "\xc1", "depth": `{"a":` + strings.Repeat("[", 1_000_000), "another map": "\x81\xa4type\x05",
 		"a name that is a number": `{"type":7,"packet":{"data":[1]}}`, "type that is text": `{"type":"7"}`,
+		"type 2^32+7": "\x82\xa4type\xcf\x00\x00\x00\x01\x00\x00\x00\x07\xa6packet\x82\xa4type\x02\xa4data\x91\xa1e",
 	} {
 		_, err := redisbus.DecodeRequest("/a", []byte(text))
 		assert.Error(t, err, name)
 	}
+}
+
+// The conversion of a float that does not fit into an integer depends on the machine.
+func TestTimeoutsOfAnySize(t *testing.T) {
+	for wire, want := range map[string]time.Duration{
+		"03": 3 * time.Millisecond, "cb4008000000000000": 3 * time.Millisecond, "cb46293e5939a08cea": time.Hour, "cb7ff0000000000000": time.Hour,
+		"cf7fffffffffffffff": time.Hour, "ff": 0, "cbc6293e5939a08cea": 0, "cbfff0000000000000": 0, "cb7ff8000000000000": 0,
+	} {
+		_, e, _, err := redisbus.DecodeBroadcast(unhex(t,
+			"93 a178 82 a474797065 02 a464617461 91 a165 81 a5666c616773 81 a774696d656f7574"+wire))
+		require.NoError(t, err)
+		assert.Equal(t, want, e.Timeout, wire)
+	}
+}
+
+func TestCountsOfSubscribers(t *testing.T) {
+	for n, ok := range map[int64]bool{-1: false, 0: true, 1: true, 1_000_000: true, 1 << 31: false, 1<<32 + 1: false} {
+		got, err := redisbus.CountOf(map[string]int64{"c": n}, "c")
+		assert.Equal(t, ok, err == nil, n)
+		assert.Equal(t, ok, int64(got) == n, n)
+	}
+	_, err := redisbus.CountOf(nil, "c")
+	assert.Error(t, err)
 }
 
 // An id for an answer goes along, and what asks clients may hold binary.

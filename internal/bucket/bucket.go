@@ -27,11 +27,11 @@ func (b *Bucket) Take(now int64, perSecond, cost int) bool {
 // Full reports whether nothing has been taken that has not been filled up since.
 func (b *Bucket) Full(now int64, perSecond int) bool {
 	b.fill(now, perSecond)
-	return b.left >= float64(Burst*perSecond)
+	return b.left >= Burst*float64(perSecond)
 }
 
 func (b *Bucket) fill(now int64, perSecond int) {
-	most := float64(Burst * perSecond)
+	most := Burst * float64(perSecond)
 	if b.at == 0 {
 		b.left = most
 	} else {

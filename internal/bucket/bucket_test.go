@@ -1,6 +1,7 @@
 package bucket_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -44,4 +45,14 @@ func TestSlowBucket(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 2+9, taken)
+}
+
+func TestBucketOfAnyRate(t *testing.T) {
+	for _, rate := range []int{math.MaxInt / 4, math.MaxInt/2 + 1, math.MaxInt} {
+		var b bucket.Bucket
+		assert.True(t, b.Full(1, rate))
+		for now := range int64(3) {
+			assert.True(t, b.Take(1+now, rate, 1<<20), "%d per second", rate)
+		}
+	}
 }

@@ -120,6 +120,8 @@ func TestDecode(t *testing.T) {
 		"3: binary, no 255":      {v3, "\x00" + strings.Repeat("\x01", 400), true, nil, true},
 		"3: binary, 310 digits":  {v3, "\x00" + strings.Repeat("\x09", 310) + "\xff4", true, nil, true},
 		"3: binary, no digits":   {v3, "\x00\xff4", true, nil, true},
+		"3: binary, 4294967297":  {v3, "\x00\x04\x02\x09\x04\x09\x06\x07\x02\x09\x07\xff4", true, nil, true},
+		"3: binary, 3000000000":  {v3, "\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff4", true, nil, true},
 		"3: binary, no digit":    {v3, "\x00\x0a\xff4", true, nil, true},
 		"3: binary, ASCII digit": {v3, "\x001\xff4", true, nil, true},
 		"3: binary, zero":        {v3, "\x00\x00\xff", true, nil, true},

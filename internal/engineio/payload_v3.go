@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	maxDigitsText   = 9  // of a length in a text payload
-	maxDigitsBinary = 10 // of a length in a binary payload
-	lengthEnd       = 255
+	maxDigits = 9 // of a length: more than a payload has, and it fits into an int of 32 bits
+	lengthEnd = 255
 )
 
 // What the first byte of a packet in a binary payload says.
@@ -25,7 +24,7 @@ const (
 func encodeTextV3(frames []session.Frame) []byte {
 	size := 0
 	for _, f := range frames {
-		size += f.Len() + maxDigitsText
+		size += f.Len() + maxDigits
 	}
 	payload := make([]byte, 0, size)
 	for _, f := range frames {
@@ -53,7 +52,7 @@ func textV3(f session.Frame) []byte {
 func encodeBinaryV3(frames []session.Frame) []byte {
 	size := 0
 	for _, f := range frames {
-		size += f.Len() + maxDigitsBinary + 2
+		size += f.Len() + maxDigits + 2
 	}
 	payload := make([]byte, 0, size)
 	for _, f := range frames {
@@ -91,7 +90,7 @@ func decodeTextV3(payload []byte, most int) (packets []packet, err error) {
 }
 
 func cutTextV3(payload []byte) (p packet, rest []byte, err error) {
-	head := payload[:min(len(payload), maxDigitsText+1)]
+	head := payload[:min(len(payload), maxDigits+1)]
 	colon := bytes.IndexByte(head, ':')
 	if colon < 0 {
 		return packet{}, nil, errPayload
@@ -129,7 +128,7 @@ func decodeBinaryV3(payload []byte, most int) (packets []packet, err error) {
 
 func cutBinaryV3(payload []byte) (p packet, rest []byte, err error) {
 	kind, payload := payload[0], payload[1:]
-	head := payload[:min(len(payload), maxDigitsBinary+1)]
+	head := payload[:min(len(payload), maxDigits+1)]
 	end := bytes.IndexByte(head, lengthEnd)
 	if end < 0 || kind > kindBinary {
 		return packet{}, nil, errPayload
