@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -88,6 +89,22 @@ func dialDeflate(t *testing.T, m *memory, target, extensions string) *deflateCli
 func (c *deflateClient) send(text string) {
 	c.t.Helper()
 	_, err := c.conn.Write(maskedFrame(1, text))
+	require.NoError(c.t, err)
+}
+
+// sendDeflated sends text compressed.
+func (c *deflateClient) sendDeflated(text string) {
+	c.t.Helper()
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestSpeed)
+	require.NoError(c.t, err)
+	_, err = io.WriteString(w, text)
+	require.NoError(c.t, err)
+	require.NoError(c.t, w.Flush())
+	frame := maskedFrame(1, strings.TrimSuffix(out.String(), "\x00\x00\xff\xff"))
+	frame[0] |= 0x40
+	require.Less(c.t, len(frame), 1000)
+	_, err = c.conn.Write(frame)
 	require.NoError(c.t, err)
 }
 
@@ -198,21 +215,29 @@ func TestCompressedMessageIsBounded(t *testing.T) {
 	m := serveMemory(t, h.WebSocket())
 	c := dialDeflate(t, m, "/ws", "permessage-deflate")
 	for _, size := range []int{9_000, 11_000} {
-		var out bytes.Buffer
-		w, err := flate.NewWriter(&out, flate.BestSpeed)
-		require.NoError(t, err)
-		_, err = fmt.Fprintf(w, `{"event":"e","data":"%s"}`, strings.Repeat("x", size))
-		require.NoError(t, err)
-		require.NoError(t, w.Flush())
-		frame := maskedFrame(1, strings.TrimSuffix(out.String(), "\x00\x00\xff\xff"))
-		frame[0] |= 0x40
-		require.Less(t, len(frame), 1000)
-		_, err = c.conn.Write(frame)
-		require.NoError(t, err)
+		c.sendDeflated(fmt.Sprintf(`{"event":"e","data":"%s"}`, strings.Repeat("x", size)))
 		if size < 10_000 {
 			c.expect(`{"event":"got","data":9002}`)
 			continue
 		}
 		c.expect("\x03\xf1") // 1009
+	}
+}
+
+// The largest limit there is admits messages, also those that grow while they come in.
+func TestMessagesWithoutALimit(t *testing.T) {
+	for _, limit := range []int64{math.MaxInt32, 1 << 32, math.MaxInt64} {
+		h, _ := newHandler(t, thinkws.WithCompression(1024), thinkws.WithMaxMessage(limit),
+			thinkws.On("e", func(c *thinkws.Context) error { return c.Ack(len(c.WsData())) }))
+		c := dialDeflate(t, serveMemory(t, h.WebSocket()), "/ws", "permessage-deflate")
+		c.sendDeflated(`{"event":"e","cid":1,"data":"` + strings.Repeat("x", 10_000) + `"}`)
+		c.expect(`{"rid":1,"data":10002}`)
+
+		server := httptest.NewServer(h.Middleware(http.NotFoundHandler()))
+		t.Cleanup(server.Close)
+		for _, m := range roomOfAllKinds(t, server.URL) {
+			m.say("e", strings.Repeat("x", 10_000))
+			assert.Equal(t, 1, m.acks(), m.name)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -204,15 +205,15 @@ func durationOption(name string, d time.Duration, field func(*config) *time.Dura
 	})
 }
 
-// WithMaxMessage bounds what a client may send at once, in bytes: a WebSocket
-// message, the body of a POST, a packet with its binary attachments. More is
-// answered by 413, or by close code 1009. Default 1,000,000.
+// WithMaxMessage limits what a client may send at once, in bytes: a WebSocket message, the body of a
+// POST, a packet with its binary attachments. More gets 413, or close code 1009. The default is
+// 1,000,000. A limit of more than half the largest int (1 GiB if an int has 32 bits) counts as that.
 func WithMaxMessage(bytes int64) Option {
 	return serverOption("WithMaxMessage", func(c *config) error {
 		if bytes < 1 {
 			return fmt.Errorf("thinkws: WithMaxMessage: %d is not positive", bytes)
 		}
-		c.maxMessage = bytes
+		c.maxMessage = min(bytes, math.MaxInt/2) // so that what is computed with it fits into an int
 		return nil
 	})
 }

@@ -27,7 +27,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, hold Hold) (b
 		return nil, http.StatusRequestEntityTooLarge
 	}
 	expected := min(max(r.ContentLength, 0), believed)
-	body, err := ReadAll(http.MaxBytesReader(w, r.Body, limit), int(expected), int(limit), hold)
+	body, err := ReadAll(http.MaxBytesReader(w, r.Body, limit), int(expected), limit, hold)
 	return body, refusal(err)
 }
 
@@ -58,7 +58,7 @@ func refusal(err error) (status int) {
 // ReadAll reads r to its end, into memory for expected bytes at first. Memory grows with what has come, by a
 // quarter each time, so that a message that never ends holds little more than its bytes. It is for no more
 // than limit bytes, which r has to see to. hold is as for ReadBody.
-func ReadAll(r io.Reader, expected, limit int, hold Hold) ([]byte, error) {
+func ReadAll(r io.Reader, expected int, limit int64, hold Hold) ([]byte, error) {
 	data := make([]byte, 0, max(expected, 1)+1) // one more than expected, to meet the end
 	hold.set(cap(data))
 	for {
@@ -79,10 +79,11 @@ func ReadAll(r io.Reader, expected, limit int, hold Hold) ([]byte, error) {
 	}
 }
 
-func grown(data []byte, limit int) []byte {
-	size := len(data) + max(len(data)/4, 512)
-	if len(data) <= limit {
-		size = min(size, limit+1)
+// grown returns data with room for more: up to limit, one byte more than what may still come, to meet the end.
+func grown(data []byte, limit int64) []byte {
+	more := int64(max(len(data)/4, 512))
+	if left := limit - int64(len(data)); left >= 0 {
+		more = min(more-1, left) + 1
 	}
-	return append(make([]byte, 0, size), data...)
+	return append(make([]byte, 0, len(data)+int(more)), data...)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -33,6 +34,19 @@ func TestReadAll(t *testing.T) {
 	}
 	_, err := session.ReadAll(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("xxx"))), 0, 10, nil)
 	assert.ErrorIs(t, err, iotest.ErrTimeout)
+}
+
+func TestReadAllWithoutALimit(t *testing.T) {
+	want := strings.Repeat("x", 10_000)
+	for _, limit := range []int64{math.MaxInt32 - 1, math.MaxInt32, math.MaxInt32 + 1, 1 << 32, math.MaxInt64 - 1, math.MaxInt64} {
+		got, err := session.ReadAll(strings.NewReader(want), 0, limit, nil)
+		require.NoError(t, err)
+		assert.Equal(t, want, string(got), limit)
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(want))
+		got, status := session.ReadBody(httptest.NewRecorder(), r, limit, nil)
+		assert.Zero(t, status)
+		assert.Equal(t, want, string(got), limit)
+	}
 }
 
 // sizes notes the memory that a reader is given.

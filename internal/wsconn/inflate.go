@@ -57,7 +57,7 @@ func inflated(message []byte, limit int64, hold session.Hold) ([]byte, error) {
 	f.message.Reset(message)
 	f.tail.Reset(deflateTail)
 	_ = f.flate.(flate.Resetter).Reset(f, nil) // never fails
-	data, err := session.ReadAll(io.LimitReader(lenient{f.flate}, limit+1), min(4*len(message), int(limit)), int(limit), hold)
+	data, err := session.ReadAll(io.LimitReader(lenient{f.flate}, limit+1), int(min(4*int64(len(message)), limit)), limit, hold)
 	switch {
 	case err != nil:
 		return nil, violated("message cannot be inflated")
