@@ -22,7 +22,7 @@ func TestTheMemoryLimitIsAPartOfThatOfTheProcess(t *testing.T) {
 	defer debug.SetMemoryLimit(before)
 	assert.EqualValues(t, 1<<30, thinkws.Limits{}.MemoryLimit(), "the process has none")
 	debug.SetMemoryLimit(8 << 30)
-	assert.EqualValues(t, 2<<30, thinkws.Limits{}.MemoryLimit())
+	assert.Equal(t, int64(2<<30), thinkws.Limits{}.MemoryLimit())
 	assert.EqualValues(t, 5000, thinkws.Limits{Memory: 5000}.MemoryLimit())
 	assert.Zero(t, thinkws.Limits{Memory: -1}.MemoryLimit(), "none")
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, vet and lint. scripts/install.sh go linter goes before.
+# Format, vet for every system, and lint. scripts/install.sh go linter goes before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +12,7 @@ fi
 go vet ./...
 (cd bench && go vet ./...)
 (cd e2e/middleware && go vet ./...)
+scripts/systems.sh
 linter=golangci-lint
 [ ! -x .bin/golangci-lint ] || linter=.bin/golangci-lint
 "$linter" run --timeout 8m ./...

@@ -10,9 +10,10 @@ step() { printf '\n=== %s (after %d s)\n' "$*" "$SECONDS"; }
 step "install what is missing"
 scripts/install.sh go compiler node chromium redis nginx haproxy modules
 
-# The linter takes minutes to build the first time: beside the tests, at low priority.
+# The linter takes minutes to build the first time, and so does the standard library of each system: beside the tests, at
+# low priority. What systems.sh finds is shown by lint.sh, which runs it again.
 linter_pid=
-nice -n 15 scripts/install.sh go linter >build/linter.log 2>&1 &
+nice -n 15 bash -c 'scripts/install.sh go linter && { scripts/systems.sh || true; }' >build/linter.log 2>&1 &
 linter_pid=$!
 # Tests mostly wait, so three parts run at the same time, each in a process group of its own.
 parts=()
