@@ -112,11 +112,11 @@ func (r *frameReader) readHeader(p []byte) (rest []byte, err error) {
 		switch {
 		case r.have < 2:
 		case r.need == 0:
-			if err = r.checkStart(); err != nil {
+			if err := r.checkStart(); err != nil {
 				return p, err
 			}
 		case r.have == r.need:
-			if err = r.beginPayload(); err != nil {
+			if err := r.beginPayload(); err != nil {
 				return p, err
 			}
 		}
