@@ -58,6 +58,7 @@ func (s *socket) read() ([]byte, error) {
 		}
 		return nil, os.NewSyscallError("read", s.err)
 	}
+	letOthersRun(s.n, chunkSize)
 	return s.chunk[:s.n], nil
 }
 
