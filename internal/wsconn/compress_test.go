@@ -44,8 +44,9 @@ func offeringOn(t *testing.T, cfg *wsconn.Config, server net.Conn, extensions st
 	return c, w.Result().Header.Get("Sec-WebSocket-Extensions")
 }
 
-func compressing() *wsconn.Config {
-	cfg := config()
+func compressing() *wsconn.Config { return compressed(config()) }
+
+func compressed(cfg *wsconn.Config) *wsconn.Config {
 	cfg.Compress = true
 	cfg.MaxMessage = 100_000
 	return cfg
@@ -144,60 +145,61 @@ func TestCompressionIsNegotiated(t *testing.T) {
 
 // What coder's client understands, in each of its modes, both ways.
 func TestCompressionWithCoder(t *testing.T) {
-	d := session.NewDeflater(100, 1)
-	cfg := compressing()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := wsconn.Accept(w, r, cfg)
-		if !assert.NoError(t, err) {
-			return
-		}
-		h := newRecorder()
-		h.message = func(data []byte, binary bool) error {
-			return c.Send(deflatable(t, d, string(data), binary))
-		}
-		c.Serve(h)
-	}))
-	defer s.Close()
-	for name, mode := range map[string]websocket.CompressionMode{
-		"none":             websocket.CompressionDisabled,
-		"context takeover": websocket.CompressionContextTakeover,
-		"no context":       websocket.CompressionNoContextTakeover,
-	} {
-		t.Run(name, func(t *testing.T) {
-			before := d.Runs()
-			c, res, err := websocket.Dial(t.Context(), s.URL, &websocket.DialOptions{CompressionMode: mode, CompressionThreshold: 1})
-			require.NoError(t, err)
-			c.SetReadLimit(cfg.MaxMessage)
-			assert.Equal(t, mode != websocket.CompressionDisabled, res.Header.Get("Sec-WebSocket-Extensions") != "")
-			pinged := make(chan error, 20)
-			for n := range 200 {
-				text := strings.Repeat("again and again ", n*n/10+1)
-				kind := websocket.MessageText
-				if n%2 == 1 {
-					kind = websocket.MessageBinary
-				}
-				require.NoError(t, c.Write(t.Context(), kind, []byte(text)))
-				if n%10 == 0 {
-					go func() { pinged <- c.Ping(t.Context()) }()
-				}
-				gotKind, got, err := c.Read(t.Context())
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
+		d := session.NewDeflater(100, 1)
+		compressed(cfg)
+		s := link.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, err := wsconn.Accept(w, r, cfg)
+			if !assert.NoError(t, err) {
+				return
+			}
+			h := newRecorder()
+			h.message = func(data []byte, binary bool) error {
+				return c.Send(deflatable(t, d, string(data), binary))
+			}
+			c.Serve(h)
+		}))
+		for name, mode := range map[string]websocket.CompressionMode{
+			"none":             websocket.CompressionDisabled,
+			"context takeover": websocket.CompressionContextTakeover,
+			"no context":       websocket.CompressionNoContextTakeover,
+		} {
+			t.Run(name, func(t *testing.T) {
+				before := d.Runs()
+				c, res, err := websocket.Dial(t.Context(), s.URL, &websocket.DialOptions{CompressionMode: mode, CompressionThreshold: 1})
 				require.NoError(t, err)
-				require.Equal(t, kind, gotKind)
-				require.Equal(t, text, string(got))
-			}
-			if mode == websocket.CompressionDisabled {
-				assert.Equal(t, before, d.Runs())
-			} else {
-				assert.Greater(t, d.Runs(), before)
-			}
-			c.CloseRead(t.Context()) // for the pongs that are still on their way
-			for range cap(pinged) {
-				assert.NoError(t, <-pinged)
-			}
-			require.NoError(t, c.Close(websocket.StatusNormalClosure, ""))
-		})
-	}
-	require.NoError(t, cfg.Group.Wait(context.Background()))
+				c.SetReadLimit(cfg.MaxMessage)
+				assert.Equal(t, mode != websocket.CompressionDisabled, res.Header.Get("Sec-WebSocket-Extensions") != "")
+				pinged := make(chan error, 4)
+				for n := range 40 { // of up to 63 KB
+					text := strings.Repeat("again and again ", n*n*n/15+1)
+					kind := websocket.MessageText
+					if n%2 == 1 {
+						kind = websocket.MessageBinary
+					}
+					require.NoError(t, c.Write(t.Context(), kind, []byte(text)))
+					if n%10 == 0 {
+						go func() { pinged <- c.Ping(t.Context()) }()
+					}
+					gotKind, got, err := c.Read(t.Context())
+					require.NoError(t, err)
+					require.Equal(t, kind, gotKind)
+					require.Equal(t, text, string(got))
+				}
+				if mode == websocket.CompressionDisabled {
+					assert.Equal(t, before, d.Runs())
+				} else {
+					assert.Greater(t, d.Runs(), before)
+				}
+				c.CloseRead(t.Context()) // for the pongs that are still on their way
+				for range cap(pinged) {
+					assert.NoError(t, <-pinged)
+				}
+				require.NoError(t, c.Close(websocket.StatusNormalClosure, ""))
+			})
+		}
+		require.NoError(t, cfg.Group.Wait(context.Background()))
+	})
 }
 
 // Only data frames of marked messages are compressed, in the order they were sent in.
@@ -347,70 +349,75 @@ func TestBadCompressedMessages(t *testing.T) {
 
 // A connection that breaks within a compressed message has not ended that message.
 func TestEndWithinACompressedMessage(t *testing.T) {
-	cfg := compressing()
-	whole := masked(fin|rsv1|opText, deflate(t, strings.Repeat("a sentence, ", 100)))
-	for n := 1; n < len(whole); n++ {
-		c, client, _ := offering(t, cfg, offer)
-		h := newRecorder()
-		c.Serve(h)
-		write(t, client, whole[:n])
-		client.Close()
-		assert.NotErrorIs(t, h.end(t), wsconn.ErrClosedByPeer, n)
-		assert.Empty(t, h.messages(), n)
-	}
-	wait(t, cfg)
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
+		compressed(cfg)
+		whole := masked(fin|rsv1|opText, deflate(t, strings.Repeat("a sentence, ", 100)))
+		for n := 1; n < len(whole); n++ {
+			client, server := link.ends(t)
+			c, _ := offeringOn(t, cfg, server, offer)
+			h := newRecorder()
+			c.Serve(h)
+			write(t, client, whole[:n])
+			client.Close()
+			assert.NotErrorIs(t, h.end(t), wsconn.ErrClosedByPeer, n)
+			assert.Empty(t, h.messages(), n)
+		}
+		wait(t, cfg)
+	})
 }
 
 // Compressed and plain frames of many senders on one connection keep their order,
 // with control frames in between, also where the socket takes them in parts.
 func TestConcurrentCompressedSends(t *testing.T) {
-	const senders, rounds = 6, 60
-	cfg := compressing()
-	cfg.Queue = serial.Limit{Items: 1 << 20, Bytes: 1 << 30}
-	client, server := tcp(t)
-	c, _ := offeringOn(t, cfg, server, offer)
-	h := newRecorder()
-	c.Serve(h)
-	d := session.NewDeflater(500, 2)
-	var wg sync.WaitGroup
-	for s := range senders {
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
+		const senders, rounds = 6, 30
+		compressed(cfg)
+		cfg.Queue = serial.Limit{Items: 1 << 20, Bytes: 1 << 30}
+		client, server := link.ends(t)
+		c, _ := offeringOn(t, cfg, server, offer)
+		h := newRecorder()
+		c.Serve(h)
+		d := session.NewDeflater(500, 2)
+		var wg sync.WaitGroup
+		for s := range senders {
+			wg.Go(func() {
+				for i := range rounds {
+					head := strings.Repeat(string(rune('a'+s)), 1+i) + " "
+					assert.NoError(t, c.Send(
+						deflatable(t, d, head+"first", false),
+						deflatable(t, d, head+strings.Repeat(head, i), true),
+						deflatable(t, d, head+"third", false)))
+					assert.NoError(t, c.Ping())
+				}
+			})
+		}
 		wg.Go(func() {
-			for i := range rounds {
-				head := strings.Repeat(string(rune('a'+s)), 1+i) + " "
-				assert.NoError(t, c.Send(
-					deflatable(t, d, head+"first", false),
-					deflatable(t, d, head+strings.Repeat(head, i), true),
-					deflatable(t, d, head+"third", false)))
-				assert.NoError(t, c.Ping())
+			defer client.Close()
+			next := map[byte]int{} // of each sender, in thirds
+			for n := 0; n < 3*senders*rounds; {
+				f, err := readFrame(client)
+				if !assert.NoError(t, err) {
+					return
+				}
+				if f.first == fin|opPing {
+					continue
+				}
+				if f.first&rsv1 != 0 {
+					f.payload, err = inflate(f.payload)
+					assert.NoError(t, err)
+				}
+				s := f.payload[0]
+				head := strings.Repeat(string(rune(s)), 1+next[s]/3) + " "
+				want := []string{head + "first", head + strings.Repeat(head, next[s]/3), head + "third"}[next[s]%3]
+				if !assert.Equal(t, want, f.payload) {
+					return
+				}
+				next[s]++
+				n++
 			}
 		})
-	}
-	wg.Go(func() {
-		defer client.Close()
-		next := map[byte]int{} // of each sender, in thirds
-		for n := 0; n < 3*senders*rounds; {
-			f, err := readFrame(client)
-			if !assert.NoError(t, err) {
-				return
-			}
-			if f.first == fin|opPing {
-				continue
-			}
-			if f.first&rsv1 != 0 {
-				f.payload, err = inflate(f.payload)
-				assert.NoError(t, err)
-			}
-			s := f.payload[0]
-			head := strings.Repeat(string(rune(s)), 1+next[s]/3) + " "
-			want := []string{head + "first", head + strings.Repeat(head, next[s]/3), head + "third"}[next[s]%3]
-			if !assert.Equal(t, want, f.payload) {
-				return
-			}
-			next[s]++
-			n++
-		}
+		wg.Wait()
+		h.end(t)
+		wait(t, cfg)
 	})
-	wg.Wait()
-	h.end(t)
-	wait(t, cfg)
 }

@@ -1,10 +1,12 @@
 package wsconn_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-ce09063a/thinkws/e2e/network"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -242,27 +245,30 @@ func limits() (all []exchange) {
 	return all
 }
 
+// Over each network, every exchange is sent whole. Over TCP the short ones are sent byte by byte, too; for the frame reader
+// see TestConformanceOfTheFrameReader.
 func TestConformance(t *testing.T) {
 	all := exchanges()
 	t.Logf("%d exchanges", len(all))
 	require.Greater(t, len(all), 500)
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 		cfg.MaxMessage = maxExchange
-		s := server(t, cfg)
+		byByte := link.network == network.TCP && cfg.Watch != nil && cfg.CoolAfter == 0
 		for _, e := range all {
-			t.Run(e.name, func(t *testing.T) { e.run(t, s.Listener.Addr().String(), len(e.send)) })
-			if len(e.send) < 1000 {
-				t.Run(e.name+" byte by byte", func(t *testing.T) { e.run(t, s.Listener.Addr().String(), 1) })
+			t.Run(e.name, func(t *testing.T) { e.run(t, cfg, link, len(e.send)) })
+			if byByte && len(e.send) < 1000 {
+				t.Run(e.name+" byte by byte", func(t *testing.T) { e.run(t, cfg, link, 1) })
 			}
 		}
 	})
 }
 
 // run sends so many bytes at a time.
-func (e exchange) run(t *testing.T, addr string, chunk int) {
-	conn, r, err := connect(addr)
-	require.NoError(t, err)
+func (e exchange) run(t *testing.T, cfg *wsconn.Config, link link, chunk int) {
+	conn, server := link.ends(t)
 	defer conn.Close()
+	c := accept(t, cfg, server, nil)
+	c.Serve(&echo{newRecorder(), c})
 	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	sent := make(chan struct{})
 	go func() {
@@ -277,6 +283,7 @@ func (e exchange) run(t *testing.T, addr string, chunk int) {
 		}
 	}()
 	defer func() { <-sent }()
+	r := bufio.NewReader(conn)
 	expect(t, r, e.want...)
 	if e.code == 0 {
 		expect(t, r, frame{fin | opText, "alive"})
@@ -285,12 +292,7 @@ func (e exchange) run(t *testing.T, addr string, chunk int) {
 	got, err := readFrame(r)
 	require.NoError(t, err)
 	require.Equal(t, byte(fin|opClose), got.first, "want a close frame, got %q", got.payload)
-	if e.code == noStatus {
-		assert.Empty(t, got.payload)
-	} else {
-		require.GreaterOrEqual(t, len(got.payload), 2)
-		assert.Equal(t, e.code, int(binary.BigEndian.Uint16([]byte(got.payload))))
-	}
+	assert.Equal(t, e.code, codeOf(t, got.payload))
 	half(conn)
 	_, err = io.Copy(io.Discard, r)
 	if !strings.Contains(e.name, "more behind it") { // which may meet an end
@@ -298,5 +300,85 @@ func (e exchange) run(t *testing.T, addr string, chunk int) {
 	}
 }
 
+// codeOf returns the code of a close frame.
+func codeOf(t *testing.T, payload string) int {
+	t.Helper()
+	if payload == "" {
+		return noStatus
+	}
+	require.GreaterOrEqual(t, len(payload), 2)
+	return int(binary.BigEndian.Uint16([]byte(payload)))
+}
+
 // half ends the client's side.
 func half(conn net.Conn) { _ = conn.(*net.TCPConn).CloseWrite() }
+
+// The frame reader gets every exchange whole, byte by byte, and cut in two at each byte.
+func TestConformanceOfTheFrameReader(t *testing.T) {
+	for _, e := range exchanges() {
+		t.Run(e.name, func(t *testing.T) {
+			for _, direct := range []bool{false, true} {
+				e.read(t, direct, e.send)
+				e.read(t, direct, slices.Collect(slices.Chunk(e.send, 1))...)
+				for cut := range cutsOf(len(e.send)) {
+					e.read(t, direct, e.send[:cut], e.send[cut:])
+				}
+			}
+		})
+	}
+}
+
+// cutsOf yields where to cut n bytes: everywhere if they are few, else at each of the first and the last bytes, where frames
+// begin and end, and at some between.
+func cutsOf(n int) iter.Seq[int] {
+	const few, edge = 300, 16
+	return func(yield func(int) bool) {
+		for cut := 1; cut < n; cut++ {
+			if n > few && cut > edge && cut < n-edge {
+				cut = min(cut+n/edge, n-edge)
+			}
+			if !yield(cut) {
+				return
+			}
+		}
+	}
+}
+
+// read gives the frame reader what is sent in pieces, direct ones into the memory of their message, and compares what comes of
+// them.
+func (e exchange) read(t *testing.T, direct bool, pieces ...[]byte) {
+	t.Helper()
+	r := wsconn.NewFrameReader(maxExchange, false)
+	var got []frame
+	code := 0
+	for _, p := range pieces {
+		for len(p) > 0 && code == 0 {
+			if room := r.Room(); direct && len(room) > 0 {
+				n := copy(room, p)
+				r.Filled(n)
+				p = p[n:]
+			}
+			var opcode byte
+			var data []byte
+			var err error
+			if p, opcode, data, err = r.Next(p); err != nil {
+				require.NotZero(t, wsconn.CodeOf(err), err)
+				code = wsconn.CodeOf(err)
+				break
+			}
+			switch opcode {
+			case opText, opBinary:
+				got = append(got, frame{fin | opcode, string(data)})
+			case opPing:
+				got = append(got, frame{fin | opPong, string(data)})
+			case opClose:
+				code = codeOf(t, string(data))
+			}
+		}
+	}
+	require.Equal(t, e.code, code)
+	require.Equal(t, e.want, got)
+	if code == 0 {
+		require.True(t, r.Between())
+	}
+}

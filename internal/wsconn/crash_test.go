@@ -53,11 +53,11 @@ func (c *crasher) Message(data []byte, binary bool) (session.Task, error) {
 // A panic in the handler ends its connection. One in a task, and runtime.Goexit, do not: the
 // connection is read on. Others are served in any case.
 func TestPanicsEndNoOtherConnection(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 		log := new(safeLog)
 		cfg.Group.Logger = slog.New(slog.NewTextHandler(log, nil))
 		open := func() (io.ReadWriteCloser, *recorder) {
-			client, server := tcp(t)
+			client, server := link.ends(t)
 			c := accept(t, cfg, server, nil)
 			r := newRecorder()
 			c.Serve(&crasher{&echo{r, c}})

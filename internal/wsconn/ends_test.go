@@ -18,28 +18,10 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
-// everyWay runs a test with and without each mechanism that a connection has beside its frame reader.
-func everyWay(t *testing.T, test func(t *testing.T, cfg *wsconn.Config)) {
-	for name, change := range map[string]func(cfg *wsconn.Config){
-		"by default":      func(*wsconn.Config) {},
-		"without a Watch": func(cfg *wsconn.Config) { cfg.Watch = nil },
-		"cold at once":    func(cfg *wsconn.Config) { cfg.CoolAfter = time.Millisecond },
-		"never cold":      func(cfg *wsconn.Config) { cfg.CoolAfter = time.Hour },
-		"none of the two": func(cfg *wsconn.Config) { cfg.Watch, cfg.CoolAfter = nil, time.Hour },
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := config()
-			change(cfg)
-			test(t, cfg)
-			wait(t, cfg)
-		})
-	}
-}
-
 func TestMessagesInPieces(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 		cfg.MaxMessage = 1 << 20
-		client, server := tcp(t)
+		client, server := link.ends(t)
 		c := accept(t, cfg, server, nil)
 		c.Serve(&echo{newRecorder(), c})
 		var all []byte
@@ -71,9 +53,9 @@ func TestMessagesInPieces(t *testing.T) {
 // A client may be refused before its connection is served. If it does not answer the close
 // frame, it is cut off all the same.
 func TestClosedBeforeServed(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 		cfg.CloseTimeout = 50 * time.Millisecond
-		client, server := tcp(t)
+		client, server := link.ends(t)
 		c := accept(t, cfg, server, nil)
 		c.Close(1008, "")
 		expectClose(t, client, 1008) // so all has been done that Close does
@@ -87,9 +69,9 @@ func TestClosedBeforeServed(t *testing.T) {
 }
 
 func TestClosedWhileItBeginsToBeServed(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 		for i := range 200 {
-			client, server := tcp(t)
+			client, server := link.ends(t)
 			c := accept(t, cfg, server, nil)
 			h := newRecorder()
 			end := c.CloseNow
@@ -107,10 +89,10 @@ func TestClosedWhileItBeginsToBeServed(t *testing.T) {
 }
 
 func TestEveryCutOfTwoMessages(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 		both := append(masked(fin|opText, "first"), masked(fin|opBinary, "second")...)
 		for cut := range both {
-			c, h, client := pair(t, cfg, both[:cut]...)
+			c, h, client := link.pair(t, cfg, both[:cut]...)
 			write(t, client, both[cut:])
 			require.Eventually(t, func() bool { return len(h.messages()) == 2 }, 5*time.Second, 100*time.Microsecond)
 			assert.Equal(t, []frame{{opText, "first"}, {opBinary, "second"}}, h.messages())
@@ -122,7 +104,7 @@ func TestEveryCutOfTwoMessages(t *testing.T) {
 	})
 }
 
-func TestEndsOverTCP(t *testing.T) {
+func TestEnds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end  func(t *testing.T, c *wsconn.Conn, client net.Conn)
 		want error
@@ -169,20 +151,23 @@ func TestEndsOverTCP(t *testing.T) {
 		}, os.ErrDeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
-			everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
+			everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 				cfg.CloseTimeout = time.Minute
 				if tt.want == os.ErrDeadlineExceeded {
 					cfg.CloseTimeout = 50 * time.Millisecond
 				}
-				c, h, client := pair(t, cfg)
+				c, h, client := link.pair(t, cfg)
 				require.NoError(t, c.Send(text("hello"))) // it is idle after that
 				expect(t, client, frame{fin | opText, "hello"})
 				tt.end(t, c, client)
 				err := h.end(t)
 				require.Error(t, err)
-				if tt.want != nil && tt.want != io.ErrUnexpectedEOF {
+				switch {
+				case name == "client resets" && !link.resets(): // it closes there
+					assert.ErrorIs(t, err, wsconn.ErrClosedByPeer)
+				case tt.want != nil && tt.want != io.ErrUnexpectedEOF:
 					assert.ErrorIs(t, err, tt.want)
-				} else {
+				default:
 					assert.NotErrorIs(t, err, wsconn.ErrClosedByPeer)
 				}
 				if strings.HasPrefix(name, "message and") {
@@ -198,15 +183,15 @@ func TestEndsOverTCP(t *testing.T) {
 // Clients that stop in the middle of a message, more of them than there are
 // processors, keep nobody else waiting.
 func TestHalfMessagesDoNotHoldUpOthers(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 		half := masked(fin|opText, "half a message")
 		var stuck []net.Conn
 		for range 50 {
-			_, _, client := pair(t, cfg)
+			_, _, client := link.pair(t, cfg)
 			write(t, client, half[:10])
 			stuck = append(stuck, client)
 		}
-		client, server := tcp(t)
+		client, server := link.ends(t)
 		c := accept(t, cfg, server, nil)
 		c.Serve(&echo{newRecorder(), c})
 		for i := range 100 {
@@ -221,8 +206,8 @@ func TestHalfMessagesDoNotHoldUpOthers(t *testing.T) {
 
 // The group waits for a connection until its close handshake is done.
 func TestGroupWaitsForTheCloseHandshake(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
-		c, h, client := pair(t, cfg)
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
+		c, h, client := link.pair(t, cfg)
 		c.Close(1001, "")
 		expectClose(t, client, 1001)
 		ended := make(chan error, 1)
@@ -237,8 +222,8 @@ func TestGroupWaitsForTheCloseHandshake(t *testing.T) {
 
 // A connection closed before anybody serves it is cleaned up all the same.
 func TestCutBeforeServe(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
-		_, server := tcp(t)
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
+		_, server := link.ends(t)
 		c := accept(t, cfg, server, nil)
 		c.CloseNow()
 		h := newRecorder()
@@ -249,8 +234,8 @@ func TestCutBeforeServe(t *testing.T) {
 
 // What a frame declares is enough to refuse it: 2^40 bytes are not waited for.
 func TestDeclaredTooBig(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
-		_, h, client := pair(t, cfg)
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
+		_, h, client := link.pair(t, cfg)
 		write(t, client, masked(fin|opText, "x")[:1], []byte{0x80 | 127, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4})
 		expectClose(t, client, 1009)
 		client.Close()

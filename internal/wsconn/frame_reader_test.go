@@ -65,44 +65,6 @@ func TestFrameReaderTakesPiecesOfAnySize(t *testing.T) {
 	}
 }
 
-// Each stream is cut in two at every byte.
-func TestFrameReaderTakesEveryCut(t *testing.T) {
-	for _, e := range exchanges() {
-		if len(e.send) > 2000 {
-			continue
-		}
-		whole, _ := readAll(e.send, false, len(e.send))
-		for cut := 1; cut < len(e.send); cut++ {
-			r := wsconn.NewFrameReader(readerLimit, false)
-			var got []string
-			for _, some := range [][]byte{e.send[:cut], e.send[cut:]} {
-				got = drainInto(r, some, got)
-			}
-			require.Equal(t, whole, got, "%s cut at %d", e.name, cut)
-		}
-	}
-}
-
-// drainInto appends what comes of some to got, unless got has come to an end.
-func drainInto(r *wsconn.FrameReader, some []byte, got []string) []string {
-	for len(some) > 0 {
-		if n := len(got); n > 0 && (strings.HasPrefix(got[n-1], "error") || strings.HasPrefix(got[n-1], "close")) {
-			return got
-		}
-		rest, opcode, data, err := r.Next(some)
-		switch {
-		case err != nil:
-			got = append(got, fmt.Sprint("error ", wsconn.CodeOf(err)))
-		case opcode == opClose:
-			got = append(got, fmt.Sprintf("close %x", data))
-		case opcode != 0:
-			got = append(got, fmt.Sprintf("%x %x", opcode, data))
-		}
-		some = rest
-	}
-	return got
-}
-
 // Between two messages a reader holds nothing, and what it has announced to it costs nothing before it comes.
 func TestFrameReaderHoldsWhatHasCome(t *testing.T) {
 	const huge = 1 << 40

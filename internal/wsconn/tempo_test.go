@@ -1,6 +1,7 @@
 package wsconn_test
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strings"
@@ -129,15 +130,15 @@ func TestTimeBetweenMessages(t *testing.T) {
 }
 
 // The same where sockets are read directly, and where nobody waits for them.
-func TestHostile44FragmentsOverTCP(t *testing.T) {
-	everyWay(t, func(t *testing.T, cfg *wsconn.Config) {
-		cfg.MessageTime, cfg.CoolAfter = 200*time.Millisecond, 50*time.Millisecond
-		cfg.CloseTimeout = 200 * time.Millisecond
+func TestHostile44FragmentsEverywhere(t *testing.T) {
+	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
+		cfg.MessageTime, cfg.CoolAfter = 50*time.Millisecond, cmp.Or(cfg.CoolAfter, 10*time.Millisecond)
 		for _, begin := range []string{string(masked(opText, "a")), string(masked(fin|opText, "abc")[:7]), "\x81"} {
-			_, h, client := pair(t, cfg)
-			_, honest, other := pair(t, cfg)
+			_, h, client := link.pair(t, cfg)
+			_, honest, other := link.pair(t, cfg)
 			write(t, client, []byte(begin))
 			assert.Equal(t, "message takes too long", expectClose(t, client, 1008))
+			client.Close()
 			assert.ErrorIs(t, h.end(t), wsconn.ErrProtocol)
 			write(t, other, masked(fin|opText, "as ever"))
 			require.Eventually(t, func() bool { return len(honest.messages()) == 1 }, time.Minute, time.Millisecond)
