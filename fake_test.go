@@ -205,7 +205,7 @@ func newHandler(t *testing.T, options ...thinkws.Option) (*thinkws.Handler, *log
 	t.Helper()
 	out := &logs{}
 	logger := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	options = append([]thinkws.Option{thinkws.WithLogger(logger)}, options...)
+	options = append([]thinkws.Option{thinkws.WithLogger(logger), mechanisms()}, options...)
 	h, err := thinkws.New(options...)
 	require.NoError(t, err)
 	t.Cleanup(func() {

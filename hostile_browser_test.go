@@ -105,7 +105,7 @@ func TestHostile39CookieJunk(t *testing.T) {
 	s := newSite(t, thinkws.WithLimits(thinkws.Limits{Header: 1 << 20}), thinkws.WithCookie(http.Cookie{}))
 	for _, junk := range []string{"io=a;b\tc=\"", "io=\"x; HttpOnly; Path=/evil\"", "=;=;=", "io=\xff\xfe", "io=x,io=y;io=z", "io={\"a\":1}", "__proto__=1; constructor=2", strings.Repeat("io=x; ", 10_000)} {
 		for _, door := range []string{"polling", "POST", "preflight"} {
-			const origin = "Origin: http://localhost\r\n"
+			origin := "Origin: " + s.origin + "\r\n"
 			got, answer := s.exchange(doors[door](origin + "Cookie: " + junk + "\r\n"))
 			want, _ := s.exchange(doors[door](origin))
 			assert.Equal(t, want[:4], got[:4], "%s: %.20q", door, junk)

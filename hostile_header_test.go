@@ -18,7 +18,7 @@ func everywhere(sid string) map[string][2]string {
 	_, websocket, _ = strings.Cut(websocket, "\r\n")
 	plain := "Host: localhost\r\n\r\n"
 	body := "Host: localhost\r\nContent-Length: 1\r\n\r\n6"
-	preflight := "Host: localhost\r\nOrigin: http://localhost\r\nAccess-Control-Request-Method: POST\r\n\r\n"
+	preflight := "Host: localhost\r\nOrigin: " + ownOrigin() + "\r\nAccess-Control-Request-Method: POST\r\n\r\n"
 	all := map[string][2]string{
 		"handshake":            {"GET " + io4 + "polling", plain},
 		"handshake of 2.x":     {"GET " + io3 + "polling", plain},

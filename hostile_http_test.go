@@ -368,7 +368,7 @@ func TestHostile31HTTP2(t *testing.T) {
 // Row 92: middleware that hides http.Hijacker.
 func TestHostile92WriterWithoutHijacker(t *testing.T) {
 	s := newSite(t)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.router.ServeHTTP(struct{ http.ResponseWriter }{w}, r)
 	}))
 	defer server.Close()

@@ -45,13 +45,13 @@ func TestHostile8SockJSSessionIDs(t *testing.T) {
 		got, _ := s.exchange(post("/sockjs/0/"+id+"/xhr", "", header...))
 		require.Equal(t, "200 o\n", got)
 	}
-	mine := []string{"Origin: http://localhost", "Authorization: Basic eDp5"}
+	mine := []string{"Origin: " + s.origin, "Authorization: Basic eDp5"}
 	open("mine", mine...)
 	for name, header := range map[string][]string{
 		"another origin":    {"Origin: http://evil.example", "Authorization: Basic eDp5"},
 		"no origin at all":  {"Origin: null", "Authorization: Basic eDp5"},
-		"another user":      {"Origin: http://localhost", "Authorization: Basic eDp6"},
-		"nobody":            {"Origin: http://localhost"},
+		"another user":      {"Origin: " + s.origin, "Authorization: Basic eDp6"},
+		"nobody":            {"Origin: " + s.origin},
 		"no headers at all": nil,
 	} {
 		for path, request := range map[string]string{
@@ -74,7 +74,7 @@ func TestHostile8SockJSSessionIDs(t *testing.T) {
 // A page of any origin can load an EventSource as an image, under an id that it has chosen and without
 // naming itself. No session begins in the name of the visitor, or the page could send events to it.
 func TestHostileSockJSSessionsOfVisitors(t *testing.T) {
-	for name, options := range map[string][]thinkws.Option{"open": nil, "listed": {thinkws.WithAllowOrigin("http://localhost")}} {
+	for name, options := range map[string][]thinkws.Option{"open": nil, "listed": {thinkws.WithAllowOrigin(ownOrigin())}} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, options...)
 			send := post("/sockjs/0/chosen/xhr_send", `["{\"event\":\"kick\"}"]`)
@@ -89,7 +89,7 @@ func TestHostileSockJSSessionsOfVisitors(t *testing.T) {
 				require.NoError(t, conn.Close())
 			}
 			for i, header := range []string{
-				"Cookie: session=1\r\nOrigin: http://localhost", "Cookie: session=1\r\nReferer: http://localhost/",
+				"Cookie: session=1\r\nOrigin: " + s.origin, "Cookie: session=1\r\nReferer: " + s.origin + "/",
 				"Cookie: session=1\r\nSec-Fetch-Site: same-origin", "Authorization: Bearer x", "Accept: text/event-stream",
 			} {
 				status, _, _ := s.first(get(fmt.Sprintf("/sockjs/0/own%d/eventsource?hasty", i), lines(header)...))

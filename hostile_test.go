@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -48,6 +47,7 @@ type site struct {
 	t       *testing.T
 	handler *thinkws.Handler
 	router  chi.Router
+	origin  string // of pages that it serves
 	log     *logs
 	connect func() (net.Conn, error)
 	http    *http.Client
@@ -61,8 +61,8 @@ type site struct {
 func newSite(t *testing.T, options ...thinkws.Option) *site {
 	t.Helper()
 	s := prepare(t, options)
-	server := httptest.NewServer(s.router)
-	t.Cleanup(server.Close)
+	server := newServer(t, s.router)
+	s.origin = ownOrigin()
 	s.connect = func() (net.Conn, error) { return net.Dial("tcp", server.Listener.Addr().String()) }
 	s.populate()
 	return s
@@ -94,7 +94,7 @@ func (s *site) within(t *testing.T) *site {
 }
 
 func prepare(t *testing.T, options []thinkws.Option) *site {
-	s := &site{t: t, reasons: make(chan thinkws.Reason, 100), router: chi.NewRouter(), over: new(atomic.Bool)}
+	s := &site{t: t, reasons: make(chan thinkws.Reason, 100), router: chi.NewRouter(), origin: "http://localhost", over: new(atomic.Bool)}
 	s.handler, s.log = newHandler(t, append(s.actions(), options...)...)
 	s.router.Use(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

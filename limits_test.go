@@ -210,7 +210,7 @@ func TestShutdownTakesItsTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, _ := newHandler(t, thinkws.WithLimits(thinkws.Limits{Departures: tt.departures}))
-			server := httptest.NewServer(h.WebSocket())
+			server := newServer(t, h.WebSocket())
 			defer server.Close()
 			ends := make(chan time.Duration, 100)
 			began := make(chan time.Time)
@@ -252,7 +252,7 @@ func TestShutdownTakesItsTime(t *testing.T) {
 // namespace.
 func TestEnteringDuringShutdown(t *testing.T) {
 	h, _ := newHandler(t, thinkws.WithLimits(thinkws.Limits{Departures: 10}), thinkws.Namespace("/admin"))
-	server := httptest.NewServer(h)
+	server := newServer(t, h)
 	defer server.Close()
 	const clients = 50
 	var all []*rawWS

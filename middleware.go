@@ -106,7 +106,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			MessageTimeout: c.messageTimeout, MaxPackets: c.limits.Packets,
 			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
 			Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies,
-			Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch, Grace: &h.grace,
+			Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: h.watcher(), CoolAfter: c.coolAfter, Grace: &h.grace,
 			Door: h.hub.door, Meter: h.hub.meter, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
 		},
 	}
@@ -140,9 +140,17 @@ func (h *Handler) wsconnConfig() wsconn.Config {
 	c := h.cfg
 	return wsconn.Config{
 		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout, Tally: &h.hub.tally,
-		MessageTime: c.messageTimeout, CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: &h.watch,
-		Grace: &h.grace, Compress: c.compress > 0,
+		MessageTime: c.messageTimeout, CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: h.watcher(),
+		CoolAfter: c.coolAfter, Grace: &h.grace, Compress: c.compress > 0,
 	}
+}
+
+// watcher returns the Watch of the connections; nil if they have none.
+func (h *Handler) watcher() *wsconn.Watch {
+	if h.cfg.noWatch {
+		return nil
+	}
+	return &h.watch
 }
 
 const (

@@ -101,7 +101,7 @@ func TestMounts(t *testing.T) {
 		{"StripPrefix", stripped, "/deep/io/", "/deep/ws/chat"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			server := httptest.NewServer(tt.handler)
+			server := newServer(t, tt.handler)
 			defer server.Close()
 			p := openPolling(t, server.URL+tt.io)
 			assert.Equal(t, "ok", p.post("40/chat,"))
@@ -127,7 +127,7 @@ func TestMounts(t *testing.T) {
 			p.post("1")
 		})
 	}
-	server := httptest.NewServer(use)
+	server := newServer(t, use)
 	defer server.Close()
 	for _, path := range []string{"/", "/live", "/live/iox", "/live/wsx/chat"} {
 		res, err := http.Get(server.URL + path)
@@ -157,7 +157,7 @@ func TestRequestInHandlers(t *testing.T) {
 		})
 	})
 	r.Route("/t/{tenant}", func(r chi.Router) { r.Mount("/ws", h.WebSocket()) })
-	server := httptest.NewServer(r)
+	server := newServer(t, r)
 	defer server.Close()
 
 	var clients []*websocket.Conn
@@ -183,7 +183,7 @@ func TestOriginGateOnEveryTransport(t *testing.T) {
 	r.Mount("/socket.io", h)
 	r.Mount("/ws", h.WebSocket())
 	r.Method(http.MethodPost, "/users", h.Action(func(c *thinkws.Context) error { return c.Ack("done") }))
-	server := httptest.NewServer(r)
+	server := newServer(t, r)
 	defer server.Close()
 	const good, evil = "https://app.example.com", "https://app.example.com.evil.net"
 
@@ -264,7 +264,7 @@ var anyHandshakes = thinkws.WithLimits(thinkws.Limits{Handshakes: 1 << 20, Hands
 
 func TestConnectRightBehindTheHandshake(t *testing.T) {
 	h, _ := newHandler(t, anyHandshakes)
-	server := httptest.NewServer(h)
+	server := newServer(t, h)
 	defer server.Close()
 	for i := range 1500 {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -285,7 +285,7 @@ func TestConnectRightBehindTheHandshake(t *testing.T) {
 
 func TestProbeRightBehindTheHandshake(t *testing.T) {
 	h, _ := newHandler(t, anyHandshakes, thinkws.On("e", func(c *thinkws.Context) error { return c.Emit("f") }))
-	server := httptest.NewServer(h)
+	server := newServer(t, h)
 	defer server.Close()
 	for range 1500 {
 		p := openPolling(t, server.URL+"/socket.io/")
@@ -352,7 +352,7 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 	r := chi.NewRouter()
 	r.Mount("/socket.io", h)
 	r.Mount("/ws", h.WebSocket())
-	server := httptest.NewServer(r)
+	server := newServer(t, r)
 	defer server.Close()
 	dialRaw := func(path string) *rawWS {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())

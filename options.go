@@ -71,6 +71,10 @@ type config struct {
 	onError        func(*Context, error)
 	bus            Bus
 	node           string
+
+	// For tests alone.
+	noWatch   bool          // handlers never run on the goroutine that reads
+	coolAfter time.Duration // of wsconn.Config; 0 for its default
 }
 
 func defaults() *config {

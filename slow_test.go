@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -35,7 +34,7 @@ func TestSlowPoliciesWhilePolling(t *testing.T) {
 			h, _ := newHandler(t, thinkws.WithSendQueue(4, 1<<20), thinkws.WithSlowPolicy(tt.policy),
 				thinkws.WithOnSlow(func(s *thinkws.Socket) { slow.Add(1); assert.NotEmpty(t, s.ID()) }),
 				thinkws.On("open", func(c *thinkws.Context) error { sockets <- c.Websocket(); return nil }))
-			server := httptest.NewServer(h.Middleware(http.NotFoundHandler()))
+			server := newServer(t, h.Middleware(http.NotFoundHandler()))
 			defer server.Close()
 			session, socketio, sockjs := enterPolling(t, server.URL, sockets)
 			dropped, refused := 0, 0
@@ -95,7 +94,7 @@ func TestShutdownWhilePolling(t *testing.T) {
 	sockets := make(chan *thinkws.Socket, 2)
 	start := func() (*thinkws.Handler, string, string) {
 		h, _ := newHandler(t, thinkws.On("open", func(c *thinkws.Context) error { sockets <- c.Websocket(); return nil }))
-		server := httptest.NewServer(h.Middleware(http.NotFoundHandler()))
+		server := newServer(t, h.Middleware(http.NotFoundHandler()))
 		t.Cleanup(server.Close)
 		session, socketio, sockjs := enterPolling(t, server.URL, sockets)
 		require.NoError(t, socketio.Emit("last"))
@@ -145,7 +144,7 @@ func TestSlowClientOfFailures(t *testing.T) {
 		thinkws.On("fails", func(*thinkws.Context) error { return &thinkws.Error{Name: thinkws.Forbidden} }),
 		thinkws.WithOnError(func(*thinkws.Context, error) {}),
 		thinkws.On("open", func(c *thinkws.Context) error { sockets <- c.Websocket(); return nil }))
-	server := httptest.NewServer(h.Middleware(http.NotFoundHandler()))
+	server := newServer(t, h.Middleware(http.NotFoundHandler()))
 	defer server.Close()
 	session, _, _ := enterPolling(t, server.URL, sockets)
 	exchangeText(t, http.MethodPost, session, strings.TrimSuffix(strings.Repeat("421[\"fails\"]\x1e", 10), "\x1e"))

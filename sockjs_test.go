@@ -125,7 +125,7 @@ func TestSockJS(t *testing.T) {
 		}),
 		thinkws.On("leave", func(c *thinkws.Context) error { c.Websocket().Disconnect(); return nil }),
 	)
-	server := httptest.NewServer(h.SockJS())
+	server := newServer(t, h.SockJS())
 	defer server.Close()
 	p := openSockJS(t, server.URL, "s")
 	p.expect(`{"event":"hello","data":"xhr-polling"}`)
@@ -155,7 +155,7 @@ func TestSockJSRawStrings(t *testing.T) {
 	r := chi.NewRouter()
 	r.Mount("/sockjs", h.SockJS())
 	r.Mount("/ws", h.WebSocket())
-	server := httptest.NewServer(r)
+	server := newServer(t, r)
 	defer server.Close()
 	raw, _, err := websocket.Dial(t.Context(), server.URL+"/sockjs/websocket", nil)
 	require.NoError(t, err)
@@ -187,7 +187,7 @@ func TestSockJSNamespaces(t *testing.T) {
 			return nil
 		}),
 		thinkws.On("where", func(c *thinkws.Context) error { return c.Ack(c.Websocket().Namespace()) })))
-	server := httptest.NewServer(h.SockJS())
+	server := newServer(t, h.SockJS())
 	defer server.Close()
 	for _, name := range []string{"chat", "/chat"} {
 		p := &sockjs{t: t, http: http.DefaultClient, target: server.URL + "/0/in" + strings.Trim(name, "/") + fmt.Sprint(len(name)), query: "?key=x&nsp=" + name}
@@ -244,7 +244,7 @@ func TestSockJSMounts(t *testing.T) {
 		{"bare at the configured path", h.SockJS(), "/any/live/sockjs"}, {"chi in ServeMux", muxed, "/echo"}, {"ServeMux in chi", routed, "/echo"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			server := httptest.NewServer(tt.handler)
+			server := newServer(t, tt.handler)
 			defer server.Close()
 			base := server.URL + tt.base
 			for path, want := range map[string]string{"/": "Welcome to SockJS!\n", "/info": `{"websocket":true,`, "/info/": `{"websocket":true,`,
@@ -290,7 +290,7 @@ func TestSockJSMounts(t *testing.T) {
 			}
 		})
 	}
-	server := httptest.NewServer(use)
+	server := newServer(t, use)
 	defer server.Close()
 	for _, path := range []string{"/live/sockjsx/info", "/sockjs/info", "/"} {
 		res, err := http.Get(server.URL + path)
@@ -353,7 +353,7 @@ func TestAllKindsOfClientsInOneRoom(t *testing.T) {
 	r.Mount("/socket.io", h)
 	r.Mount("/sockjs", h.SockJS())
 	r.Mount("/ws", h.WebSocket())
-	server := httptest.NewServer(r)
+	server := newServer(t, r)
 	defer server.Close()
 	defer shutdown(t, h) // before the server, which waits for requests
 	members := roomOfAllKinds(t, server.URL)
@@ -412,7 +412,7 @@ func TestShutdownOfSockJS(t *testing.T) {
 	reasons := make(chan thinkws.Reason, 10)
 	h, err := thinkws.New(thinkws.On("close", func(c *thinkws.Context) error { reasons <- c.Reason(); return nil }))
 	require.NoError(t, err)
-	server := httptest.NewServer(h.SockJS())
+	server := newServer(t, h.SockJS())
 	defer server.Close()
 	waiting, away := openSockJS(t, server.URL, "waiting"), openSockJS(t, server.URL, "away")
 	ws, _, err := websocket.Dial(t.Context(), server.URL+"/0/ws/websocket", nil)

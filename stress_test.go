@@ -105,9 +105,9 @@ func newStress(t *testing.T, secure, deflate bool) *stress {
 		options = append(options, thinkws.WithCompression(stressThreshold))
 	}
 	var err error
-	s.handler, err = thinkws.New(options...)
+	s.handler, err = thinkws.New(append(options, mechanisms())...)
 	require.NoError(t, err)
-	s.server = httptest.NewUnstartedServer(s.handler.Middleware(http.NotFoundHandler()))
+	s.server = unstarted(t, s.handler.Middleware(http.NotFoundHandler()))
 	s.server.Config.ReadHeaderTimeout = time.Minute
 	s.server.Listener = &narrowListener{Listener: s.server.Listener}
 	if secure {
@@ -135,9 +135,21 @@ func (l *narrowListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if l.accepted++; l.accepted%2 == 0 {
-		err = c.(*net.TCPConn).SetWriteBuffer(16 << 10)
+		err = narrow(c)
 	}
 	return c, err
+}
+
+// narrow makes the send buffer of a connection small, where it has one and shows it.
+func narrow(c net.Conn) error {
+	switch c := c.(type) {
+	case *tls.Conn:
+		return narrow(c.NetConn())
+	case interface{ SetWriteBuffer(bytes int) error }:
+		return c.SetWriteBuffer(16 << 10)
+	default:
+		return nil
+	}
 }
 
 // newStressMessage makes up a message: mostly short, up to 200 KB, some of them binary.

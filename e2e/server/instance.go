@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/e2e/variant"
 )
 
 // logTimeout is how long lines waits for what the server is to see.
@@ -76,7 +78,7 @@ type instance struct {
 func start(cfg config) (*instance, error) {
 	i := &instance{log: newJournal(), conns: make(map[net.Conn]struct{})}
 	var err error
-	if i.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if i.listener, err = variant.Listen(os.Getenv("THINKWS_NETWORK")); err != nil {
 		return nil, err
 	}
 	if err = i.setUp(cfg); err != nil {
@@ -97,12 +99,18 @@ func start(cfg config) (*instance, error) {
 }
 
 func (i *instance) setUp(cfg config) error {
-	var err error
-	if i.handler, err = thinkws.New(append(cfg.options(i.url()), actions(i.log, cfg.asker())...)...); err != nil {
+	mechanisms, err := mechanisms()
+	if err != nil {
+		return err
+	}
+	options := func(actions []thinkws.Option) []thinkws.Option {
+		return slices.Concat(cfg.options(i.url()), mechanisms, actions)
+	}
+	if i.handler, err = thinkws.New(options(actions(i.log, cfg.asker()))...); err != nil {
 		return err
 	}
 	cfg.SockJS.raw = true
-	i.strings, err = thinkws.New(append(cfg.options(i.url()), stringActions(i.log)...)...)
+	i.strings, err = thinkws.New(options(stringActions(i.log))...)
 	return err
 }
 
@@ -120,15 +128,12 @@ func (i *instance) track(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// cut closes every TCP connection without a word.
+// cut closes every connection without a word.
 func (i *instance) cut() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for conn := range i.conns {
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.CloseWrite() // closed before
-			_ = tcp.CloseRead()
-		}
+		variant.Cut(conn)
 	}
 	clear(i.conns)
 	return nil

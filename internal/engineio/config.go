@@ -27,6 +27,7 @@ type Config struct {
 	WriteTimeout   time.Duration // of one write to the network; 10 s
 	ReadTimeout    time.Duration // of the body of a POST, from its first byte to its last; 10 s
 	MessageTimeout time.Duration // of one WebSocket message, likewise; 30 s
+	CoolAfter      time.Duration // without a WebSocket message, until its connection counts as idle; 1 s
 	Farewell       time.Duration // for which a closed server waits for clients between two polls; 0 s
 
 	MaxMessage int64        // bytes of a POST or a WebSocket message, announced as maxPayload; 1,000,000
@@ -94,6 +95,7 @@ func (c *Config) wsconn() wsconn.Config {
 		WriteTimeout: c.WriteTimeout,
 		MessageTime:  c.MessageTimeout,
 		CloseTimeout: closeTimeout,
+		CoolAfter:    c.CoolAfter,
 		Group:        c.Group,
 		Clock:        c.Clock,
 		Watch:        c.Watch,

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/e2e/network"
+	"github.com/seed-ce09063a/thinkws/e2e/variant"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -253,7 +253,7 @@ func TestConformance(t *testing.T) {
 	require.Greater(t, len(all), 500)
 	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 		cfg.MaxMessage = maxExchange
-		byByte := link.network == network.TCP && cfg.Watch != nil && cfg.CoolAfter == 0
+		byByte := link.network == variant.TCP && cfg.Watch != nil && cfg.CoolAfter == 0
 		for _, e := range all {
 			t.Run(e.name, func(t *testing.T) { e.run(t, cfg, link, len(e.send)) })
 			if byByte && len(e.send) < 1000 {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/e2e/network"
+	"github.com/seed-ce09063a/thinkws/e2e/variant"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -21,7 +21,7 @@ func ways(networkName string) map[string]func(cfg *wsconn.Config) {
 		"by default":      func(*wsconn.Config) {},
 		"without a Watch": func(cfg *wsconn.Config) { cfg.Watch = nil },
 	}
-	if networkName == network.TCP {
+	if networkName == variant.TCP {
 		all["cold at once"] = func(cfg *wsconn.Config) { cfg.CoolAfter = time.Millisecond }
 		all["never cold"] = func(cfg *wsconn.Config) { cfg.CoolAfter = time.Hour }
 		all["none of the two"] = func(cfg *wsconn.Config) { cfg.Watch, cfg.CoolAfter = nil, time.Hour }
@@ -42,15 +42,15 @@ func inWays(t *testing.T, networkName string, test func(t *testing.T, cfg *wscon
 
 // everyWay runs a test with and without each mechanism over TCP.
 func everyWay(t *testing.T, test func(t *testing.T, cfg *wsconn.Config)) {
-	inWays(t, network.TCP, test)
+	inWays(t, variant.TCP, test)
 }
 
 // everywhere runs a test over each network, with and without each mechanism.
 func everywhere(t *testing.T, test func(t *testing.T, cfg *wsconn.Config, link link)) {
-	for _, name := range network.All() {
+	for _, name := range variant.Networks() {
 		t.Run(name, func(t *testing.T) {
 			inWays(t, name, func(t *testing.T, cfg *wsconn.Config) {
-				l, err := network.Listen(name)
+				l, err := variant.Listen(name)
 				require.NoError(t, err)
 				t.Cleanup(func() { l.Close() })
 				test(t, cfg, link{name, l})
@@ -66,7 +66,7 @@ type link struct {
 }
 
 // resets reports whether a server learns that its client has reset a connection. Other networks know only ends.
-func (l link) resets() bool { return l.network != network.Unix && l.network != network.Pipe }
+func (l link) resets() bool { return l.network != variant.Unix && l.network != variant.Pipe }
 
 // ends returns the two ends of a connection.
 func (l link) ends(t *testing.T) (client, server net.Conn) {

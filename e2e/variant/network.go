@@ -1,10 +1,12 @@
-// Package network lets test clients that speak plain TCP reach a server over other networks.
+// Package variant has what tests run with in more than one way: networks, and mechanisms of connections.
+//
+// Test clients speak plain TCP. They reach a server on another network through a front in the server's process:
 //
 //	client -- TCP --> front -- the network --> server
 //
-// The front passes bytes, ends of one direction and resets on, in both directions. TCP itself needs no front, and neither
+// The front passes bytes, the end of one direction and resets on, in both directions. TCP itself needs no front, and neither
 // do wrapped connections.
-package network
+package variant
 
 import (
 	"crypto/tls"
@@ -25,8 +27,8 @@ const (
 	Pipe    = "pipe"    // net.Pipe
 )
 
-// All returns the names of all networks.
-func All() []string { return []string{TCP, TLS, Unix, Wrapped, Pipe} }
+// Networks returns the names of all.
+func Networks() []string { return []string{TCP, TLS, Unix, Wrapped, Pipe} }
 
 // Listen returns a listener whose Accept returns connections of the named network; "" means TCP. Its address is one of TCP
 // on loopback, to which clients connect.
@@ -45,7 +47,7 @@ func Listen(name string) (net.Listener, error) {
 		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		return newFront(p, p.dial)
 	default:
-		return nil, fmt.Errorf("network: %q is not one of %q", name, All())
+		return nil, fmt.Errorf("variant: network %q is not one of %q", name, Networks())
 	}
 }
 
@@ -98,7 +100,7 @@ func listenTLS() (net.Listener, error) {
 }
 
 func listenUnix() (net.Listener, error) {
-	dir, err := os.MkdirTemp("", "network")
+	dir, err := os.MkdirTemp("", "thinkws")
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package network
+package variant
 
 import (
 	"crypto/ecdsa"

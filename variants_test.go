@@ -1,0 +1,56 @@
+package thinkws_test
+
+import (
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-ce09063a/thinkws"
+	"github.com/seed-ce09063a/thinkws/e2e/variant"
+)
+
+// The tests of this package run over the network that a flag names, and without the mechanisms that another one names:
+// scripts/variants.sh runs them in all ways.
+var (
+	networkFlag = flag.String("network", variant.TCP, "what servers of tests listen on: tcp, tls, unix, wrapped or pipe")
+	withoutFlag = flag.String("without", "", "mechanisms that connections do without, separated by commas: watch, cold, warm")
+)
+
+// mechanisms makes handlers do without the mechanisms that the flag names.
+func mechanisms() thinkws.Option {
+	noWatch, coolAfter, err := variant.Without(*withoutFlag)
+	if err != nil {
+		panic(err)
+	}
+	return thinkws.WithMechanisms(noWatch, coolAfter)
+}
+
+// newServer starts a server on the network that the flag names. Clients reach it by plain TCP. It is closed when the test ends.
+func newServer(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	s := unstarted(t, h)
+	s.Start()
+	return s
+}
+
+func unstarted(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	require.NoError(t, s.Listener.Close())
+	var err error
+	s.Listener, err = variant.Listen(*networkFlag)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// ownOrigin is the origin of pages that such a server serves as localhost.
+func ownOrigin() string {
+	if *networkFlag == variant.TLS {
+		return "https://localhost"
+	}
+	return "http://localhost"
+}
