@@ -2,6 +2,7 @@ package wsconn_test
 
 import (
 	"io"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -187,6 +188,32 @@ func TestCloseNow(t *testing.T) {
 		assert.ErrorIs(t, c.Send(text("late")), session.ErrClosed)
 		c.Close(1000, "late")
 		wait(t, cfg)
+	})
+}
+
+// reluctant is a connection whose Close waits, as that of TLS does: it writes an alert, and the peer may not be reading.
+type reluctant struct{ net.Conn }
+
+func (r reluctant) Close() error {
+	time.Sleep(5 * time.Second)
+	return r.Conn.Close()
+}
+
+// CloseNow is called for many connections in a row.
+func TestCloseNowDoesNotWaitForTheNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		client, server := net.Pipe()
+		c := accept(t, cfg, reluctant{server}, nil)
+		h := newRecorder()
+		c.Serve(h)
+		start := time.Now()
+		c.CloseNow()
+		assert.Zero(t, time.Since(start))
+		assert.ErrorIs(t, c.Send(text("late")), session.ErrClosed)
+		wait(t, cfg)
+		assert.EqualError(t, h.end(t), "wsconn: connection cut")
+		client.Close()
 	})
 }
 

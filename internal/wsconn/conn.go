@@ -129,8 +129,17 @@ func (c *Conn) Close(code int, reason string) {
 	c.finish(closeFrame(code, reason))
 }
 
-// CloseNow cuts the connection, whatever waits.
-func (c *Conn) CloseNow() { c.cut(errCut) }
+// CloseNow cuts the connection, whatever waits. Close of a TLS connection writes an alert first, and waits up to 5 s for a peer
+// that does not read, so where the connection is not plain TCP, it is left to a goroutine.
+func (c *Conn) CloseNow() {
+	if c.in.socket != nil {
+		c.cut(errCut)
+		return
+	}
+	c.blame(errCut)
+	c.out.discard()
+	c.cfg.Group.Go(func() { c.in.Conn.Close() }) // see cut
+}
 
 // fail is Close with the reason that Handler.Closed gets.
 func (c *Conn) fail(cause error, code int, reason string) {
