@@ -5,7 +5,7 @@ FUZZTIME ?= 30s
 ADDR ?= :8360
 FOR ?= 30m
 
-.PHONY: help demo cluster test unit e2e lint fuzz bench bench-full abuse failover soak clean
+.PHONY: help demo cluster test unit e2e lint variants fuzz bench bench-full abuse failover soak clean
 
 help:
 	@echo "make demo    the chat with all kinds of clients, on http://localhost:8360 (ADDR=:8360)"
@@ -14,6 +14,7 @@ help:
 	@echo "make unit    of these, the Go tests"
 	@echo "make e2e     of these, the real clients and the browser"
 	@echo "make lint    of these, format, vet and lint"
+	@echo "make variants  tests of connections over TLS, unix sockets and more, without this and that, in some hour"
 	@echo "make fuzz    every fuzz target for FUZZTIME=30s"
 	@echo "make bench   this library beside its peers, the main table in under ten minutes"
 	@echo "make bench-full  all of it, into bench/README.md"
@@ -44,6 +45,10 @@ e2e:
 lint:
 	@scripts/install.sh go linter
 	@scripts/lint.sh
+
+variants:
+	@scripts/install.sh go compiler node modules
+	@scripts/variants.sh
 
 fuzz:
 	@scripts/install.sh go node modules

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,4 +55,23 @@ func ownOrigin() string {
 		return "https://localhost"
 	}
 	return "http://localhost"
+}
+
+// A few of the tests run in some other ways, too. scripts/variants.sh runs all of them in all ways.
+func TestOtherVariants(t *testing.T) {
+	for _, tt := range []struct{ network, without string }{
+		{variant.TCP, variant.Watch + "," + variant.Cold},
+		{variant.TCP, variant.Warm},
+		{variant.TLS, ""},
+		{variant.Unix, variant.Watch},
+		{variant.Wrapped, ""},
+		{variant.Pipe, variant.Watch},
+	} {
+		t.Run(tt.network+" without "+tt.without, func(t *testing.T) {
+			self := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^(TestHostileFrames|TestHostileUpgradeSteps|TestHostile45PingFlood)$", "-test.timeout", "5m",
+				"-network", tt.network, "-without", tt.without)
+			out, err := self.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+		})
+	}
 }

@@ -79,34 +79,50 @@ func TestPeerThatDoesNotAnswerTheCloseFrameIsCut(t *testing.T) {
 	})
 }
 
-// A peer cannot prolong its stay by talking on.
+// halves is a pipe whose server can close its side alone.
+type halves struct{ net.Conn }
+
+func (halves) CloseWrite() error { return nil }
+
+// A peer cannot prolong its stay by talking on. Where it cannot be told that we are done with it, we do not wait for its end.
 func TestPeerThatTalksOnIsCut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cfg := config()
-		c, client := dial(t, cfg)
-		h := newRecorder()
-		c.Serve(h)
-		start := time.Now()
-		write(t, client, unmasked(fin|opText, "x"))
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		wg.Go(func() {
-			for tick := time.Tick(time.Second); ; {
-				if _, err := client.Write(masked(fin|opText, "y")); err != nil {
-					return
-				}
-				select {
-				case <-tick:
-				case <-h.done:
-				}
-			}
+	for name, tt := range map[string]struct {
+		wrap func(net.Conn) net.Conn
+		want time.Duration
+	}{
+		"a side can be closed": {func(conn net.Conn) net.Conn { return halves{conn} }, config().CloseTimeout},
+		"it cannot":            {func(conn net.Conn) net.Conn { return conn }, 500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := config()
+				client, server := net.Pipe()
+				c := accept(t, cfg, tt.wrap(server), nil)
+				h := newRecorder()
+				c.Serve(h)
+				start := time.Now()
+				write(t, client, unmasked(fin|opText, "x"))
+				var wg sync.WaitGroup
+				defer wg.Wait()
+				wg.Go(func() {
+					for tick := time.Tick(200 * time.Millisecond); ; {
+						if _, err := client.Write(masked(fin|opText, "y")); err != nil {
+							return
+						}
+						select {
+						case <-tick:
+						case <-h.done:
+						}
+					}
+				})
+				expectClose(t, client, 1002)
+				assert.ErrorIs(t, h.end(t), wsconn.ErrProtocol)
+				assert.Equal(t, tt.want, time.Since(start))
+				wait(t, cfg)
+				client.Close()
+			})
 		})
-		expectClose(t, client, 1002)
-		assert.ErrorIs(t, h.end(t), wsconn.ErrProtocol)
-		assert.Equal(t, cfg.CloseTimeout, time.Since(start))
-		wait(t, cfg)
-		client.Close()
-	})
+	}
 }
 
 func TestCloseByThePeer(t *testing.T) {

@@ -59,7 +59,7 @@ func (g *Grace) leave(c *Conn) {
 func (g *Grace) hurryLocked(c *Conn) {
 	_ = c.in.SetWriteDeadline(time.Now().Add(g.Of(c.cfg.WriteTimeout))) // fails on a closed connection only
 	if c.has(sent) {
-		c.hurryBy(g.Of(c.cfg.CloseTimeout))
+		c.hurryBy(g.Of(c.closeTimeout()))
 	}
 }
 
@@ -69,7 +69,7 @@ func (g *Grace) hurry(c *Conn) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 	}
-	c.hurryBy(g.Of(c.cfg.CloseTimeout))
+	c.hurryBy(g.Of(c.closeTimeout()))
 }
 
 // forget is for a connection that is over.

@@ -148,7 +148,7 @@ func (c *Conn) end(err error) error {
 // linger notes the step and gives our close frame, which is queued, the time to
 // reach the peer. Its being written, or the peer, ends the wait sooner.
 func (c *Conn) linger(step uint32) {
-	c.cfg.Grace.hurry(c)
 	c.reach(step)
+	c.cfg.Grace.hurry(c)
 	c.in.drain()
 }
