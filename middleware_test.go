@@ -61,7 +61,9 @@ func readBody(t *testing.T, res *http.Response) string {
 	t.Helper()
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
+	if !endsInReset(res, err) {
+		require.NoError(t, err)
+	}
 	return string(body)
 }
 

@@ -3,7 +3,6 @@ package wsconn
 import (
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -171,26 +170,11 @@ func (c *Conn) reach(step uint32) {
 
 func (c *Conn) has(step uint32) bool { return c.state.Load()&step != 0 }
 
-// half is a connection of which one direction can be closed. A wrapped connection may hide that.
-type half interface{ CloseWrite() error }
-
 // closeWrite tells a peer whose frames we cannot follow any more that we are done.
 func (c *Conn) closeWrite() {
 	if nc, ok := c.in.Conn.(half); ok {
 		_ = nc.CloseWrite() // failing, it leaves what the deadline ends anyway
 	}
-}
-
-// unread is how long we read what a peer still sends that cannot be told that we are done. It waits for our end, so we give our
-// close frame the time to arrive, and no more. net/http takes as long.
-const unread = 500 * time.Millisecond
-
-// closeTimeout is how long the peer may take to end the connection once our close frame is written.
-func (c *Conn) closeTimeout() time.Duration {
-	if _, ok := c.in.Conn.(half); !ok && c.has(draining) {
-		return min(unread, c.cfg.CloseTimeout)
-	}
-	return c.cfg.CloseTimeout
 }
 
 // wire returns f as this peer may get it.

@@ -81,3 +81,18 @@ func (g *Grace) forget(c *Conn) {
 	defer g.mu.Unlock()
 	g.leaving.Delete(c)
 }
+
+// half is a connection of which one direction can be closed. A wrapped connection may hide that.
+type half interface{ CloseWrite() error }
+
+// unread is how long we read what a peer still sends that cannot be told that we are done. It waits for our end, so we give our
+// close frame the time to arrive, and no more. net/http takes as long.
+const unread = 500 * time.Millisecond
+
+// closeTimeout is how long the peer may take to end the connection once our close frame is written.
+func (c *Conn) closeTimeout() time.Duration {
+	if _, ok := c.in.Conn.(half); !ok && c.has(draining) {
+		return min(unread, c.cfg.CloseTimeout)
+	}
+	return c.cfg.CloseTimeout
+}
