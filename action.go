@@ -80,6 +80,10 @@ func decodeArg(args session.Args, i int, v any) error {
 	if !ok {
 		return &Error{Name: BadRequest, Message: fmt.Sprintf("argument %d is missing", i)}
 	}
+	return decodeValue(arg, i, v)
+}
+
+func decodeValue(arg session.Args, i int, v any) error {
 	if dst, ok := v.(*[]byte); ok {
 		if data, ok := arg.Bytes(); ok {
 			*dst = data
@@ -93,11 +97,11 @@ func decodeArg(args session.Args, i int, v any) error {
 }
 
 func bindArgs(args session.Args, targets []any) error {
-	for i, v := range targets {
-		if i == args.Count {
-			return nil
+	for i, arg := range args.All() {
+		if i == len(targets) {
+			break
 		}
-		if err := decodeArg(args, i, v); err != nil {
+		if err := decodeValue(arg, i, targets[i]); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"time"
-	"unicode/utf8"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -94,10 +93,7 @@ func argsOf(body []byte, status, depth int) (session.Args, error) {
 	if len(body) == 0 {
 		return session.Args{}, nil
 	}
-	if !utf8.Valid(body) { // whatever the action passes on breaks the connections of those who get it
-		return session.Args{}, &Error{Name: BadRequest, Message: "the body is not UTF-8"}
-	}
-	if err := session.CheckJSON(body, depth); err != nil {
+	if err := session.CheckJSON(body, depth); err != nil { // one that is not UTF-8 would break the connections of those who get it
 		return session.Args{}, &Error{Name: BadRequest, Message: "the body is not acceptable JSON", Err: err}
 	}
 	return session.Args{Text: body, Count: 1}, nil

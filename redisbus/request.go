@@ -316,10 +316,7 @@ const aroundValues = 8
 // checkJSON returns a message that is JSON as other functions may read it: in UTF-8, and no deeper
 // than what servers send.
 func checkJSON(data []byte) ([]byte, error) {
-	if err := session.CheckOwn(data, session.MaxDepth+aroundValues); err != nil {
-		return nil, err
-	}
-	return session.UTF8(data), nil
+	return session.Clean(data, session.MaxDepth+aroundValues)
 }
 
 // without returns the JSON object that text is without the members that keys name, and those members.

@@ -62,10 +62,12 @@ func (e *Encoder) add(args *session.Args, value any) error {
 	case json.RawMessage:
 		if len(v) == 0 {
 			v = json.RawMessage("null")
-		} else if err := checkRaw(v); err != nil {
+		}
+		text, err := session.Clean(v, session.MaxDepth)
+		if err != nil {
 			return err
 		}
-		args.Text = append(args.Text, session.UTF8(v)...)
+		args.Text = append(args.Text, text...)
 	case string:
 		return appendString(args, v)
 	case int:
@@ -78,17 +80,6 @@ func (e *Encoder) add(args *session.Args, value any) error {
 		return e.addAny(args, value)
 	}
 	return nil
-}
-
-func checkRaw(v json.RawMessage) error {
-	switch {
-	case session.ValidJSON(v):
-		return nil
-	case session.Deeper(v, session.MaxDepth):
-		return session.ErrDeep
-	default:
-		return fmt.Errorf("not valid JSON: %.40q", v)
-	}
 }
 
 // appendString quotes s, in one copy if nothing needs an escape.

@@ -12,8 +12,8 @@ import (
 // waits for the client, which ends the session. Volatile frames are dropped, with
 // session.ErrDropped, if they cannot go out at once.
 //
-// A session on a WebSocket needs no lock here: the connection refuses what comes after its end. All others decide with mu
-// held whether frames wait for a poll, or the WebSocket has taken what waited and is next.
+// A session on a WebSocket needs no lock here: the connection refuses what comes after its end. All others decide with
+// mu held whether frames wait for a poll, or the WebSocket has taken what waited and is next.
 func (s *Session) Send(frames []session.Frame, volatile bool) (err error) {
 	conn := s.conn.Load()
 	if conn == nil {

@@ -277,8 +277,9 @@ func TestUpgradeKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// Senders do not know at what moment the WebSocket takes over: it may be between a look at the transport and the lock. The
-// messages of each arrive in order and none is lost, those of before on the WebSocket, too, if no poll has fetched them.
+// Senders do not know at what moment the WebSocket takes over: it may be between a look at the transport and the lock.
+// The messages of each arrive in order and none is lost, those of before on the WebSocket, too, if no poll has fetched
+// them.
 func TestStressOfSendersDuringTheUpgrade(t *testing.T) {
 	const senders, after = 8, 20 // messages that each sends once the WebSocket has taken over
 	h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = serial.Limit{Items: 1_000_000, Bytes: 1 << 30} }))

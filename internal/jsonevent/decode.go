@@ -32,16 +32,13 @@ type members struct {
 // "event", else an answer. The result may share memory with text,
 // but keeps no more of it than it needs.
 func decode(text []byte, depth int) (*session.Message, *malformedError) {
-	if err := session.CheckJSON(text, depth); err != nil {
+	var f members
+	if err := session.Each(text, depth, f.take); err != nil {
 		return nil, &malformedError{reason: err.Error(), cause: err}
 	}
-	object := bytes.TrimLeft(text, " \t\r\n")
-	if object[0] != '{' {
-		return nil, &malformedError{reason: "not a JSON object"}
-	}
-	var f members
-	session.EachMember(object, f.take)
 	switch {
+	case bytes.TrimLeft(text, " \t\r\n")[0] != '{':
+		return nil, &malformedError{reason: "not a JSON object"}
 	case f.event != nil:
 		return f.toEvent(text)
 	case f.rid != nil:

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"iter"
 )
 
 // Args is a list of JSON values with binary parts cut out of the text, so that
@@ -12,7 +14,12 @@ type Args struct {
 	Text  []byte // the values, joined by commas, without brackets
 	Count int    // how many there are
 	Parts []Part // the binary parts, in the order of the text
+
+	commas [knownCommas]int // offsets in Text of the first commas between values, as far as they are known; else 0
 }
+
+// knownCommas is how many commas a scanner notes. Few events have more arguments; those are found by walking the text.
+const knownCommas = 4
 
 // Part is a binary value and the place in Args.Text where it belongs.
 type Part struct {
@@ -25,14 +32,15 @@ func (a Args) First() (first, rest Args) {
 	if a.Count == 0 {
 		return Args{}, Args{}
 	}
-	end := valueEnd(a.Text, 0)
-	n := partsUpTo(a.Parts, end)
-	first = Args{Text: a.Text[:end], Count: 1, Parts: a.Parts[:n]}
+	first = a.value(0, a.end(0, 0))
 	if a.Count == 1 {
 		return first, Args{}
 	}
-	rest = Args{Text: a.Text[end+1:], Count: a.Count - 1}
-	rest.Parts = shift(a.Parts[n:], end+1)
+	start := len(first.Text) + 1
+	rest = Args{Text: a.Text[start:], Count: a.Count - 1, Parts: shift(a.Parts[len(first.Parts):], start)}
+	for i, comma := range a.commas[1:] {
+		rest.commas[i] = max(comma-start, 0)
+	}
 	return first, rest
 }
 
@@ -42,12 +50,42 @@ func (a Args) At(i int) (Args, bool) {
 		return Args{}, false
 	}
 	start := 0
-	for ; i > 0; i-- {
-		start = valueEnd(a.Text, start) + 1
+	for n := range i {
+		start = a.end(n, start) + 1
 	}
-	end := valueEnd(a.Text, start)
+	return a.value(start, a.end(i, start)), true
+}
+
+// All returns the values in their order.
+func (a Args) All() iter.Seq2[int, Args] {
+	return func(yield func(int, Args) bool) {
+		start := 0
+		for i := range a.Count {
+			end := a.end(i, start)
+			if !yield(i, a.value(start, end)) {
+				return
+			}
+			start = end + 1
+		}
+	}
+}
+
+// value returns the value that lies between two offsets.
+func (a *Args) value(start, end int) Args {
 	from, to := partsUpTo(a.Parts, start-1), partsUpTo(a.Parts, end)
-	return Args{Text: a.Text[start:end], Count: 1, Parts: shift(a.Parts[from:to], start)}, true
+	return Args{Text: a.Text[start:end:end], Count: 1, Parts: shift(a.Parts[from:to], start)}
+}
+
+// end returns the offset behind value i, which begins at start.
+func (a *Args) end(i, start int) int {
+	switch {
+	case i == a.Count-1:
+		return len(a.Text)
+	case i < len(a.commas) && a.commas[i] > 0:
+		return a.commas[i]
+	default:
+		return valueEnd(a.Text, start)
+	}
 }
 
 // JSON returns the values, joined by commas, with binary parts as base64 strings.
@@ -81,11 +119,8 @@ func (a Args) Values() []json.RawMessage {
 		return nil
 	}
 	values := make([]json.RawMessage, a.Count)
-	text, start := a.JSON(), 0
-	for i := range values {
-		end := valueEnd(text, start)
-		values[i] = json.RawMessage(text[start:end:end])
-		start = end + 1
+	for i, value := range a.All() {
+		values[i] = value.JSON()
 	}
 	return values
 }
@@ -93,10 +128,27 @@ func (a Args) Values() []json.RawMessage {
 // Bytes returns the single binary part that makes up the whole of a one-value
 // list, and false if the value is anything else.
 func (a Args) Bytes() ([]byte, bool) {
-	if a.Count == 1 && len(a.Text) == 0 && len(a.Parts) == 1 {
+	if a.Count == 1 && len(bytes.TrimLeft(a.Text, " \t\r\n")) == 0 && len(a.Parts) == 1 {
 		return a.Parts[0].Data, true
 	}
 	return nil, false
+}
+
+// cut takes the holes out of the text, which begins at offset base of the text that they are in. Each becomes a part.
+func (a *Args) cut(holes []span, base int) {
+	text, commas, from := a.Text, a.commas, 0
+	a.Text, a.Parts = text[:0], make([]Part, 0, len(holes)) // the text gets shorter only
+	for _, h := range holes {
+		a.Text = append(a.Text, text[from:h.start-base]...)
+		a.Parts = append(a.Parts, Part{At: len(a.Text)})
+		from = h.end - base
+		for i, comma := range commas {
+			if comma >= from {
+				a.commas[i] -= h.end - h.start
+			}
+		}
+	}
+	a.Text = append(a.Text, text[from:]...)
 }
 
 // partsUpTo counts the parts that stand at or before offset end.

@@ -2,9 +2,9 @@ package session
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -20,55 +20,94 @@ const MaxDepth = 10_000
 // to decode a longer one takes time that grows with its square.
 const maxNumber = 1024
 
-// Errors of ParseArray.
+// Errors of the functions below.
 var (
 	errNotJSON  = errors.New("not valid JSON")
 	errNotArray = errors.New("not a JSON array")
+	errNotUTF8  = errors.New("not UTF-8")
 	errDepth    = Beyond(LimitDepth, errors.New("JSON nested too deep"))
 	errNumber   = Beyond(LimitNumber, errors.New("number too long"))
 )
 
-// ParseArray checks that text is one JSON array, as CheckJSON does, and returns its values
-// without building them. The result shares memory with text.
-func ParseArray(text []byte, depth int) (Args, error) {
-	if err := CheckJSON(text, depth); err != nil {
-		return Args{}, err
-	}
-	return Elements(text)
-}
-
-// Elements returns the values of the JSON array that text is, without building them. text is valid
-// JSON. The result shares memory with it.
-func Elements(text []byte) (Args, error) {
-	text = trimSpace(text)
-	if text[0] != '[' {
-		return Args{}, errNotArray
-	}
-	inner := trimSpace(text[1 : len(text)-1])
-	if len(inner) == 0 {
-		return Args{}, nil
-	}
-	count := 1
-	for end := valueEnd(inner, 0); end < len(inner); end = valueEnd(inner, end+1) {
-		count++
-	}
-	return Args{Text: slices.Clip(inner), Count: count}, nil
-}
-
-// CheckJSON checks that text is one JSON value, nested no deeper than depth and without
-// numbers of absurd length.
+// CheckJSON checks that text is one JSON value in UTF-8, nested no deeper than depth and without numbers of absurd
+// length.
 func CheckJSON(text []byte, depth int) error {
-	s := scanner{text: text, maxDepth: depth, maxNumber: maxNumber}
-	return s.document()
+	s := ofClient(text, depth)
+	return s.check()
 }
 
-// ValidJSON is json.Valid, at a fraction of its cost. Like that it accepts strings that are not UTF-8.
-func ValidJSON(text []byte) bool { return CheckOwn(text, MaxDepth) == nil }
+// ParseArray checks text, as CheckJSON does, and in the same pass finds the values of the JSON array that text must be.
+// The result shares memory with text.
+func ParseArray(text []byte, depth int) (Args, error) {
+	s := ofClient(text, depth)
+	return s.array(text)
+}
 
-// CheckOwn is CheckJSON for text of servers, whose numbers may have any length.
-func CheckOwn(text []byte, depth int) error {
-	s := scanner{text: text, maxDepth: depth, maxNumber: len(text)}
-	return s.document()
+// CutArray is ParseArray for an array in which some objects stand for binary parts: those for which isPart returns true
+// are cut out of text, which is changed by that. Their parts have no data yet. isPart is called in the order of the
+// text.
+func CutArray(text []byte, depth int, isPart func(object []byte) bool) (Args, error) {
+	s := ofClient(text, depth)
+	var holes []span
+	s.object = func(o span) {
+		if isPart(text[o.start:o.end]) {
+			holes = append(holes, o)
+		}
+	}
+	args, err := s.array(text)
+	if err == nil {
+		args.cut(holes, s.first)
+	}
+	return args, err
+}
+
+// Each checks text, as CheckJSON does, and in the same pass calls do for each member of the JSON object that text is,
+// the key unquoted, or for each value of the array, with an empty key. It also calls do for what comes before an error.
+func Each(text []byte, depth int, do func(key, value []byte)) error {
+	s := ofClient(text, depth)
+	s.each = func(key, value span) { do(unquote(text[key.start:key.end]), text[value.start:value.end:value.end]) }
+	return s.check()
+}
+
+// EachMember is Each for valid JSON.
+func EachMember(text []byte, do func(key, value []byte)) {
+	s := ofServer(text, len(text))
+	s.each = func(key, value span) { do(unquote(text[key.start:key.end]), text[value.start:value.end:value.end]) }
+	_ = s.document()
+}
+
+// Elements is ParseArray for valid JSON. The values are equal to those that another server has given to a bus, also by
+// reflect.DeepEqual.
+func Elements(text []byte) (Args, error) {
+	s := ofServer(text, len(text))
+	args, err := s.array(text)
+	args.commas = [knownCommas]int{}
+	return args, err
+}
+
+// Clean checks that text of a server, or of the service, is one JSON value, nested no deeper than depth. It returns
+// text as clients may get it: text itself, or a copy in which U+FFFD stands for what is not UTF-8.
+func Clean(text []byte, depth int) ([]byte, error) {
+	s := ofServer(text, depth)
+	switch err := s.document(); {
+	case errors.Is(err, errDepth):
+		return nil, ErrDeep
+	case err != nil:
+		return nil, fmt.Errorf("%w: %.40q", err, text)
+	case s.foreign:
+		return UTF8(text), nil
+	default:
+		return text, nil
+	}
+}
+
+func ofClient(text []byte, depth int) scanner {
+	return scanner{text: text, maxDepth: depth, maxNumber: maxNumber}
+}
+
+// ofServer is for text of servers, whose numbers may have any length.
+func ofServer(text []byte, depth int) scanner {
+	return scanner{text: text, maxDepth: depth, maxNumber: len(text)}
 }
 
 // ErrDeep is the error for a value that no server could decode.
@@ -95,9 +134,9 @@ func Deeper(text []byte, depth int) bool {
 	return false
 }
 
-// UTF8 returns JSON text of the service's own making as clients may get it: text itself, or a copy in which U+FFFD stands for
-// what is not UTF-8. encoding/json checks the grammar of what a json.Marshaler writes, but not its characters, and clients
-// drop a connection that brings anything else (RFC 6455, section 8.1).
+// UTF8 returns JSON text of the service's own making as clients may get it: text itself, or a copy in which U+FFFD
+// stands for what is not UTF-8. encoding/json checks the grammar of what a json.Marshaler writes, but not its
+// characters, and clients drop a connection that brings anything else (RFC 6455, section 8.1).
 func UTF8(text []byte) []byte {
 	if utf8.Valid(text) {
 		return text
@@ -136,14 +175,14 @@ func stringEnd(text []byte, i int) int {
 	return i
 }
 
-func trimSpace(text []byte) []byte {
-	for len(text) > 0 && isSpace(text[0]) {
-		text = text[1:]
-	}
-	for len(text) > 0 && isSpace(text[len(text)-1]) {
-		text = text[:len(text)-1]
-	}
-	return text
-}
-
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+// unquote returns the text of a JSON string. Lone surrogates become U+FFFD.
+func unquote(quoted []byte) []byte {
+	if len(quoted) == 0 || bytes.IndexByte(quoted, '\\') < 0 {
+		return bytes.Trim(quoted, `"`)
+	}
+	var s string
+	_ = json.Unmarshal(quoted, &s) // cannot fail: it is a string of valid JSON
+	return []byte(s)
+}

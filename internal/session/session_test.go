@@ -195,6 +195,133 @@ func TestArgsFirst(t *testing.T) {
 	assert.Zero(t, first.Count)
 }
 
+// Where the first values end is noted while they are checked; the others are found by walking. Neither shows.
+func TestValuesOfLongArrays(t *testing.T) {
+	values := []string{`"a,b"`, `[1,[2,"]"]]`, `{"c":{"d":","}}`, `-1.5e3`, `null`, `"\"e"`, `[]`, `{}`, `"last"`}
+	for n := range len(values) + 1 {
+		for _, space := range []string{"", " \n"} {
+			text := space + "[" + space + strings.Join(values[:n], space+","+space) + space + "]" + space
+			args, err := session.ParseArray([]byte(text), session.Depth)
+			require.NoError(t, err)
+			require.Equal(t, n, args.Count)
+			for i, value := range args.All() {
+				assert.Equal(t, values[i], strings.Trim(string(value.Text), " \n"))
+			}
+			for i := range n {
+				value, ok := args.At(i)
+				assert.True(t, ok)
+				assert.Equal(t, values[i], strings.Trim(string(value.Text), " \n"))
+			}
+			for i := range n {
+				var first session.Args
+				first, args = args.First()
+				assert.Equal(t, values[i], strings.Trim(string(first.Text), " \n"))
+				assert.Equal(t, n-i-1, args.Count)
+				for k, value := range args.All() {
+					assert.Equal(t, values[i+1+k], strings.Trim(string(value.Text), " \n"))
+				}
+			}
+		}
+	}
+}
+
+// cutNumbers cuts out the objects {"n":<digit>} and gives each part its digit.
+func cutNumbers(text string) (session.Args, error) {
+	var digits []string
+	args, err := session.CutArray([]byte(text), session.Depth, func(object []byte) bool {
+		digit, ok := strings.CutPrefix(string(object), `{"n":`)
+		if ok {
+			digits = append(digits, strings.TrimSuffix(digit, "}"))
+		}
+		return ok
+	})
+	for i := range args.Parts {
+		args.Parts[i].Data = []byte(digits[i])
+	}
+	return args, err
+}
+
+func TestCutArray(t *testing.T) {
+	for text, want := range map[string][]string{
+		`[]`:                                    nil,
+		`[{"n":1}]`:                             {`<1>`},
+		`[{"n":1},2,{"n":3}]`:                   {`<1>`, `2`, `<3>`},
+		`[ {"n":1} , 2 , {"n":3} ]`:             {`<1>`, `2`, `<3>`},
+		`["e",{"a":[{"n":1},{"b":{"n":2}}]},3]`: {`"e"`, `{"a":[<1>,{"b":<2>}]}`, `3`},
+		`["{\"n\":1}",{},{"m":1},{"n":2}]`:      {`"{\"n\":1}"`, `{}`, `{"m":1}`, `<2>`},
+		`[1,{"n":2},3,{"n":4},5,{"n":6},7,8]`:   {`1`, `<2>`, `3`, `<4>`, `5`, `<6>`, `7`, `8`},
+		`[{"n":1},{"n":2},{"n":3},{"n":4},{"n":5},{"n":6},{"n":7}]`: {`<1>`, `<2>`, `<3>`, `<4>`, `<5>`, `<6>`, `<7>`},
+	} {
+		args, err := cutNumbers(text)
+		require.NoError(t, err)
+		for rest := args; len(want) > 0; want = want[1:] {
+			for i, value := range rest.All() {
+				got := value.AppendJSON(nil, func(dst []byte, _ int, data []byte) []byte { return append(append(append(dst, '<'), data...), '>') })
+				assert.Equal(t, want[i], strings.TrimSpace(string(got)), text)
+				data, whole := value.Bytes()
+				assert.Equal(t, strings.HasPrefix(want[i], "<"), whole, text)
+				if whole {
+					assert.Equal(t, want[i], "<"+string(data)+">")
+				}
+			}
+			_, rest = rest.First()
+		}
+	}
+	for _, text := range []string{`{"a":{"n":1}}`, `{"n":1}`, `[{"n":1}`, `[{"n":1},]`, `[{"n":1}]x`, ``} {
+		_, err := cutNumbers(text)
+		assert.Error(t, err, text)
+	}
+}
+
+// The check of the grammar is the check of the characters, too. Outside of strings there are none but ASCII.
+func TestTextOfClientsIsUTF8(t *testing.T) {
+	for text, ok := range map[string]bool{
+		`["é€😀"]`: true, "[\"\ufffd\"]": true, `{"é":1}`: true, `["\ud800"]`: true,
+		"[\"\xff\"]": false, "[\"\xe2\x82\"]": false, "{\"\xc3\x28\":1}": false, "[\"\xed\xa0\x80\"]": false, "[\"\xc0\x80\"]": false,
+		"[\xff]": false, "[\u00a0]": false,
+	} {
+		assert.Equal(t, ok, session.CheckJSON([]byte(text), session.Depth) == nil, "%q", text)
+		_, err := session.ParseArray([]byte(text), session.Depth)
+		assert.Equal(t, ok && text[0] == '[', err == nil, "%q", text)
+		assert.Equal(t, ok, session.Each([]byte(text), session.Depth, func(_, _ []byte) {}) == nil, "%q", text)
+	}
+	clean, err := session.Clean([]byte("[\"a\xff\"]"), session.Depth)
+	require.NoError(t, err)
+	assert.Equal(t, "[\"a\ufffd\"]", string(clean), "text of the service is corrected")
+}
+
+func TestEach(t *testing.T) {
+	for text, want := range map[string][]string{
+		`{}`: nil, `[]`: nil, `1`: nil, ` { "a" : 1 , "\u0062" : {"c":[2,3]} } `: {`a=1`, `b={"c":[2,3]}`},
+		`{"a":[{"b":1}],"":"x"}`: {`a=[{"b":1}]`, `="x"`}, `["a", {"b":1} ,[2] ]`: {`="a"`, `={"b":1}`, `=[2]`},
+	} {
+		var got []string
+		require.NoError(t, session.Each([]byte(text), session.Depth, func(key, value []byte) {
+			got = append(got, string(key)+"="+string(value))
+		}))
+		assert.Equal(t, want, got)
+	}
+}
+
+// The scanner is called for every event.
+func TestParsingAllocatesNothing(t *testing.T) {
+	array, object := []byte(`["e",{"a":[1,2]},3]`), []byte(`{"event":"e","data":[1,2]}`)
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		args, err := session.ParseArray(array, session.Depth)
+		_, args = args.First()
+		_, ok := args.At(1)
+		if err != nil || !ok {
+			panic("bad test")
+		}
+	}))
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		members := 0
+		if err := session.Each(object, session.Depth, func(_, _ []byte) { members++ }); err != nil || members != 2 {
+			panic("bad test")
+		}
+	}))
+}
+
 // countingCodec counts how often it encodes. The pointer is its identity.
 type countingCodec struct{ calls *int }
 
@@ -303,7 +430,8 @@ func FuzzValidJSON(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		require.Equal(t, json.Valid(text), session.ValidJSON(text), "%q", text)
+		_, err := session.Clean(text, session.MaxDepth)
+		require.Equal(t, json.Valid(text), err == nil, "%q", text)
 	})
 }
 

@@ -3,6 +3,7 @@ package socketio
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -19,22 +20,17 @@ var (
 // goroutine that receives, but for deadline.
 type assembly struct {
 	packet   packet
-	places   []int    // for each attachment, its index in packet.args.Parts
 	next     int      // the attachment that comes next
 	left     int64    // bytes that all attachments to come may have together
 	deadline deadline // ends the connection if they do not come
 }
 
-// newAssembly checks the placeholders in p against the number of its attachments
-// and turns them into parts.
+// newAssembly waits for the attachments of p, for each of which there must be a placeholder.
 func newAssembly(p packet, left int64) (*assembly, error) {
-	a := &assembly{packet: p, left: left}
-	var err error
-	a.packet.args, a.places, err = cutPlaceholders(p.args, p.attachments)
-	if err != nil {
-		return nil, err
+	if p.places.wrong || len(p.args.Parts) != p.attachments {
+		return nil, errPlaceholder
 	}
-	return a, nil
+	return &assembly{packet: p, left: left}, nil
 }
 
 // add puts the next attachment where it belongs, and reports whether it was the last.
@@ -46,63 +42,53 @@ func (a *assembly) add(data []byte) (complete bool, err error) {
 	if data == nil {
 		data = []byte{} // empty, but there
 	}
-	a.packet.args.Parts[a.places[a.next]].Data = data
+	a.packet.args.Parts[a.packet.places.parts[a.next]].Data = data
 	a.next++
-	return a.next == len(a.places), nil
+	return a.next == a.packet.attachments, nil
 }
 
-// cutPlaceholders takes the n placeholders out of args, and the white space with
-// them. Each number must be there once. It returns, for each number, the index of
-// its part.
-func cutPlaceholders(args session.Args, n int) (session.Args, []int, error) {
-	text := args.Text
-	cut := session.Args{Text: text[:0], Count: args.Count} // the text is ours, and gets shorter only
-	cut.Parts = make([]session.Part, 0, n)
-	places := make([]int, n)
-	for i := range places {
-		places[i] = -1
+// placeholders tells where attachments belong.
+type placeholders struct {
+	parts []int // for each attachment, the index of its part in the arguments; -1 if no placeholder has its number
+	found int
+	wrong bool // a placeholder has no number of an attachment, or that of another one
+}
+
+func newPlaceholders(attachments int) placeholders {
+	return placeholders{parts: slices.Repeat([]int{-1}, attachments)}
+}
+
+// take reports whether a JSON object is a placeholder, which becomes the next part.
+func (p *placeholders) take(object []byte) bool {
+	num, ok := readPlaceholder(object)
+	if !ok {
+		return false
 	}
-	for i := 0; i < len(text); {
-		switch text[i] {
-		case ' ', '\t', '\n', '\r':
-			i++
-			continue
-		case '{':
-			num, size := readPlaceholder(text[i:])
-			if size == 0 {
-				break // of the switch: some other object
-			}
-			if num < 0 || num >= n || places[num] >= 0 {
-				return session.Args{}, nil, errPlaceholder
-			}
-			places[num] = len(cut.Parts)
-			cut.Parts = append(cut.Parts, session.Part{At: len(cut.Text)})
-			i += size
-			continue
-		}
-		size := tokenLen(text[i:])
-		cut.Text = append(cut.Text, text[i:i+size]...)
-		i += size
+	if num < 0 || num >= len(p.parts) || p.parts[num] >= 0 {
+		p.wrong = true
+		return false
 	}
-	if len(cut.Parts) != n {
-		return session.Args{}, nil, errPlaceholder
-	}
-	return cut, places, nil
+	p.parts[num] = p.found
+	p.found++
+	return true
 }
 
 // maxPlaceholder bounds the text of a placeholder in bytes, so that no text is
 // looked at more than a few times. Encoders write 30 or so.
 const maxPlaceholder = 96
 
-// readPlaceholder reads {"_placeholder":true,"num":<n>}, the members in any order.
-// The size is 0 if text starts with any other object; num is -1 if it is no index.
-func readPlaceholder(text []byte) (num, size int) {
-	s := scanner{text: text[:min(len(text), maxPlaceholder)]}
+// readPlaceholder reads {"_placeholder":true,"num":<n>}, the members in any order. It is false for any other object;
+// num is -1 if it is no index.
+func readPlaceholder(object []byte) (num int, ok bool) {
+	if len(object) > maxPlaceholder {
+		return 0, false
+	}
+	s := scanner{text: object}
 	var marked, numbered bool
 	s.take("{")
 	for i := range 2 {
 		if i == 1 && !s.take(",") {
-			return 0, 0
+			return 0, false
 		}
 		switch {
 		case !marked && s.take(`"_placeholder"`):
@@ -112,10 +98,7 @@ func readPlaceholder(text []byte) (num, size int) {
 			num = s.index()
 		}
 	}
-	if !marked || !numbered || !s.take("}") {
-		return 0, 0
-	}
-	return num, s.pos
+	return num, marked && numbered && s.take("}") && s.pos == len(object)
 }
 
 // scanner reads the tokens of valid JSON.

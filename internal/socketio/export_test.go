@@ -91,3 +91,13 @@ func (s *Server) Shut(reason string) {
 	}
 	s.WaitForPolls()
 }
+
+// Walk decodes a packet, gives it its attachments, and looks at its last argument, as a handler does.
+func Walk(text []byte) error {
+	m, err := Assemble(4, text, func(int) []byte { return []byte{1} })
+	if err != nil {
+		return err
+	}
+	m.Args.At(m.Args.Count - 1)
+	return nil
+}

@@ -152,8 +152,8 @@ func refusal(f *session.Failure, revision int) []byte {
 	return data
 }
 
-// Send implements session.Conn. An event that nobody has registered gets no answer, as from Node.js: clients take whatever
-// comes as an ack for success, and those that retry would stop.
+// Send implements session.Conn. An event that nobody has registered gets no answer, as from Node.js: clients take
+// whatever comes as an ack for success, and those that retry would stop.
 //
 // A broadcast takes two locks for each client here: client.out, and that of the connection's queue.
 func (n *namespace) Send(m *session.Message) error {

@@ -63,6 +63,7 @@ type packet struct {
 	args        session.Args // of an event, without its name, or of an ack
 	wire        int          // bytes that it took on the wire, with its attachments
 	auth        []byte       // the payload of CONNECT, a JSON object, nil if there is none
+	places      placeholders // of the attachments
 }
 
 // own makes p keep no more of the message that it came in than it needs.
@@ -80,9 +81,8 @@ type grammar struct {
 	maxDepth       int // of JSON
 }
 
-// decode reads <type>[<attachments>-][<namespace>,][<ack id>][<JSON>]. It allocates
-// nothing, but for names of events with escapes. Placeholders of attachments are left in the
-// arguments: see assembly.
+// decode reads <type>[<attachments>-][<namespace>,][<ack id>][<JSON>]. It allocates nothing, except for names of events
+// with escapes and for attachments. Their placeholders are cut out of the arguments, and of text: see assembly.
 func (g grammar) decode(text []byte) (packet, error) {
 	if len(text) == 0 || text[0] < '0' || text[0] > '6' {
 		return packet{}, errType
@@ -196,19 +196,21 @@ func (p *packet) readArgs(text []byte, depth int) error {
 	if len(text) == 0 || text[0] != '[' {
 		return errPayload
 	}
-	args, err := session.ParseArray(text, depth)
+	var err error
+	if p.attachments == 0 {
+		p.args, err = session.ParseArray(text, depth)
+	} else {
+		p.places = newPlaceholders(p.attachments)
+		p.args, err = session.CutArray(text, depth, p.places.take)
+	}
 	if err != nil {
 		return fmt.Errorf("socketio: payload: %w", err)
 	}
-	p.args = args
 	if p.kind == typeAck {
 		return nil
 	}
-	if args.Count == 0 {
-		return errEventName
-	}
 	var name session.Args
-	name, p.args = args.First()
+	name, p.args = p.args.First()
 	p.name, err = eventName(bytes.TrimRight(name.Text, " \t\r\n"))
 	return err
 }
@@ -216,6 +218,9 @@ func (p *packet) readArgs(text []byte, depth int) error {
 // eventName returns the name of an event that text, a JSON value, stands for: a
 // string, or a number as JavaScript writes it.
 func eventName(text []byte) (string, error) {
+	if len(text) == 0 { // no value, or a binary one
+		return "", errEventName
+	}
 	if text[0] != '"' {
 		return numericName(text)
 	}
@@ -238,11 +243,10 @@ func numericName(text []byte) (string, error) {
 	return string(name), err
 }
 
-// unquote returns what the JSON string text stands for. Lone surrogates and invalid
-// UTF-8 become U+FFFD.
+// unquote returns what the JSON string text stands for. Lone surrogates become U+FFFD.
 func unquote(text []byte) string {
 	inner := text[1 : len(text)-1]
-	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+	if bytes.IndexByte(inner, '\\') < 0 {
 		// A message belongs to its packet, and nobody writes to it: a copy of each
 		// name would be the only garbage of decoding.
 		return unsafe.String(unsafe.SliceData(inner), len(inner)) //nolint:gosec // G103: inner is never written to again

@@ -54,7 +54,6 @@ var goodPackets = []struct {
 	{`2["\u0065\n"]`, socketio.Packet{Kind: event, Namespace: "/", Name: "e\n"}},
 	{`2["a\\\"b",2]`, socketio.Packet{Kind: event, Namespace: "/", Name: `a\"b`, Args: `2`, Count: 1}},
 	{`2["\ud800"]`, socketio.Packet{Kind: event, Namespace: "/", Name: "\ufffd"}},
-	{"2[\"\xff\"]", socketio.Packet{Kind: event, Namespace: "/", Name: "\ufffd"}},
 	{`2["e","\ud800\u0000"]`, socketio.Packet{Kind: event, Namespace: "/", Name: "e", Args: `"\ud800\u0000"`, Count: 1}},
 	{`2["error","x"]`, socketio.Packet{Kind: event, Namespace: "/", Name: "error", Args: `"x"`, Count: 1}},
 	{`2["__proto__",{"constructor":1,"constructor":2}]`, socketio.Packet{
@@ -74,7 +73,7 @@ var goodPackets = []struct {
 	{`3/a,0[1, 2]`, socketio.Packet{Kind: ack, Namespace: "/a", ID: "0", Args: `1, 2`, Count: 2}},
 	{`31["connect"]`, socketio.Packet{Kind: ack, Namespace: "/", ID: "1", Args: `"connect"`, Count: 1}},
 	{`51-["e",{"_placeholder":true,"num":0}]`, socketio.Packet{
-		Kind: event, Attachments: 1, Namespace: "/", Name: "e", Args: `{"_placeholder":true,"num":0}`, Count: 1,
+		Kind: event, Attachments: 1, Namespace: "/", Name: "e", Count: 1, // the placeholder is cut out
 	}},
 	{`510-/a,3["e"]`, socketio.Packet{Kind: event, Attachments: 10, Namespace: "/a", ID: "3", Name: "e"}},
 	{`62-/a,3[]`, socketio.Packet{Kind: ack, Attachments: 2, Namespace: "/a", ID: "3"}},
@@ -135,6 +134,8 @@ var badPackets = []string{
 	`2["e",` + strings.Repeat("[", 512) + strings.Repeat("]", 512) + `]`,
 	`0{"a":` + strings.Repeat("[", 512) + strings.Repeat("]", 512) + `}`,
 	`2["e",` + strings.Repeat("1", 1_000_000) + `]`, `0{"a":` + strings.Repeat("1", 2000) + `}`,
+	"2[\"\xff\"]", "2[\"e\",\"\xff\"]", "2[\"e\",{\"\xc3\x28\":1}]", // not UTF-8
+	`51-[{"_placeholder":true,"num":0}]`, `51-[ {"_placeholder":true,"num":0} ,1]`, // a binary name
 	`2["e",NaN]`, `2["e",01]`, `2["e",'x']`, `2["e",]`, `2["e",undefined]`,
 }
 

@@ -59,8 +59,8 @@ func TestRaces(t *testing.T) {
 }
 
 // The namespace is left, or the connection closed, at the worst moment: a message is on its way to the session, and the
-// namespace has been found to be joined. DISCONNECT must be the last packet all the same. The same holds for CONNECT, which
-// must not follow a DISCONNECT.
+// namespace has been found to be joined. DISCONNECT must be the last packet all the same. The same holds for CONNECT,
+// which must not follow a DISCONNECT.
 func TestLeavingWhileAPacketIsOnItsWay(t *testing.T) {
 	send := func(p session.Peer) { _ = p.Conn.Send(hello(p.Namespace)) }
 	tests := map[string]struct {

@@ -88,7 +88,8 @@ func appendRaw(dst []byte, args session.Args) []byte {
 	if len(value) == 0 || value[0] != '"' {
 		return dst
 	}
-	return append(dst[:start], unquote(value)...)
+	text, _ := unquote(value)
+	return append(dst[:start], text...)
 }
 
 // heartbeat and open frames; the others are made as they are needed.

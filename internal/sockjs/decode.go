@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -21,43 +20,44 @@ const (
 // checkStrings returns what is wrong with a text that has to be a JSON array of strings.
 func checkStrings(text []byte) (wrong string) {
 	text = trimSpace(text)
+	if len(text) == 0 {
+		return noPayload
+	}
+	strings := text[0] == '['
+	err := session.Each(text, session.Depth, func(_, value []byte) { strings = strings && value[0] == '"' })
 	switch {
-	case len(text) == 0:
-		return noPayload
-	case !utf8.Valid(text) || session.CheckJSON(text, session.Depth) != nil:
+	case err != nil:
 		return brokenJSON
-	case text[0] != '[':
+	case !strings:
 		return noPayload
+	default:
+		return ""
 	}
-	for value := range values(text) {
-		if value[0] != '"' {
-			return noPayload
-		}
-	}
-	return ""
 }
 
-// values returns the strings of a JSON array, as JSON. The text is valid; a value that
-// is no string is the last one, and only its beginning.
-func values(text []byte) iter.Seq[[]byte] {
+// values returns the strings of an array that checkStrings has checked, as JSON or as the texts that they stand for.
+// Those are written over the array.
+func values(array []byte, asJSON bool) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		text := trimSpace(text)[1:]
-		for {
-			text = trimSpace(text)
-			if text[0] == ']' {
+		for rest := trimSpace(array)[1:]; ; {
+			if rest = trimSpace(rest); rest[0] == ',' {
+				rest = trimSpace(rest[1:])
+			}
+			if rest[0] == ']' {
 				return
 			}
-			if text[0] != '"' {
-				yield(text[:1])
+			var value []byte
+			var size int
+			if asJSON {
+				size = stringEnd(rest)
+				value = rest[:size:size]
+			} else {
+				value, size = unquote(rest)
+			}
+			if !yield(value) {
 				return
 			}
-			end := stringEnd(text)
-			if !yield(text[:end:end]) {
-				return
-			}
-			if text = trimSpace(text[end:]); text[0] == ',' {
-				text = text[1:]
-			}
+			rest = rest[size:]
 		}
 	}
 }

@@ -38,7 +38,10 @@ func CloseFrame(code int, reason string) string { return string(closeFrame(code,
 func Quote(text string, script bool) string { return string(appendString(nil, []byte(text), script)) }
 
 // Unquote is the text of a JSON string.
-func Unquote(value string) string { return string(unquote([]byte(value))) }
+func Unquote(value string) string {
+	text, _ := unquote([]byte(value))
+	return string(text)
+}
 
 // Array returns the strings of what a client sent, or what is wrong with it.
 func Array(text string) (strings []string, wrong string) {
@@ -46,8 +49,8 @@ func Array(text string) (strings []string, wrong string) {
 		return nil, wrong
 	}
 	strings = []string{}
-	for v := range values([]byte(text)) {
-		strings = append(strings, string(unquote(v)))
+	for v := range values([]byte(text), false) {
+		strings = append(strings, string(v))
 	}
 	return strings, ""
 }

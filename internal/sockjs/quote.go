@@ -71,33 +71,33 @@ func appendEscaped(dst []byte, r rune) []byte {
 	}
 }
 
-// unquote returns the text that a JSON string stands for. It is written over the string,
-// which never is shorter. Lone surrogates become U+FFFD.
-func unquote(value []byte) []byte {
-	text := value[1 : len(value)-1]
-	i := indexEscape(text)
-	dst := text[:i]
-	for i < len(text) {
-		if text[i] != '\\' {
-			end := i + indexEscape(text[i:])
-			dst = append(dst, text[i:end]...)
-			i = end
-			continue
+// unquote returns the text that the JSON string stands for that quoted begins with, and the length of the string. The
+// text is written over the string, which never is shorter. Lone surrogates become U+FFFD.
+func unquote(quoted []byte) (text []byte, size int) {
+	text = quoted[1:1]
+	for i := 1; ; {
+		switch quoted[i] {
+		case '"':
+			return slices.Clip(text), i + 1
+		case '\\':
+			r, n := unescape(quoted[i:])
+			text = utf8.AppendRune(text, r)
+			i += n
+		default:
+			n := indexSpecial(quoted[i:])
+			text = append(text, quoted[i:i+n]...)
+			i += n
 		}
-		r, size := unescape(text[i:])
-		dst = utf8.AppendRune(dst, r)
-		i += size
 	}
-	return slices.Clip(dst)
 }
 
-func indexEscape(text []byte) int {
-	for i, c := range text {
-		if c == '\\' {
-			return i
-		}
+// indexSpecial returns the offset of the first quote or backslash.
+func indexSpecial(text []byte) int {
+	i := 0
+	for text[i] != '"' && text[i] != '\\' {
+		i++
 	}
-	return len(text)
+	return i
 }
 
 // unescape reads the escape, of valid JSON, that a text begins with.

@@ -77,7 +77,7 @@ func (s *polled) receiveStrings(array []byte) error {
 		return err
 	}
 	more := false
-	for value := range values(array) {
+	for value := range values(array, s.server.cfg.RawStrings) {
 		if more {
 			if err := s.client.Charge(0); err != nil {
 				return err

@@ -294,7 +294,7 @@ func (c *socket) receiveFrame(data []byte, binary bool) (session.Task, error) {
 	case binary:
 		return nil, errFraming
 	case text[0] == '"' && session.CheckJSON(text, session.Depth) == nil:
-		return c.server.deliver(c.client, text[:stringEnd(text)], data)
+		text = append(append([]byte{'['}, text...), ']')
 	case checkStrings(text) != "":
 		return nil, errFraming
 	}
@@ -305,7 +305,7 @@ func (c *socket) receiveFrame(data []byte, binary bool) (session.Task, error) {
 // run. As a rule there are no others: what comes behind is for the same to do.
 func (c *socket) receiveStrings(array []byte) (first session.Task, err error) {
 	more := false
-	for value := range values(array) {
+	for value := range values(array, c.server.cfg.RawStrings) {
 		if more { // the frame, with all its bytes, is charged as its first message
 			if err := c.client.Charge(0); err != nil {
 				return first, err
@@ -327,13 +327,13 @@ func (c *socket) receiveStrings(array []byte) (first session.Task, err error) {
 	return first, nil
 }
 
-// deliver hands a JSON string to the hub, as what it is agreed to be.
-// The string is a part of buffer.
-func (s *Server) deliver(c *jsonevent.Client, value, buffer []byte) (session.Task, error) {
+// deliver hands one of the values of an array to the hub, as what it is agreed to be.
+func (s *Server) deliver(c *jsonevent.Client, value, array []byte) (session.Task, error) {
+	value = session.Own(value, array)
 	if s.cfg.RawStrings {
-		return deliverRaw(c, session.Own(value, buffer))
+		return deliverRaw(c, value)
 	}
-	return c.Receive(session.Own(unquote(value), buffer))
+	return c.Receive(value)
 }
 
 // deliverRaw makes a JSON string the argument of the event "message".

@@ -157,7 +157,7 @@ func TestWebSocketWithoutFraming(t *testing.T) {
 
 // What is no array of strings ends the connection.
 func TestWebSocketBrokenFraming(t *testing.T) {
-	for _, text := range []string{`["x`, `["x"`, `{}`, `null`, `5`, `[1]`, `["a",1]`, `["a"]]`, `"x`, `"x" "y"`, "[\"\n\"]", strings.Repeat("[", 600)} {
+	for _, text := range []string{`["x`, `["x"`, `{}`, `null`, `5`, `[1]`, `["a",1]`, `["a"]]`, `"x`, `"x" "y"`, `"x","y"`, `"x"]`, "[\"\n\"]", strings.Repeat("[", 600)} {
 		t.Run(text, func(t *testing.T) {
 			bubble(t, func(t *testing.T, h *harness) {
 				w, c := h.framed()
