@@ -42,6 +42,7 @@ type collector struct {
 	answers []Answer
 	waiting map[*Socket]struct{}
 	lostIDs []string
+	why     error         // why one of these is lost; of several causes, one that is not ErrClosed
 	held    []holding     // what the answers hold
 	over    bool          // nobody keeps answers any more
 	done    chan struct{} // closed when nobody is waited for
@@ -63,27 +64,32 @@ func newCollector(sockets []*Socket) *collector {
 	return c
 }
 
-// answered takes the answer of s, once. It returns ErrOverrun if the answers of s that are kept hold too
-// much.
-func (c *collector) answered(s *Socket, m *session.Message) error {
+// answered takes the answer of s, once. If the answers of s that are kept hold too much, this one counts as missing.
+func (c *collector) answered(s *Socket, m *session.Message) {
 	a := &Answer{ID: s.id, args: m.Args, failure: m.Failure}
 	if c.tell != nil {
 		c.settle(s, a, 0)
-		return nil
+		return
 	}
 	size := m.Kept()
 	if err := s.hold(size); err != nil {
-		c.lost(s)
-		return err
+		c.lost(s, err)
+		return
 	}
 	if !c.settle(s, a, size) {
 		s.letGo(size)
 	}
-	return nil
 }
 
-// lost says that s will not answer.
-func (c *collector) lost(s *Socket) { c.settle(s, nil, 0) }
+// lost notes that s will not answer, and why.
+func (c *collector) lost(s *Socket, why error) {
+	c.mu.Lock()
+	if c.why == nil || errors.Is(c.why, ErrClosed) {
+		c.why = why
+	}
+	c.mu.Unlock()
+	c.settle(s, nil, 0)
+}
 
 // settle reports whether the answer of s, which holds size bytes, has been taken.
 func (c *collector) settle(s *Socket, a *Answer, size int) bool {
@@ -130,7 +136,7 @@ func (c *collector) end() {
 func (c *collector) result(ctx context.Context) ([]Answer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	missing, cause := c.lostIDs, ErrClosed
+	missing, cause := c.lostIDs, c.why
 	for s := range c.waiting {
 		missing, cause = append(missing, s.id), ctx.Err()
 	}
@@ -158,13 +164,14 @@ func (sp *space) question(m *session.Message, sockets []*Socket) *question {
 // send asks. The error is that of the last client that could not be asked.
 func (q *question) send() (failed error) {
 	for _, s := range q.asked {
-		if err := s.await(q.id, q.answers); err != nil {
-			q.answers.lost(s)
-		} else if err := s.send(q.message); err != nil {
+		err := s.await(q.id, q.answers)
+		if err == nil {
+			s.flow.Listen()
+			err = s.send(q.message)
+		}
+		if err != nil {
 			failed = err
-			q.answers.lost(s)
-		} else {
-			s.conn.Listen()
+			q.answers.lost(s, err)
 		}
 	}
 	return failed
@@ -207,11 +214,15 @@ func (s *Socket) await(id uint64, c *collector) error {
 		return ErrClosed
 	}
 	e := s.extra()
-	if h := s.space.hub; len(e.awaits) >= h.cfg.limits.Answers {
+	h := s.space.hub
+	switch {
+	case len(e.awaits) >= h.cfg.limits.Answers:
 		h.tally.Count(session.LimitAnswers)
 		return fmt.Errorf("%w answers awaited from %s", ErrTooMany, s.id)
-	}
-	if e.awaits == nil {
+	case len(e.awaits) > 0:
+	case !s.flow.Expect((*asker)(s)):
+		return s.unreadable()
+	default:
 		e.awaits = map[uint64]*collector{}
 	}
 	e.awaits[id] = c
@@ -222,27 +233,58 @@ func (s *Socket) forget(id uint64) *collector {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.extras
-	if e == nil {
+	if e == nil || e.awaits[id] == nil {
 		return nil
 	}
 	c := e.awaits[id]
 	delete(e.awaits, id)
 	if len(e.awaits) == 0 {
-		e.awaits = nil
+		s.settleLocked()
 	}
 	return c
 }
 
+// settleLocked notes that the client owes nothing more, and returns what it owed. s.mu must be held.
+func (s *Socket) settleLocked() (owed map[uint64]*collector) {
+	e := s.extras
+	if e == nil || e.awaits == nil {
+		return nil
+	}
+	owed, e.awaits = e.awaits, nil
+	s.flow.Settle((*asker)(s))
+	return owed
+}
+
+// asker is a socket as the flow control of its connection sees it.
+type asker Socket
+
+// GiveUp implements session.Asker.
+func (a *asker) GiveUp() {
+	s := (*Socket)(a)
+	s.mu.Lock()
+	owed := s.settleLocked()
+	s.mu.Unlock()
+	for _, c := range owed {
+		c.lost(s, s.unreadable())
+	}
+}
+
+// unreadable counts an answer that cannot be read, because too many events of its client wait.
+func (s *Socket) unreadable() error {
+	s.space.hub.tally.Count(session.LimitReceiveQueue)
+	return fmt.Errorf("%w events wait for the handlers of %s, so its answer is not read", ErrTooMany, s.id)
+}
+
 // answered hands an answer to the question that waits for it. Duplicate, late and unsolicited answers
-// are counted and dropped. The error is ErrOverrun, as of collector.answered.
-func (s *Socket) answered(m *session.Message) error {
+// are counted and dropped.
+func (s *Socket) answered(m *session.Message) {
 	if id, err := strconv.ParseUint(m.ID, 10, 64); err == nil {
 		if c := s.forget(id); c != nil {
-			return c.answered(s, m)
+			c.answered(s, m)
+			return
 		}
 	}
 	s.space.hub.stats.ignored.Add(1)
-	return nil
 }
 
 // hold charges the client for an answer that is kept until other clients have answered the same
@@ -253,8 +295,7 @@ func (s *Socket) hold(size int) error {
 		return nil
 	}
 	s.space.hub.tally.Count(session.LimitReceiveQueue)
-	s.log().Warn("answers hold too much, client disconnected", "limit", limit)
-	return session.ErrOverrun
+	return fmt.Errorf("%w bytes in the answers of %s that are kept, at most %d", ErrTooMany, s.id, limit)
 }
 
 func (s *Socket) mayHold(size, limit int) bool {

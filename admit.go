@@ -1,7 +1,6 @@
 package thinkws
 
 import (
-	"errors"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/serial"
@@ -24,39 +23,34 @@ var (
 // socket's own goroutine, so a slow Authorize delays nobody else.
 func (a *admitter) Admit(p session.Peer) session.Receiver {
 	h := (*Hub)(a)
-	s := &Socket{id: p.ID, conn: p.Conn, handshake: p.Handshake}
+	s := &Socket{id: p.ID, conn: p.Conn, flow: p.Flow, handshake: p.Handshake}
 	s.jobs.Store(1)
 	if p.Auth != nil {
 		s.extras = &extras{auth: p.Auth}
 	}
-	s.queue = serial.NewQueue(h.tasks, h.cfg.receiveQueue, s.work)
+	s.queue = serial.NewQueue(h.tasks, p.Flow, h.cfg.receiveQueue, s.work)
 	var refused error
 	if s.space, refused = h.acquire(p.Namespace, p.Handshake); refused != nil {
 		s.space = newSpace(h, p.Namespace, &table{}) // of nobody else, and not in the hub
 		_ = s.queue.Finish(job{step: func(s *Socket) { s.unknown(refused) }})
 	} else {
-		_ = s.queue.Force(0, job{step: (*Socket).enter})
+		_ = s.queue.Push(h.tasks, 0, job{step: (*Socket).enter})
 	}
 	return (*receiver)(s)
 }
 
 // Receive implements session.Receiver: answers are handed over at once, events
 // queue for their action.
-func (r *receiver) Receive(m *session.Message) (session.Task, error) {
+func (r *receiver) Receive(m *session.Message) {
 	s := (*Socket)(r)
-	h := s.space.hub
-	h.stats.received.Add(1)
+	s.space.hub.stats.received.Add(1)
 	if m.Kind == session.Answer {
-		return nil, s.answered(m)
+		s.answered(m)
+		return
 	}
 	s.warnIfStuck()
-	task, err := s.queue.Offer(m.Size(), job{event: m})
-	if errors.Is(err, serial.ErrFull) {
-		h.tally.Count(session.LimitReceiveQueue)
-		s.log().Warn("receive queue full, client disconnected", "event", m.Name)
-		return nil, session.ErrOverrun
-	}
-	return task, nil // closed: the client has left, what it sent after that is void
+	_ = s.queue.Push(s.flow, m.Size(), job{event: m}) // it fails after the client has left: what it sent after that is void
+	s.flow.Relieve()
 }
 
 // done ends one of s.jobs. The protocol may let another socket in for this one when nothing

@@ -31,9 +31,9 @@ var (
 	ErrAnswered = errors.New("thinkws: the event was answered before")
 	// ErrNoAck is returned when not every client answered in time; see [NoAckError].
 	ErrNoAck = errors.New("thinkws: no answer")
-	// ErrTooMany is returned by a Join past the limit of rooms and by an EmitAck past
-	// the limit of answers awaited from one client. It is also what [WithOnError] hears of who
-	// has run into any other limit.
+	// ErrTooMany is returned by a Join past the limit of rooms, and by an EmitAck past
+	// the limit of answers awaited from one client or while so many events of the client wait that
+	// its answer is not read. Errors passed to [WithOnError] wrap it when a client exceeds any other limit.
 	ErrTooMany = session.ErrTooMany
 	// ErrBus is returned by what could not be made known to the other nodes, or not to all
 	// of them. On this node it has been done.
@@ -164,7 +164,6 @@ const (
 	ReasonClientDisconnect Reason = session.ReasonClientDisconnect // the client left the namespace
 	ReasonServerDisconnect Reason = session.ReasonServerDisconnect // Disconnect or Close on our side
 	ReasonSlow             Reason = session.ReasonSlow             // it read too slowly; see WithSendQueue
-	ReasonOverrun          Reason = session.ReasonOverrun          // it sent faster than its actions run; see WithReceiveQueue
 	ReasonMemory           Reason = session.ReasonMemory           // it made the server hold most when that was too much; see Limits.Memory
 )
 

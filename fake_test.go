@@ -31,6 +31,7 @@ type fake struct {
 	t        *testing.T
 	id       string
 	receiver session.Receiver
+	flow     session.Flow
 	released atomic.Int32 // calls of Released
 
 	mu        sync.Mutex // protects what follows
@@ -89,7 +90,6 @@ func (f *fake) Send(m *session.Message) error {
 func (f *fake) Leave(reason string) { f.end(reason, false) }
 func (f *fake) Close(reason string) { f.end(reason, true) }
 func (f *fake) Transport() string   { return "fake" }
-func (f *fake) Listen()             {}
 func (f *fake) Released()           { f.released.Add(1) }
 
 func (f *fake) end(reason string, whole bool) {
@@ -125,26 +125,25 @@ func (f *fake) until(ok func() bool) {
 }
 
 // emit sends an event from the client; ack is the id of the answer it wants, or "".
-func (f *fake) emit(name, ack, args string) error {
+func (f *fake) emit(name, ack, args string) {
 	parsed, err := session.ParseArray([]byte("["+args+"]"), session.Depth)
 	require.NoError(f.t, err)
-	return f.receive(&session.Message{Kind: session.Event, Name: name, ID: ack, Args: parsed})
+	f.receive(&session.Message{Kind: session.Event, Name: name, ID: ack, Args: parsed})
 }
 
 // receive hands a message to the hub, and has another goroutine run what comes of it.
-func (f *fake) receive(m *session.Message) error {
-	task, err := f.receiver.Receive(m)
-	if task != nil {
+func (f *fake) receive(m *session.Message) {
+	f.receiver.Receive(m)
+	if task := f.flow.Take(nil); task != nil {
 		go task.Run()
 	}
-	return err
 }
 
 // answer answers a question of the server.
 func (f *fake) answer(id, args string) {
 	parsed, err := session.ParseArray([]byte("["+args+"]"), session.Depth)
 	require.NoError(f.t, err)
-	require.NoError(f.t, f.receive(&session.Message{Kind: session.Answer, ID: id, Args: parsed}))
+	f.receive(&session.Message{Kind: session.Answer, ID: id, Args: parsed})
 }
 
 // take waits for n messages and returns them as lines: name, id and arguments.
@@ -251,7 +250,7 @@ func knock(t *testing.T, h *thinkws.Handler, p peer) *fake {
 	}
 	f.mu.Lock() // the hub may answer before the receiver is known
 	defer f.mu.Unlock()
-	f.receiver = h.Admitter().Admit(session.Peer{ID: f.id, Namespace: p.namespace, Auth: auth, Handshake: session.Keep(p.request), Conn: f})
+	f.receiver = h.Admitter().Admit(session.Peer{ID: f.id, Namespace: p.namespace, Auth: auth, Handshake: session.Keep(p.request), Conn: f, Flow: &f.flow})
 	return f
 }
 

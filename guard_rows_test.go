@@ -82,7 +82,7 @@ func TestMistakeOfOursEndsItsClient(t *testing.T) {
 		f.until(func() bool { return f.closed == session.ReasonServerDisconnect })
 		synctest.Wait()
 		assert.Contains(t, out.String(), `level=ERROR msg="task panicked" error="thinkws: panic: oops" stack="goroutine `)
-		require.NoError(t, honest.emit("echo", "1", "7"))
+		honest.emit("echo", "1", "7")
 		assert.Equal(t, []string{"ack 1[7]"}, honest.take(1))
 		honest.end(session.ReasonTransportClose, true)
 	})

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/http"
 	"regexp"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,13 +67,17 @@ func TestHostileReceiveQueueCountsTheWire(t *testing.T) {
 			}
 			s := newSite(t, thinkws.OnAny(wait), thinkws.WithReceiveRate(1_000_000, math.MaxInt))
 			var send func() bool
+			stop := func() { shutdown(t, s.handler) }
 			switch tt.kind {
 			case "polling":
 				p := s.open(4, "")
-				send = func() bool { return p.do("POST", tt.say) == "200 ok" }
+				send = func() bool { status, _, err := p.request("POST", tt.say); return err == nil && status == http.StatusOK }
 			case "SockJS over HTTP":
 				p := s.sockjs("/sockjs/0/wait", "")
-				send = func() bool { return p.post("/xhr_send", tt.say) == "204 " }
+				send = func() bool {
+					status, _, err := p.request("/xhr_send", tt.say)
+					return err == nil && status == http.StatusNoContent
+				}
 			default:
 				var ws *rawWS
 				if tt.kind == "SockJS" {
@@ -81,18 +87,32 @@ func TestHostileReceiveQueueCountsTheWire(t *testing.T) {
 					ws = s.entered(tt.kind)
 				}
 				message := maskedFrame(opText, tt.say)
-				_ = ws.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+				stop = func() { _ = ws.conn.Close() }
 				send = func() bool { _, err := ws.conn.Write(message); return err == nil }
 			}
 			before := heap()
-			for i := range 40 {
-				if !send() {
-					break // it is disconnected
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
+				for range 40 {
+					if !send() {
+						return // it is over
+					}
 				}
-				if i%4 == 3 { // with one message that is being read
-					require.Eventually(t, func() bool { return heapGrowth(before) < receiveBound+1<<20 }, time.Minute, 10*time.Millisecond)
+			}()
+			require.Eventually(t, func() bool { // small events leave room
+				select {
+				case <-sent:
+					return true
+				default:
+					return s.handler.Hub().Stats().Limits["receive_queue"] > 0
 				}
-			}
+			}, time.Minute, time.Millisecond)
+			require.Eventually(t, func() bool { return heapGrowth(before) < receiveBound+1<<20 }, time.Minute, 10*time.Millisecond,
+				"with one message that has been read since")
+			s.over.Store(true)
+			stop()
+			<-sent
 		})
 	}
 }
@@ -148,24 +168,34 @@ func (s *site) joined(kind string) *rawWS {
 	return ws
 }
 
-// Large answers that wait for those of others are limited as the receive queue is.
+// Large answers that wait for those of others are limited as the receive queue is. Those beyond are missing. The client stays.
 func TestHostileAnswersAreLimited(t *testing.T) {
 	s := newSite(t, thinkws.WithPingInterval(time.Hour), thinkws.WithReceiveRate(1_000_000, math.MaxInt), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
 	answers, silent := s.joined("v4"), s.joined("v4")
 	ctx, cancel := context.WithCancel(t.Context())
 	var asking sync.WaitGroup
+	var kept atomic.Int32
 	for range 20 {
-		asking.Go(func() { _, _ = s.handler.Hub().To("both").EmitAck(ctx, "q") })
+		asking.Go(func() {
+			got, err := s.handler.Hub().To("both").EmitAck(ctx, "q")
+			kept.Add(int32(len(got)))
+			assert.ErrorIs(t, err, thinkws.ErrNoAck)
+		})
 	}
 	large := strings.Repeat("x", 900_000)
-	for i := range 20 {
-		if _, err := answers.conn.Write(maskedFrame(opText, fmt.Sprintf(`43%d["%s"]`, i, large))); err != nil {
-			break
-		}
+	before := heap()
+	for range 20 {
+		id := regexp.MustCompile(`^42(\d+)`).FindStringSubmatch(answers.read())
+		answers.send(fmt.Sprintf(`43%s["%s"]`, id[1], large))
 	}
-	assert.Equal(t, thinkws.ReasonOverrun, <-s.reasons)
-	assert.EqualValues(t, 1, s.handler.Hub().Stats().Limits["receive_queue"])
+	answers.send(`4277["echo"]`)
+	assert.Equal(t, `4377[]`, answers.read())
+	assert.Less(t, heapGrowth(before), receiveBound)
+	assert.EqualValues(t, 16, s.handler.Hub().Stats().Limits["receive_queue"])
 	cancel()
 	asking.Wait()
+	assert.EqualValues(t, 4, kept.Load())
+	require.NoError(t, answers.conn.Close())
 	require.NoError(t, silent.conn.Close())
+	s.verify(thinkws.ReasonTransportClose, thinkws.ReasonTransportClose)
 }

@@ -55,14 +55,14 @@ type bounds map[string]int
 var (
 	nothing       = bounds{}
 	aMessage      = bounds{"message": mostMessage}
-	receiveQueue  = bounds{"receive queue": mostBytes}
+	receiveQueue  = bounds{"receive queue": mostBytes, "the message that fills it": mostMessage}
 	sendQueue     = bounds{"send queue": mostBytes, "one write": oneWrite}
 	queryAndAuth  = bounds{"auth": mostAuth, "the same in the query": mostAuth} // the service gets it in both
 	keptByService = bounds{"ten small values and names that the service keeps": keptCost}
 	waitsInEach   = bounds{"namespaces in which Authorize runs": mostSpaces * gateCost}
 	theEnd        = bounds{"the end of a connection": endCost}
 	theHeader     = bounds{"header": mostHeader}
-	concurrently  = bounds{"receive queue": mostBytes, "concurrent actions": mostBytes}
+	concurrently  = bounds{"receive queue": mostBytes, "the message that fills it": mostMessage, "concurrent actions": mostBytes}
 	theAuth       = bounds{"auth": mostAuth}
 	queueAndPart  = bounds{"receive queue": mostBytes, "message": mostMessage}
 	anInflater    = bounds{"message": mostMessage, "inflater": inflater}

@@ -1,6 +1,8 @@
 package thinkws_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,22 +19,36 @@ const burst = 10
 
 var slowRate = thinkws.WithReceiveRate(burst/2, 1<<20)
 
-// exceed sends messages one by one. The one after allowed closes the connection.
+// exceed sends messages one by one. The one after allowed makes the server pause.
 func (s *site) exceed(allowed int, send func(i int)) {
 	s.t.Helper()
-	overruns := func() uint64 {
+	pauses := func() uint64 {
 		synctest.Wait()
 		return s.handler.Hub().Stats().Limits["receive_rate"]
 	}
 	for i := range allowed {
 		send(i)
-		require.Zero(s.t, overruns(), "message %d", i)
+		require.Zero(s.t, pauses(), "message %d", i)
 	}
 	send(allowed)
-	require.EqualValues(s.t, 1, overruns())
+	require.EqualValues(s.t, 1, pauses())
+	require.Equal(s.t, 1, strings.Count(s.log.String(), `level=INFO msg="client slowed down" limit=receive_rate`))
 }
 
-// Row 49, B1: every message draws on the one allowance of the connection, whatever it is.
+// bubbled runs an attack in a bubble, for as long as it takes.
+func bubbled(t *testing.T, name string, attack func(t *testing.T, s *site), options ...thinkws.Option) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newMemorySite(t, options...)
+			attack(t, s)
+			s.verify()
+		})
+	})
+}
+
+// Row 49, B1: every message draws on the one allowance of the connection, whatever it is. A client that exceeds it is read
+// again when it may send more.
 func TestHostile49EveryMessageIsCharged(t *testing.T) {
 	text := func(texts ...string) func(i int) string {
 		return func(i int) string { return string(maskedFrame(opText, texts[i%len(texts)])) }
@@ -47,7 +63,7 @@ func TestHostile49EveryMessageIsCharged(t *testing.T) {
 		{"events in two namespaces", "v4", text("40/chat,", `42["echo"]`, `42/chat,["echo"]`)},
 		{"unsolicited answers", "v4", text(`43999[]`)},
 		{"CONNECT and DISCONNECT", "v4", text("40/chat,", "41/chat,")},
-		{"packets for a namespace that it is not in", "v4", text("41/none,")},
+		{"packets for a namespace that it is not in", "v4", text("41/none,", "6")},
 		{"attachments", "v4", func(i int) string {
 			if i%2 == 0 {
 				return string(maskedFrame(opText, attachment))
@@ -68,19 +84,20 @@ func TestHostile49EveryMessageIsCharged(t *testing.T) {
 		{"events", "plain", text(`{"event":"echo"}`)},
 		{"reserved events", "plain", text(`{"event":"open"}`)},
 		{"unsolicited answers", "plain", text(`{"rid":999}`)},
-		{"malformed frames", "plain", text("nonsense")},
-		{"binary frames", "plain", raw(string(maskedFrame(opBinary, "x")))},
+		{"malformed frames", "plain", text("nonsense", `{"event":"echo"}`)},
+		{"binary frames", "plain", func(i int) string { return string(maskedFrame([]byte{opBinary, opText}[i%2], `{"event":"echo"}`)) }},
 		{"pong frames", "plain", raw(frame(fin|opPong, true, ""))},
-		{"malformed frames", "SockJS raw", text("nonsense")},
+		{"malformed frames", "SockJS raw", text("nonsense", `{"event":"echo"}`)},
 		{"pong frames", "SockJS raw", raw(frame(fin|opPong, true, ""))},
 		{"events", "SockJS", text(array(`{"event":"echo"}`))},
 		{"empty arrays", "SockJS", text("[]")},
 		{"empty frames", "SockJS", text("")},
-		{"malformed strings", "SockJS", text(`"nonsense"`)},
+		{"malformed strings", "SockJS", text(`"nonsense"`, array(`{"event":"echo"}`))},
 		{"pong frames", "SockJS", raw(frame(fin|opPong, true, ""))},
 	} {
-		timed(t, tt.kind+" "+tt.name, 0, func(t *testing.T, s *site) {
+		bubbled(t, tt.kind+" "+tt.name, func(t *testing.T, s *site) {
 			var ws *rawWS
+			var p *poller
 			left := burst - 1 // what remains after entering
 			switch tt.kind {
 			case "SockJS raw":
@@ -88,72 +105,96 @@ func TestHostile49EveryMessageIsCharged(t *testing.T) {
 			case "SockJS":
 				ws, left = s.upgrade("/sockjs/0/flood/websocket"), burst
 				ws.expect("o")
-			case "v3":
-				ws, _ = s.enter(tt.kind)
+			case "v3", "probe3":
+				ws, p = s.enter(tt.kind)
 				left = burst
+				if p != nil {
+					left-- // the probe
+				}
 			case "probe":
-				ws, _ = s.enter(tt.kind)
+				ws, p = s.enter(tt.kind)
 				left = burst - 2 // the probe, too
 			default:
 				ws, _ = s.enter(tt.kind)
 			}
-			closed := make(chan string)
-			go func() {
-				frame := ""
-				for frame != "gone" && !strings.HasPrefix(frame, "close") {
-					frame = ws.read()
+			go func() { // what is answered must be read
+				for ws.read() != "gone" {
 				}
-				closed <- frame
 			}()
+			began := time.Now()
 			s.exceed(left, func(i int) { ws.write([]byte(tt.frame(i))) })
-			assert.Equal(t, policy, <-closed)
+			assert.Zero(t, time.Since(began))
+			ws.write([]byte(tt.frame(left + 1)))
+			assert.Equal(t, time.Second/(burst/2), time.Since(began), "it is read at the rate")
 			require.NoError(t, ws.conn.Close())
-			s.verify(thinkws.ReasonOverrun)
-			synctest.Wait() // the log comes last
-			assert.Equal(t, 1, strings.Count(s.log.String(), "receive rate exceeded"))
+			if p != nil {
+				require.Equal(t, "200 ok", p.post("1"))
+			}
+			s.verify(thinkws.ReasonTransportClose)
 		}, slowRate, thinkws.Namespace("/chat", thinkws.On("echo", func(*thinkws.Context) error { return nil })))
 	}
 }
 
-// Polling clients have the same allowance, whether their packets come in one POST or in many.
+// Polling clients have the same allowance, whether their packets come in one POST or in many. The answer to a POST comes
+// when they may send more.
 func TestHostile49PollingIsCharged(t *testing.T) {
+	const pause = time.Second / (burst / 2)
 	for _, packet := range []string{`42["echo"]`, "6", "3", "41/none,", `43999[]`} {
-		timed(t, "one body of "+packet, 0, func(t *testing.T, s *site) {
+		bubbled(t, "one body of "+packet, func(t *testing.T, s *site) {
 			p := s.open(4, "")
-			assert.Equal(t, "400 ", p.do("POST", strings.Repeat(packet+"\x1e", burst-1)+packet))
-			p.dead(thinkws.ReasonOverrun)
+			began := time.Now()
+			require.Equal(t, "200 ok", p.do("POST", strings.Repeat(packet+"\x1e", burst-1)+packet))
+			assert.Equal(t, pause, time.Since(began))
+			p.alive()
 		}, slowRate)
-		timed(t, "many bodies of "+packet, 0, func(t *testing.T, s *site) {
+		bubbled(t, "many bodies of "+packet, func(t *testing.T, s *site) {
 			p := s.open(4, "")
-			s.exceed(burst-1, func(int) { p.do("POST", packet) })
-			p.dead(thinkws.ReasonOverrun)
+			began := time.Now()
+			s.exceed(burst-1, func(int) { require.Equal(t, "200 ok", p.do("POST", packet)) })
+			assert.Equal(t, pause, time.Since(began))
+			p.alive()
 		}, slowRate)
 	}
-	timed(t, "revision 3", 0, func(t *testing.T, s *site) {
+	bubbled(t, "revision 3", func(t *testing.T, s *site) {
 		p := s.open(3, "")
-		s.exceed(burst, func(int) { p.post("6") })
-		p.dead(thinkws.ReasonOverrun)
+		s.exceed(burst, func(int) { require.Equal(t, "200 ok", p.post("6")) })
+		p.alive()
 	}, slowRate)
-	timed(t, "through the upgrade", 0, func(t *testing.T, s *site) {
+	bubbled(t, "through the upgrade", func(t *testing.T, s *site) {
 		ws, p := s.enter("probe") // CONNECT and the probe
 		require.Equal(t, "200 ok", p.post("6", "6"))
 		ws.send("5")
 		s.exceed(burst-5, func(int) { ws.send("6") })
-		assert.Equal(t, policy, ws.read())
-		require.NoError(t, ws.conn.Close())
-		s.verify(thinkws.ReasonOverrun)
+		s.alive(ws, "v4")
 	}, slowRate)
-	for name, body := range map[string]string{"events": array(`{"event":"echo"}`), "malformed strings": `["nonsense"]`, "nothing": "[]"} {
-		timed(t, "SockJS requests of "+name, 0, func(t *testing.T, s *site) {
+	for name, body := range map[string]string{"events": array(`{"event":"echo"}`), "nothing": "[]"} {
+		bubbled(t, "SockJS requests of "+name, func(t *testing.T, s *site) {
 			p := s.sockjs("/sockjs/0/flood", "")
+			began := time.Now()
 			s.exceed(burst, func(int) { require.Equal(t, "204 ", p.post("/xhr_send", body)) })
-			s.verify(thinkws.ReasonOverrun)
+			assert.Equal(t, pause, time.Since(began))
+			require.Equal(t, "204 ", p.send(`{"event":"kick"}`))
+			s.verify(thinkws.ReasonServerDisconnect)
 		}, slowRate)
 	}
-	timed(t, "one SockJS request", 0, func(t *testing.T, s *site) {
+	bubbled(t, "one SockJS request", func(t *testing.T, s *site) {
 		p := s.sockjs("/sockjs/0/flood", "")
-		require.Equal(t, "204 ", p.post("/xhr_send", array(strings.Split(strings.Repeat(`{"event":"echo"} `, burst+1), " ")[:burst+1]...)))
-		s.verify(thinkws.ReasonOverrun)
+		began := time.Now()
+		require.Equal(t, "204 ", p.post("/xhr_send", array(slices.Repeat([]string{`{"event":"echo"}`}, burst+2)...)))
+		assert.Equal(t, 2*pause, time.Since(began))
+		require.Equal(t, "204 ", p.send(`{"event":"kick"}`))
+		s.verify(thinkws.ReasonServerDisconnect)
+	}, slowRate)
+	bubbled(t, "one SockJS frame", func(t *testing.T, s *site) {
+		ws := s.upgrade("/sockjs/0/flood/websocket")
+		ws.expect("o")
+		began := time.Now()
+		ws.send(array(slices.Repeat([]string{`{"event":"echo"}`}, burst+2)...))
+		ws.send(array(`{"event":"kick"}`))
+		ws.expect(`c[1000,`)
+		assert.Equal(t, 2*pause, time.Since(began))
+		require.NoError(t, ws.conn.Close())
+		s.verify(thinkws.ReasonServerDisconnect)
 	}, slowRate)
 }
 
@@ -165,7 +206,7 @@ func TestHostile49BytesOnTheWire(t *testing.T) {
 		"v4": `42["echo"` + blanks + `]`, "v3": `42["echo"` + blanks + `]`, "plain": `{"event":"echo"` + blanks + `}`,
 		"SockJS": `["{\"event\":\"echo\"}"` + blanks + `]`,
 	} {
-		timed(t, kind, 0, func(t *testing.T, s *site) {
+		bubbled(t, kind, func(t *testing.T, s *site) {
 			var ws *rawWS
 			if kind == "SockJS" {
 				ws = s.upgrade("/sockjs/0/flood/websocket")
@@ -173,25 +214,51 @@ func TestHostile49BytesOnTheWire(t *testing.T) {
 			} else {
 				ws, _ = s.enter(kind)
 			}
-			s.exceed(5, func(int) { ws.send(say) })
-			if kind == "SockJS" {
-				ws.expect(`c[1008,"too many events"]`)
-			}
-			assert.Equal(t, policy, ws.read())
+			s.exceed(4, func(int) { ws.send(say) })
 			require.NoError(t, ws.conn.Close())
-			s.verify(thinkws.ReasonOverrun)
+			s.verify(thinkws.ReasonTransportClose)
 		}, rate)
 	}
-	timed(t, "polling", 0, func(t *testing.T, s *site) {
+	bubbled(t, "polling", func(t *testing.T, s *site) {
 		p := s.open(4, "")
-		s.exceed(5, func(int) { p.post(`42["echo"` + blanks + `]`) })
-		p.dead(thinkws.ReasonOverrun)
+		s.exceed(4, func(int) { p.post(`42["echo"` + blanks + `]`) })
+		p.alive()
 	}, rate)
-	timed(t, "SockJS over HTTP", 0, func(t *testing.T, s *site) {
+	bubbled(t, "SockJS over HTTP", func(t *testing.T, s *site) {
 		p := s.sockjs("/sockjs/0/flood", "")
-		s.exceed(5, func(int) { p.post("/xhr_send", `["{\"event\":\"echo\"}"`+blanks+`]`) })
-		s.verify(thinkws.ReasonOverrun)
+		s.exceed(4, func(int) { p.post("/xhr_send", `["{\"event\":\"echo\"}"`+blanks+`]`) })
+		require.Equal(t, "204 ", p.send(`{"event":"kick"}`))
+		s.verify(thinkws.ReasonServerDisconnect)
 	}, rate)
+}
+
+// A client that sends far more than it may, for long, is read at its rate. Everything arrives in order.
+func TestClientBeyondItsRateIsDelayed(t *testing.T) {
+	const events = 100
+	for _, kind := range talkers {
+		bubbled(t, kind, func(t *testing.T, s *site) {
+			c := s.talk(kind)
+			began := time.Now()
+			sent := make(chan struct{})
+			go func() { defer close(sent); c.send(numbered(kind, events)...) }()
+			require.Equal(t, answerOf(kind, "5", events-1), c.hear())
+			assert.GreaterOrEqual(t, time.Since(began), (events-burst-1)*time.Second/(burst/2))
+			assert.LessOrEqual(t, time.Since(began), (events+burst)*time.Second/(burst/2))
+			<-sent
+			c.quit()
+			assert.Contains(t, []thinkws.Reason{thinkws.ReasonTransportClose, thinkws.ReasonServerDisconnect}, <-s.reasons)
+		}, slowRate, thinkws.On("count", inOrder(t)))
+	}
+}
+
+// inOrder is a handler of numbered events.
+func inOrder(t *testing.T) thinkws.HandlerFunc {
+	next := 0
+	return func(c *thinkws.Context) error {
+		assert.Equal(t, fmt.Sprint(next), string(c.WsData()))
+		next++
+		return c.Ack(c.WsData())
+	}
 }
 
 // A client that keeps to its rate stays, for as long as it likes.

@@ -300,9 +300,16 @@ func TestHostile74SockJSFrames(t *testing.T) {
 	p = s.sockjs("/sockjs/0/overruns", "")
 	assert.Equal(t, "204 ", p.send(echoOne))
 	p.expect(`{"rid":1,"data":1}`)
-	assert.Equal(t, "204 ", p.post("/xhr_send", `["`+strings.Repeat(`{\"event\":\"slow\"}","`, 30_000)+`{}"]`), "nobody waits for the action")
+	sent := make(chan string)
+	go func() {
+		status, body, _ := p.request("/xhr_send", `["`+strings.Repeat(`{\"event\":\"slow\"}","`, 3_000)+`{}"]`)
+		sent <- fmt.Sprint(status, " ", body)
+	}()
+	s.paused()
 	close(block)
-	s.verify(thinkws.ReasonOverrun)
+	assert.Equal(t, "204 ", <-sent, "it waits for the handlers")
+	assert.Equal(t, "204 ", p.send(`{"event":"kick"}`))
+	s.verify(thinkws.ReasonServerDisconnect)
 }
 
 // Rows 3 and 7: the ids of sockjs-client have 40 bits. Guessing them ends after twenty a minute, for a whole network of IPv6.

@@ -305,7 +305,7 @@ type Stats struct {
 	Failed     uint64            // actions that returned an error or panicked
 	Dropped    uint64            // volatile messages that could not go out at once, and others as WithSlowPolicy says
 	Slow       uint64            // messages refused because a client read too slowly
-	Flooded    uint64            // clients disconnected because they sent too much, see WithReceiveRate
+	Flooded    uint64            // pauses in reading from clients that sent more than they may, see WithReceiveRate
 	Limits     map[string]uint64 // how often clients have run into each limit, by its name; each is there
 	Bus        BusStats
 }

@@ -63,7 +63,8 @@ type Limits struct {
 	Depth int
 
 	// Packets is the maximum number of Engine.IO packets in one POST. Exceeding it ends the session.
-	// Default: 4,096.
+	// Default: 20,000. A POST with more packets than [WithReceiveQueue] has room for is answered when they have
+	// been handled.
 	Packets int
 
 	// Name is how many bytes a name may have that a client chooses and the server keeps: that
@@ -176,7 +177,7 @@ func (l Limits) withDefaults() Limits {
 	l.Attachments = cmp.Or(l.Attachments, 10)
 	l.Auth = cmp.Or(l.Auth, 64<<10)
 	l.Depth = cmp.Or(l.Depth, session.Depth)
-	l.Packets = cmp.Or(l.Packets, 4096)
+	l.Packets = cmp.Or(l.Packets, 20_000)
 	l.Name = cmp.Or(l.Name, 256)
 	l.Answers = cmp.Or(l.Answers, 10_000)
 	l.Departures = cmp.Or(l.Departures, 5_000)

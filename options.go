@@ -258,9 +258,16 @@ func WithSendQueue(messages, bytes int) Option {
 
 // WithReceiveQueue limits what waits for the handlers of one client in one namespace, in events and
 // in bytes. Each event counts its length on the wire after inflating, with its attachments, and 100
-// bytes more. One event alone may have any size. The same number of bytes limits the client's
-// answers to EmitAck that are kept until other clients have answered. A client that exceeds a limit
-// is disconnected with [ReasonOverrun]. The default is 1,000 events and 4 MiB.
+// bytes more. One event alone may have any size.
+//
+// When a limit is reached, the server stops reading from the client until half of the queue has been handled. Over
+// polling, it answers the POST then. The client is not disconnected: what it sends waits in the network, and in the end
+// with the client. While a handler waits for an answer of the client, reading goes on to twice the limits, because the
+// answer comes behind the events; see [Socket.EmitAck]. [Stats] counts the pauses. The end of a client that is not read
+// is noticed late: when writing to it fails, after the next heartbeat or the one after that.
+//
+// The same number of bytes limits the client's answers to EmitAck that are kept until other clients have answered. An
+// answer beyond that counts as missing. The default is 1,000 events and 4 MiB.
 func WithReceiveQueue(events, bytes int) Option {
 	return limitOption("WithReceiveQueue", events, bytes, func(c *config) *serial.Limit { return &c.receiveQueue })
 }

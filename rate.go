@@ -9,8 +9,9 @@ import (
 // WithReceiveRate limits what one client may send over one connection, in messages and in bytes
 // per second. A client that has been silent may send twice as much at once. One connection is an
 // Engine.IO session with all its namespaces and transports, a plain WebSocket, or a SockJS session.
-// Exceeding the rate closes the connection with [ReasonOverrun], over a WebSocket with code 1008.
-// The default is 5,000 messages and 16 MiB.
+// A client that exceeds the rate is read more slowly: the server reads on, or answers the POST, when the
+// client may have sent what it has sent. It is not disconnected. [Stats] counts these pauses. The default is
+// 5,000 messages and 16 MiB.
 //
 // Each of these counts as one message: a packet of Socket.IO (events, answers, CONNECT and
 // DISCONNECT), each of its binary attachments, any other packet of Engine.IO (ping, pong, noop),

@@ -179,11 +179,6 @@ func (s *site) admitted(kind string) reporting {
 	return c
 }
 
-// many is an event n times.
-func (c reporting) many(event string, n int) string {
-	return strings.TrimSuffix(strings.Repeat(fmt.Sprintf(c.event, event)+"\x1e", n), "\x1e")
-}
-
 // Who is sent away is known by its socket, and told of once.
 func TestOnErrorHearsOfClientsThatAreSentAway(t *testing.T) {
 	flood := thinkws.On("flood", func(c *thinkws.Context) error {
@@ -192,9 +187,7 @@ func TestOnErrorHearsOfClientsThatAreSentAway(t *testing.T) {
 		}
 		return nil
 	})
-	rate := thinkws.WithReceiveRate(10, 1<<20)
 	var (
-		events = func(c reporting) { c.say(c.many("echo", 30)) }
 		pings  = func(c reporting) { c.bin(strings.Repeat(frame(fin|opPing, true, ""), 30)) }
 		slow   = func(c reporting) { c.say(fmt.Sprintf(c.event, "flood")) }
 		says   = func(text string) func(c reporting) { return func(c reporting) { c.say(text) } }
@@ -220,13 +213,6 @@ func TestOnErrorHearsOfClientsThatAreSentAway(t *testing.T) {
 		{"too large", "v4", says(strings.Repeat("x", 1<<20)), isTooMany, "message too big"},
 		{"too large", "plain", says(strings.Repeat("x", 1<<20)), isTooMany, "message too big"},
 		{"too large", "polling", says(strings.Repeat("x", 1<<20)), isTooMany, "body too large"},
-		{"too many events", "v4", events, isTooMany, "too many events"},
-		{"too many events", "v3", events, isTooMany, "too many events"},
-		{"too many events", "polling", events, isTooMany, "too many events"},
-		{"too many events", "polling 3", events, isTooMany, "too many events"},
-		{"too many events", "plain", events, isTooMany, "too many events"},
-		{"too many events", "SockJS", events, isTooMany, "too many events"},
-		{"too many events", "SockJS WebSocket", events, isTooMany, "too many events"},
 		{"too many pings", "v4", pings, isTooMany, "too many pings"},
 		{"too many pings", "v3", pings, isTooMany, "too many pings"},
 		{"too many pings", "polling 3", says(strings.Repeat("1:2", 30)), isTooMany, "too many pings"},
@@ -242,9 +228,6 @@ func TestOnErrorHearsOfClientsThatAreSentAway(t *testing.T) {
 		t.Run(tt.name+", "+tt.kind, func(t *testing.T) {
 			rs := &reports{}
 			options := rs.options(flood)
-			if tt.name == "too many events" {
-				options = append(options, rate)
-			}
 			synctest.Test(t, func(t *testing.T) {
 				s := newMemorySite(t, options...)
 				c := s.admitted(tt.kind)
@@ -288,36 +271,27 @@ func TestOnErrorHearsOfNobody(t *testing.T) {
 	}
 }
 
-// A full receive queue belongs to a namespace. The rate belongs to the connection: the report names
-// the namespace that was entered first.
-func TestOnErrorNamesTheNamespace(t *testing.T) {
-	rs := &reports{}
-	full := thinkws.On("x", func(c *thinkws.Context) error { <-c.Context().Done(); return nil })
-	timed(t, "full queue", 20*time.Millisecond, func(t *testing.T, s *site) {
-		ws, _ := s.enter("v4")
-		ws.send("40/chat,")
-		ws.expect("40/chat,{")
-		for range 3 {
-			ws.send(`42/chat,["x"]`)
-		}
-		assert.Equal(t, policy, ws.read())
-		require.NoError(t, ws.conn.Close())
-		s.verify(thinkws.ReasonOverrun)
-		assert.Equal(t, "/chat", rs.one(t).namespace)
-	}, rs.options(thinkws.Namespace("/chat", full), thinkws.WithReceiveQueue(2, 1<<20))...)
-	rs = &reports{}
-	timed(t, "flood", 0, func(t *testing.T, s *site) {
-		ws, _ := s.enter("v4")
-		ws.send("40/chat,")
-		ws.expect("40/chat,{")
-		for range 21 {
-			ws.send(`42/chat,["x"]`)
-		}
-		assert.Equal(t, policy, ws.read())
-		require.NoError(t, ws.conn.Close())
-		s.verify(thinkws.ReasonOverrun)
-		assert.Equal(t, "/", rs.one(t).namespace)
-	}, rs.options(thinkws.Namespace("/chat"), thinkws.WithReceiveRate(10, 1<<20))...)
+// A client that is read more slowly, because of its handlers or its rate, has done nothing wrong.
+func TestOnErrorHearsNothingOfPauses(t *testing.T) {
+	for limit, option := range map[string]thinkws.Option{
+		"receive_queue": thinkws.WithReceiveQueue(2, 1<<20), "receive_rate": thinkws.WithReceiveRate(5, 1<<20),
+	} {
+		rs := &reports{}
+		bubbled(t, limit, func(t *testing.T, s *site) {
+			ws, _ := s.enter("v4")
+			go func() {
+				for range 20 {
+					_, _ = ws.conn.Write(maskedFrame(opText, `42["slow"]`))
+				}
+				_, _ = ws.conn.Write(maskedFrame(opText, `421["echo"]`))
+			}()
+			assert.Equal(t, "431[]", ws.read())
+			assert.NotZero(t, s.handler.Hub().Stats().Limits[limit])
+			require.NoError(t, ws.conn.Close())
+			s.verify(thinkws.ReasonTransportClose)
+			assert.Empty(t, rs.all)
+		}, rs.options(option, thinkws.On("slow", func(*thinkws.Context) error { time.Sleep(time.Second); return nil }))...)
+	}
 }
 
 // Those who go, or are lost, have done nothing wrong.

@@ -44,7 +44,7 @@ func newSpace(h *Hub, name string, t *table) *space {
 	sp := &space{hub: h, name: name, table: t}
 	limit := h.cfg.receiveQueue
 	limit.Bytes = max(limit.Bytes, serverEvents)
-	sp.events = serial.NewQueue(h.tasks, limit, func(run func()) { run() })
+	sp.events = serial.NewQueue(h.tasks, nil, limit, func(run func()) { run() })
 	return sp
 }
 

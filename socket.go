@@ -21,6 +21,7 @@ type Socket struct {
 	id        string
 	space     *space
 	conn      session.Conn
+	flow      *session.Flow
 	handshake session.Handshake
 	queue     serial.Queue[job]
 	entry     sync.Mutex   // held while the client is let in: from its being a member until it has been told
@@ -161,8 +162,10 @@ func (s *Socket) begin() bool {
 }
 
 // EmitAck sends an event and waits for the client's answer, until ctx is done
-// (a [NoAckError] with the context's error) or the client leaves (ErrClosed). An
-// action may wait for its own client: answers do not queue behind events.
+// (a [NoAckError] with the context's error) or the client leaves (ErrClosed). A
+// handler may wait for its own client: answers do not queue behind events. But they come behind them over the network.
+// If twice as many events of the client wait as [WithReceiveQueue] allows, in any of its namespaces, the answer is not
+// read: EmitAck returns ErrTooMany at once.
 func (s *Socket) EmitAck(ctx context.Context, event string, args ...any) (*Answer, error) {
 	m, err := s.space.hub.event(s.space.name, event, args)
 	if err != nil {
@@ -229,16 +232,13 @@ func (s *Socket) Context() context.Context {
 // release lets go of everybody who waits for the client.
 func (s *Socket) release() {
 	s.mu.Lock()
-	var awaits map[uint64]*collector
-	if e := s.extras; e != nil {
-		if e.cancel != nil {
-			e.cancel(ErrClosed)
-		}
-		awaits, e.awaits = e.awaits, nil
+	if e := s.extras; e != nil && e.cancel != nil {
+		e.cancel(ErrClosed)
 	}
+	owed := s.settleLocked()
 	s.mu.Unlock()
-	for _, c := range awaits {
-		c.lost(s)
+	for _, c := range owed {
+		c.lost(s, ErrClosed)
 	}
 }
 

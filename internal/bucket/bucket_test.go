@@ -56,3 +56,16 @@ func TestBucketOfAnyRate(t *testing.T) {
 		}
 	}
 }
+
+func TestSpendingGoesIntoDebt(t *testing.T) {
+	var b bucket.Bucket
+	now := int64(time.Second)
+	assert.Zero(t, b.Spend(now, 10, 20), "the bucket is full at first")
+	assert.Equal(t, time.Second/10, b.Spend(now, 10, 1))
+	assert.Equal(t, 2*time.Second+time.Second/10, b.Spend(now, 10, 20))
+	now += int64(time.Second)
+	assert.Equal(t, time.Second+time.Second/5, b.Spend(now, 10, 1))
+	now += int64(time.Hour)
+	assert.Zero(t, b.Spend(now, 10, 20), "it holds no more than it can")
+	assert.NotZero(t, b.Spend(now, 10, 1))
+}

@@ -31,7 +31,7 @@ type Config struct {
 	Farewell       time.Duration // for which a closed server waits for clients between two polls; 0 s
 
 	MaxMessage int64        // bytes of a POST or a WebSocket message, announced as maxPayload; 1,000,000
-	MaxPackets int          // in one POST; 4,096
+	MaxPackets int          // in one POST; 20,000
 	SendQueue  serial.Limit // of what waits for one client; 1,000 packets, 1 MiB
 	Slow       session.SlowPolicy
 
@@ -46,7 +46,7 @@ type Config struct {
 	Watch  *wsconn.Watch  // over readers that run tasks; nil if the group runs them all
 	Grace  *wsconn.Grace  // shortens what is waited for when the server shuts down; nil for never
 	Door   *door.Door     // lets new sessions in; nil for all of them
-	Meter  *session.Meter // charges what clients send; nil for no limit
+	Meter  *session.Meter // limits what clients send; nil for no limit
 	Tally  *session.Tally // of limits that clients run into; nil for none
 	Report session.Report // of what clients are refused or sent away for; nil for none
 
@@ -70,7 +70,7 @@ func (c Config) withDefaults() Config {
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
 	c.ReadTimeout = cmp.Or(c.ReadTimeout, 10*time.Second)
 	c.MaxMessage = cmp.Or(c.MaxMessage, 1_000_000)
-	c.MaxPackets = cmp.Or(c.MaxPackets, 4096)
+	c.MaxPackets = cmp.Or(c.MaxPackets, 20_000)
 	c.SendQueue = cmp.Or(c.SendQueue, serial.Limit{Items: 1000, Bytes: 1 << 20})
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

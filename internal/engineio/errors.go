@@ -98,6 +98,7 @@ var (
 	errBodySize  = session.BodyError(http.StatusRequestEntityTooLarge)
 	errUpgrade   = errors.New("engineio: unexpected packet before the upgrade")
 	errLate      = errors.New("engineio: sent by polling after the upgrade")
+	errGone      = errors.New("engineio: the client of a POST that waited has gone")
 	errEnded     = errors.New("engineio: session has ended")
 )
 

@@ -51,12 +51,14 @@ func (v Variant) BinaryPacket(data []byte) session.Frame { return v.Binary(sessi
 
 // Decode splits the body of a POST.
 func (v Variant) Decode(payload string, binary bool) ([]Packet, error) {
-	packets, err := v.decode([]byte(payload), binary, MaxPackets)
 	var out []Packet
-	for _, p := range packets {
+	for p, err := range v.decode([]byte(payload), binary, MaxPackets) {
+		if err != nil {
+			return out, err
+		}
 		out = append(out, bridge(p))
 	}
-	return out, err
+	return out, nil
 }
 
 // Packet decodes a WebSocket message.

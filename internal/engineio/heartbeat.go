@@ -9,6 +9,10 @@ import (
 // Heartbeats. In revision 4 the server pings and the client has to answer, in
 // revision 3 the client pings and the server only waits for it. Neither cares what
 // carries the session, so an upgrade leaves the alarm alone.
+//
+// A client that is not read has no fault in what does not come. In revision 4 it is pinged again, and gets another
+// PingTimeout. In revision 3 it gets no pongs for its pings, but takes any packet as a sign of life, so it gets noops. In
+// both, writing fails if it has gone.
 
 // startHeartbeat starts the heartbeat anew. s.mu must be held.
 func (s *Session) startHeartbeat() {
@@ -49,17 +53,44 @@ func (w *sleeper) Ring() {
 		s.mu.Unlock()
 		return
 	}
-	overdue := s.variant.Revision == 3 || s.awaiting
-	if !overdue {
-		s.awaiting = true
-		s.arm(s.server.cfg.PingTimeout)
-	}
+	beat, overdue := s.beatLocked()
 	s.mu.Unlock()
 	if overdue {
 		s.server.cfg.Tally.Count(session.LimitPingTime)
 		s.end(ending{reason: session.ReasonPingTimeout, last: frameClose})
 	} else {
-		s.force(framePing)
+		s.force(beat)
+	}
+}
+
+// beatLocked sets the alarm anew, and returns what is to be sent; or reports that the client has not given the sign of life
+// that it had to. s.mu must be held.
+func (s *Session) beatLocked() (beat session.Frame, overdue bool) {
+	timeout := s.server.cfg.PingTimeout
+	switch {
+	case s.variant.Revision == 4 && (!s.awaiting || s.flow.PausedWithin(timeout)):
+		s.awaiting = true
+		s.arm(timeout)
+		return framePing, false
+	case s.variant.Revision == 3 && s.awaiting:
+		if s.awaiting = s.flow.PausedWithin(timeout / 2); s.awaiting {
+			s.arm(timeout / 2)
+		} else {
+			s.startHeartbeat()
+		}
+		return frameNoop, false
+	default:
+		return session.Frame{}, true
+	}
+}
+
+// paused is called when a client of revision 3 is not read any more.
+func (s *Session) paused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateOpen && !s.awaiting {
+		s.awaiting = true
+		s.arm(s.server.cfg.PingTimeout / 2)
 	}
 }
 
@@ -77,6 +108,7 @@ func (s *Session) gotPing() error {
 	}
 	s.mu.Lock()
 	if s.state == stateOpen {
+		s.awaiting = false
 		s.startHeartbeat()
 	}
 	s.mu.Unlock()

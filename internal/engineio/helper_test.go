@@ -77,7 +77,7 @@ type client struct {
 	reject func(data string) error // what Receive returns
 }
 
-func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
+func (c *client) Receive(data []byte, binary bool) error {
 	if c.busy.Add(1) != 1 {
 		panic("two callers of Receive at a time")
 	}
@@ -91,9 +91,9 @@ func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
 	}
 	c.events <- kind + string(data)
 	if c.reject != nil {
-		return nil, c.reject(string(data))
+		return c.reject(string(data))
 	}
-	return nil, nil
+	return nil
 }
 
 func (c *client) Failed(error) {

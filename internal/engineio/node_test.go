@@ -172,7 +172,7 @@ func deliberatePayload(payload string, revision3, isBinary bool) string {
 	}
 	for n := 0; payload != ""; n++ {
 		if n == engineio.MaxPackets {
-			return "a payload has 4,096 packets at most"
+			return "a payload has 20,000 packets at most"
 		}
 		packet, binaryPacket, rest, why := cut(payload)
 		if why != "" {

@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"bytes"
+	"iter"
 	"strconv"
 	"unicode/utf8"
 
@@ -70,23 +71,25 @@ func encodeBinaryV3(frames []session.Frame) []byte {
 	return payload
 }
 
-// decodeTextV3 splits a text payload into packets, that may be so many. With an error come the packets before it.
-func decodeTextV3(payload []byte, most int) (packets []packet, err error) {
-	if len(payload) == 0 || !utf8.Valid(payload) {
-		return nil, errPayload
-	}
-	for len(payload) > 0 {
-		if len(packets) == most {
-			return packets, errCount
+// decodeV3 goes through the packets of a payload, as Variant.decode does. cut takes the first packet off a payload.
+func decodeV3(payload []byte, most int, valid bool, cut func([]byte) (packet, []byte, error)) iter.Seq2[packet, error] {
+	return func(yield func(packet, error) bool) {
+		if len(payload) == 0 || !valid {
+			yield(packet{}, errPayload)
+			return
 		}
-		p, rest, err := cutTextV3(payload)
-		if err != nil {
-			return packets, err
+		for n := 0; len(payload) > 0; n++ {
+			if n == most {
+				yield(packet{}, errCount)
+				return
+			}
+			p, rest, err := cut(payload)
+			p.wire, payload = len(payload)-len(rest), rest
+			if !yield(p, err) || err != nil {
+				return
+			}
 		}
-		p.wire, payload = len(payload)-len(rest), rest
-		packets = append(packets, p)
 	}
-	return packets, nil
 }
 
 func cutTextV3(payload []byte) (p packet, rest []byte, err error) {
@@ -105,25 +108,6 @@ func cutTextV3(payload []byte) (p packet, rest []byte, err error) {
 	}
 	p, err = Variant{Revision: 3}.textPacket(data)
 	return p, rest, err
-}
-
-// decodeBinaryV3 splits a binary payload, as decodeTextV3 does. With an error come the packets before it.
-func decodeBinaryV3(payload []byte, most int) (packets []packet, err error) {
-	if len(payload) == 0 {
-		return nil, errPayload
-	}
-	for len(payload) > 0 {
-		if len(packets) == most {
-			return packets, errCount
-		}
-		p, rest, err := cutBinaryV3(payload)
-		if err != nil {
-			return packets, err
-		}
-		p.wire, payload = len(payload)-len(rest), rest
-		packets = append(packets, p)
-	}
-	return packets, nil
 }
 
 func cutBinaryV3(payload []byte) (p packet, rest []byte, err error) {

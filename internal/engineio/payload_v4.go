@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"bytes"
+	"iter"
 	"unicode/utf8"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -31,23 +32,25 @@ func encodeV4(frames []session.Frame) []byte {
 	return payload
 }
 
-// decodeV4 splits a payload into packets, that may be so many. With an error come the packets before it.
-func decodeV4(payload []byte, most int) (packets []packet, err error) {
-	if !utf8.Valid(payload) {
-		return nil, errPayload
-	}
-	for more := true; more; {
-		if len(packets) == most {
-			return packets, errCount
+// decodeV4 goes through the packets of a payload, as Variant.decode does.
+func decodeV4(payload []byte, most int) iter.Seq2[packet, error] {
+	return func(yield func(packet, error) bool) {
+		if !utf8.Valid(payload) {
+			yield(packet{}, errPayload)
+			return
 		}
-		var one []byte
-		one, payload, more = bytes.Cut(payload, []byte{separator})
-		p, err := Variant{Revision: 4}.textPacket(one)
-		if err != nil {
-			return packets, err
+		for n, more := 0, true; more; n++ {
+			if n == most {
+				yield(packet{}, errCount)
+				return
+			}
+			var one []byte
+			one, payload, more = bytes.Cut(payload, []byte{separator})
+			p, err := Variant{Revision: 4}.textPacket(one)
+			p.wire = len(one) + 1 // the separator
+			if !yield(p, err) || err != nil {
+				return
+			}
 		}
-		p.wire = len(one) + 1 // the separator
-		packets = append(packets, p)
 	}
-	return packets, nil
 }

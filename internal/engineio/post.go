@@ -69,7 +69,7 @@ func (s *Session) readPost(w http.ResponseWriter, r *http.Request) {
 		s.broken(cause)
 		refuseBody(w, status)
 	default:
-		s.answerPost(w, r, s.deliver(body, isBinary(r)))
+		s.answerPost(w, r, s.deliver(w, r, body))
 	}
 }
 
@@ -94,55 +94,64 @@ func (s *Session) tornDown() bool {
 	return s.state == stateClosed && !s.due
 }
 
-// deliver hands the packets of a POST to the layer above. What came before a packet
+// deliver hands the packets of a POST to the layer above, with pauses as the session's Flow says. What came before a packet
 // that is wrong has been delivered.
-func (s *Session) deliver(body []byte, binary bool) error {
-	packets, body, malformed := s.decodePost(body, binary)
-	s.inbox.Lock()
-	defer s.inbox.Unlock()
-	if s.Transport() != transportPolling {
-		return errLate
-	}
-	for _, p := range packets {
-		if !p.binary || binary { // else it has been decoded from base64, into memory of its own
-			p.data = session.Own(p.data, body)
-		}
-		task, err := s.handle(p)
-		if task != nil {
-			s.server.cfg.Group.Start(task)
-		}
-		if errors.Is(err, errEnded) && !s.tornDown() {
-			return nil // sent away in due form: what it sent meanwhile is ignored
-		}
-		if err != nil {
-			return err
-		}
-		if p.typ == typeClose {
-			return nil
-		}
-	}
-	return malformed
-}
-
-// decodePost also returns the buffer that the packets lie in.
-func (s *Session) decodePost(body []byte, binary bool) ([]packet, []byte, error) {
+func (s *Session) deliver(w http.ResponseWriter, r *http.Request, body []byte) error {
+	binary := isBinary(r)
 	if s.jsonp != nil && !binary {
 		payload, found, err := s.jsonp.unwrap(body)
 		if err != nil || !found {
-			return nil, nil, err
+			return err
 		}
 		body = payload
 	}
-	packets, err := s.variant.decode(body, binary, s.server.cfg.MaxPackets)
-	return packets, body, err
+	s.inbox.Lock()
+	defer s.inbox.Unlock()
+	for p, err := range s.variant.decode(body, binary, s.server.cfg.MaxPackets) {
+		switch {
+		case err != nil:
+			return err
+		case s.Transport() != transportPolling:
+			return errLate
+		case !p.binary || binary: // else it has been decoded from base64, into memory of its own
+			p.data = session.Own(p.data, body)
+		}
+		err := s.handle(p)
+		s.flow.Dispatch()
+		switch {
+		case errors.Is(err, errEnded) && !s.tornDown():
+			return nil // sent away in due form: what it sent meanwhile is ignored
+		case err != nil:
+			return err
+		case p.typ == typeClose:
+			return nil
+		case !s.hold(w, r):
+			return errGone
+		}
+	}
+	return nil
+}
+
+// hold waits until the client may send more, and returns false if it has gone meanwhile. s.inbox must be held; it is
+// released in between, for the end of the session, and for a WebSocket that takes over.
+func (s *Session) hold(w http.ResponseWriter, r *http.Request) bool {
+	if s.flow.Open() {
+		return true
+	}
+	s.inbox.Unlock()
+	defer s.inbox.Lock()
+	return s.flow.Hold(w, r, s.hasEnded, s.server.cfg.WriteTimeout)
 }
 
 func (s *Session) answerPost(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errLate) {
+	switch {
+	case errors.Is(err, errLate):
 		s.server.refuse(w, r, BadRequest, "")
 		return
-	}
-	if err != nil {
+	case errors.Is(err, errGone): // the packets that follow are lost, so the session cannot go on
+		s.broken(nil)
+		return
+	case err != nil:
 		s.fail(err)
 		w.WriteHeader(http.StatusBadRequest)
 		return

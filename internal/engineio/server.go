@@ -15,9 +15,9 @@ import (
 // Receiver takes what one client sends: the layer above has one for each session.
 type Receiver interface {
 	// Receive takes the data of a message, which is its own from then on. It has
-	// one caller at a time and must not block. What it gives rise to is left to the
+	// one caller at a time and must not block. The task that Session.Flow keeps then is left to the
 	// caller. An error closes the session, as session.Verdict says.
-	Receive(data []byte, binary bool) (session.Task, error)
+	Receive(data []byte, binary bool) error
 	// Failed says what the client has done that a request of it is refused for, or that the
 	// session ends for, in which case Closed follows. It is called with no lock held.
 	Failed(err error)

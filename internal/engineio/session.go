@@ -44,8 +44,10 @@ type Session struct {
 	recv     Receiver
 	reported bool           // Closed has been called or is about to be: nothing is received any more
 	pings    *session.Pings // of a client of revision 3; nil as long as it has sent none
-	// One allowance for all that the client sends, over every transport and into every namespace.
-	allowance session.Allowance
+
+	// One flow control for all that the client sends, over every transport and into every namespace. Charge belongs to the
+	// holder of inbox.
+	flow session.Flow
 
 	// The WebSocket that carries the session: nil until it has got what waited in the queue, so that nothing overtakes
 	// that, and nil for good if the session ends before. It is set with mu held, and read without a lock.
@@ -73,7 +75,7 @@ type Session struct {
 	// The one alarm: heartbeats while the session is open, then the time to fetch what waits, then
 	// the time for which it is remembered.
 	alarm    alarm.Alarm
-	awaiting bool // revision 4: a ping is unanswered
+	awaiting bool // revision 4: a ping is unanswered; revision 3: pings are not read, so noops are sent
 }
 
 func newSession(s *Server, r *http.Request, q query, source *door.Source) *Session {
@@ -84,6 +86,10 @@ func newSession(s *Server, r *http.Request, q query, source *door.Source) *Sessi
 		jsonp:   q.jsonp,
 		came:    s.cfg.Detach(r),
 		source:  source,
+	}
+	one.flow.Init(s.cfg.Group, s.cfg.Meter, one.came)
+	if one.variant.Revision == 3 {
+		one.flow.OnPause(one.paused)
 	}
 	one.remember(r, q)
 	return one
@@ -112,13 +118,8 @@ func (s *Session) Transport() string {
 	return transportPolling
 }
 
-// Listen ensures that incoming messages are still read while a task of the client runs on the
-// goroutine that reads its WebSocket. A polling client needs none of it.
-func (s *Session) Listen() {
-	if conn := s.conn.Load(); conn != nil {
-		conn.Listen()
-	}
-}
+// Flow returns the flow control of the session.
+func (s *Session) Flow() *session.Flow { return &s.flow }
 
 // Occupy lets the session count among those of its client, beyond its end, until Vacate is called as
 // often: the layer above still works for it. Otherwise a client that connects and disconnects again
@@ -181,50 +182,43 @@ func (s *Session) openFrame(upgrades string) session.Frame {
 
 // receive hands a packet to the layer above, or ends the session over it. It is how
 // a WebSocket delivers.
-func (s *Session) receive(p packet) (session.Task, error) {
+func (s *Session) receive(p packet) error {
 	s.inbox.Lock()
 	defer s.inbox.Unlock()
-	task, err := s.handle(p)
+	err := s.handle(p)
 	if errors.Is(err, errEnded) {
-		return nil, nil // the connection is on its way out already
+		return nil // the connection is on its way out already
 	}
 	if err != nil {
 		s.fail(err)
 	}
-	return task, err
+	return err
 }
 
 // handle does what a packet asks for, or returns errEnded. s.inbox must be held.
-func (s *Session) handle(p packet) (session.Task, error) {
-	if s.reported || !s.isOpen() {
-		return nil, errEnded
+func (s *Session) handle(p packet) error {
+	if s.reported || s.hasEnded() {
+		return errEnded
 	}
-	if err := s.charge(p); err != nil {
-		return nil, err
-	}
+	s.flow.Charge(p.wire) // whatever it asks for: also what means nothing causes work
 	switch p.typ {
 	case typeMessage:
 		return s.recv.Receive(p.data, p.binary)
 	case typePing:
-		return nil, s.gotPing()
+		return s.gotPing()
 	case typePong:
-		return nil, s.gotPong()
+		return s.gotPong()
 	case typeClose:
 		s.end(ending{reason: session.ReasonTransportClose, last: frameNoop, quits: true})
 	}
-	return nil, nil // the others mean nothing from a client
+	return nil // the others mean nothing from a client
 }
 
-// charge takes p from the allowance of the session, whatever it asks for: also what means nothing
-// causes work. s.inbox must be held.
-func (s *Session) charge(p packet) error {
-	return s.server.cfg.Meter.Take(&s.allowance, p.wire, s.came)
-}
-
-func (s *Session) isOpen() bool {
+// hasEnded reports whether nothing is received any more.
+func (s *Session) hasEnded() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state == stateOpen
+	return s.state != stateOpen
 }
 
 // ending is how a session ends.
@@ -304,6 +298,7 @@ func (s *Session) end(e ending) {
 	}
 	conn, probing := s.conn.Load(), s.dropProbe(s.probe)
 	s.mu.Unlock()
+	s.flow.Wake()
 	if conn != nil {
 		conn.Close(e.code, "")
 	}

@@ -26,7 +26,7 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
 			s.abandon(l)
 		}
 	}()
-	conn, err := wsconn.Accept(w, r, &s.server.wsconn)
+	conn, err := wsconn.Accept(w, r, &s.server.wsconn, &s.flow)
 	if err != nil {
 		s.server.logNoWebSocket(r, err)
 		return
@@ -68,8 +68,18 @@ func (s *Session) startProbe(l *link, conn *wsconn.Conn) bool {
 	return true
 }
 
-// expire closes a WebSocket whose time is up.
+// expire closes a WebSocket whose time is up. The time begins anew if the client has not been read meanwhile: it upgrades
+// when its POST has been answered.
 func (s *Session) expire(l *link) {
+	s.mu.Lock()
+	paused := s.probe == l && s.flow.PausedWithin(s.server.cfg.UpgradeTimeout)
+	if paused {
+		l.timer.Reset(s.server.cfg.UpgradeTimeout)
+	}
+	s.mu.Unlock()
+	if paused {
+		return
+	}
 	if conn := s.abandon(l); conn != nil {
 		s.server.cfg.Tally.Count(session.LimitUpgradeTime)
 		s.server.turnAway(conn)

@@ -2,6 +2,8 @@ package engineio
 
 import (
 	"encoding/base64"
+	"iter"
+	"unicode/utf8"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -62,15 +64,16 @@ func (v Variant) encode(frames []session.Frame) (payload []byte, binary bool) {
 	}
 }
 
-// decode splits the body of a POST into packets, that may be so many. With an error come the packets before it.
-func (v Variant) decode(payload []byte, binary bool, most int) ([]packet, error) {
+// decode goes through the packets in the body of a POST, most of them at the most. An error comes after the packets before
+// it, and last. A body of small packets is not decoded at once, because its packets hold many times what it does.
+func (v Variant) decode(payload []byte, binary bool, most int) iter.Seq2[packet, error] {
 	switch {
 	case v.Revision == 4:
 		return decodeV4(payload, most)
 	case binary:
-		return decodeBinaryV3(payload, most)
+		return decodeV3(payload, most, true, cutBinaryV3)
 	default:
-		return decodeTextV3(payload, most)
+		return decodeV3(payload, most, utf8.Valid(payload), cutTextV3)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // openWebSocket does the handshake of a client that starts with a WebSocket, and is false if
 // it is none.
 func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, one *Session) bool {
-	conn, err := wsconn.Accept(w, r, &s.wsconn)
+	conn, err := wsconn.Accept(w, r, &s.wsconn, &one.flow)
 	if err != nil {
 		s.logNoWebSocket(r, err)
 		return false
@@ -77,39 +77,32 @@ type link struct {
 }
 
 // Message takes one packet.
-func (l *link) Message(data []byte, binary bool) (session.Task, error) {
+func (l *link) Message(data []byte, binary bool) error {
 	p, err := l.session.variant.packet(data, binary)
 	switch {
 	case l.probing && err != nil:
-		return nil, errUpgrade
+		return errUpgrade
 	case l.probing:
-		if err := l.charge(p); err != nil {
-			return nil, err
-		}
-		return nil, l.answerProbe(p)
+		l.charge(p)
+		return l.answerProbe(p)
 	case err != nil:
 		l.session.fail(err)
-		return nil, err
+		return err
 	default:
 		return l.session.receive(p)
 	}
 }
 
 // Pong means nothing here, because heartbeats are packets. Nothing limits how often a peer sends
-// pong frames but the allowance.
-func (l *link) Pong() { _ = l.charge(packet{}) } // an error has ended the session
+// pong frames but the rate.
+func (l *link) Pong() { l.charge(packet{}) }
 
-// charge charges a packet that is not handed to the layer above. The session ends if that is too much.
-func (l *link) charge(p packet) error {
+// charge charges a packet that is not handed to the layer above.
+func (l *link) charge(p packet) {
 	s := l.session
 	s.inbox.Lock()
-	err := s.charge(p)
-	s.inbox.Unlock()
-	if err != nil {
-		l.conn.Close(session.Verdict(err)) // before the session does that without a code, if this only probes
-		s.fail(err)
-	}
-	return err
+	defer s.inbox.Unlock()
+	s.flow.Charge(p.wire)
 }
 
 // Closed ends the session with its connection; a connection that was only probing

@@ -68,14 +68,14 @@ func TestBadWebSocketMessages(t *testing.T) {
 		"huge pong":         {4, "3" + strings.Repeat("x", 126), false, 1002, session.ReasonParseError},
 		"close":             {4, "1", false, 1005, session.ReasonTransportClose},
 		"refused above":     {4, "4x", false, 1002, session.ReasonParseError},
-		"too much above":    {4, "4x", false, 1008, session.ReasonOverrun},
+		"too much above":    {4, "4x", false, 1008, session.ReasonParseError},
 		"3: empty binary":   {3, "", true, 1002, session.ReasonParseError},
 		"3: unknown binary": {3, "\x09", true, 1002, session.ReasonParseError},
 		"3: pong":           {3, "3", false, 1002, session.ReasonTransportError},
 		"3: huge ping":      {3, "2" + strings.Repeat("x", 126), false, 1002, session.ReasonParseError},
 	} {
 		s, w := h.websocket(c.revision, "")
-		s.reject = map[string]func(string) error{"refused above": refuse, "too much above": overrun}[name]
+		s.reject = map[string]func(string) error{"refused above": refuse, "too much above": forbid}[name]
 		if c.binary {
 			w.writeBinary(c.data)
 		} else {

@@ -1,6 +1,13 @@
 // Package heartbeat finds out that the client at the other end of a WebSocket is gone
 // without a word. A Heartbeat owns no goroutine: one alarm serves both for the next
 // ping and for the wait after it.
+//
+//	      interval            timeout, and something was heard
+//	idle ----------> waiting ----------------------------------> idle
+//	        ping        |  ^
+//	                    |  | timeout, and the client was not read all the time: another ping
+//	                    |  +------
+//	                    +--------> lost: timeout, and nothing was heard
 package heartbeat
 
 import (
@@ -11,9 +18,16 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 )
 
+// Reader knows whether the client is read.
+type Reader interface {
+	// PausedWithin reports whether the client has not been read at some time in the last d.
+	PausedWithin(d time.Duration) bool
+}
+
 // Heartbeat pings a client and waits for a sign of life. It is safe for concurrent use.
 type Heartbeat struct {
 	clock    *alarm.Clock
+	reader   Reader
 	interval time.Duration
 	timeout  time.Duration
 	ping     func()
@@ -28,9 +42,10 @@ type Heartbeat struct {
 }
 
 // New returns a heartbeat that has not started. It calls ping every interval; if nothing
-// is heard within timeout after one, it calls lost and stops. Neither may wait.
-func New(clock *alarm.Clock, interval, timeout time.Duration, ping, lost func()) *Heartbeat {
-	return &Heartbeat{clock: clock, interval: interval, timeout: timeout, ping: ping, lost: lost}
+// is heard within timeout after one, it calls lost and stops. Neither may wait. A client that was not read meanwhile is
+// pinged again, for another timeout: if it has gone, writing to it fails.
+func New(clock *alarm.Clock, reader Reader, interval, timeout time.Duration, ping, lost func()) *Heartbeat {
+	return &Heartbeat{clock: clock, reader: reader, interval: interval, timeout: timeout, ping: ping, lost: lost}
 }
 
 // Start lets the first ping follow after an interval. It is called at most once.
@@ -85,6 +100,9 @@ func (h *Heartbeat) next() (act func()) {
 	switch {
 	case h.stopped || !h.clock.Rang(&h.alarm):
 		return nil
+	case h.waiting && !h.heard.Load() && h.reader.PausedWithin(h.timeout):
+		h.clock.Set(&h.alarm, h.timeout, (*sleeper)(h))
+		return h.ping
 	case h.waiting && !h.heard.Load():
 		h.stopped = true
 		return h.lost

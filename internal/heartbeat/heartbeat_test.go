@@ -14,6 +14,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// reader is one that has been paused, or not.
+type reader struct{ until time.Time }
+
+func (r *reader) PausedWithin(d time.Duration) bool { return time.Since(r.until) < d }
+
+// A client that is not read cannot answer. It is pinged on, and has its time once it is read again.
+func TestHeartbeatOfAClientThatIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var got []string
+		note := func(what string) func() {
+			return func() { got = append(got, what+" "+time.Since(start).String()) }
+		}
+		r := &reader{until: start.Add(75 * time.Second)}
+		h := heartbeat.New(new(alarm.Clock), r, 25*time.Second, 20*time.Second, note("ping"), note("lost"))
+		h.Start()
+		<-time.After(time.Hour)
+		assert.Equal(t, []string{"ping 25s", "ping 45s", "ping 1m5s", "ping 1m25s", "lost 1m45s"}, got)
+	})
+}
+
 func TestHeartbeatThatIsStopped(t *testing.T) {
 	tests := map[string]func(*heartbeat.Heartbeat){
 		"before the start": func(h *heartbeat.Heartbeat) { h.Stop(); h.Start() },
@@ -24,7 +45,7 @@ func TestHeartbeatThatIsStopped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pings, lost := 0, 0
-				h := heartbeat.New(new(alarm.Clock), 25*time.Second, 20*time.Second, func() { pings++ }, func() { lost++ })
+				h := heartbeat.New(new(alarm.Clock), new(reader), 25*time.Second, 20*time.Second, func() { pings++ }, func() { lost++ })
 				use(h)
 				assert.True(t, h.Stopped())
 				synctest.Wait()
@@ -44,7 +65,7 @@ func TestHeartbeatThatIsNotHeard(t *testing.T) {
 		note := func(what string) func() {
 			return func() { events <- what + " " + time.Since(start).String() }
 		}
-		h := heartbeat.New(new(alarm.Clock), 25*time.Second, 20*time.Second, note("ping"), note("lost"))
+		h := heartbeat.New(new(alarm.Clock), new(reader), 25*time.Second, 20*time.Second, note("ping"), note("lost"))
 		h.Start()
 		<-time.After(30 * time.Second)
 		h.Hear()

@@ -35,9 +35,8 @@ type Client struct {
 	id        string
 	namespace string
 	conn      session.Conn
-	malformed int // texts; owned by the caller of Receive, as allowance is
-	allowance session.Allowance
-	came      session.Handshake // set by Admit
+	malformed int // texts; owned by the caller of Receive
+	flow      session.Flow
 
 	mu       sync.Mutex       // protects what follows
 	receiver session.Receiver // nil until Admit has returned, which is before anything is received
@@ -52,7 +51,7 @@ type Client struct {
 type Config struct {
 	Hub    session.Admitter
 	Group  *serial.Group  // tells of ends that come from the server itself
-	Meter  *session.Meter // charges what clients send; nil for no limit
+	Meter  *session.Meter // limits what clients send; nil for no limit
 	Tally  *session.Tally // of limits that clients run into; nil for none
 	Report session.Report // of what clients are sent away for; nil for none
 	Logger *slog.Logger
@@ -70,13 +69,17 @@ func NewClient(cfg *Config, conn session.Conn, namespace string) *Client {
 // ID returns the public id, 20 characters.
 func (c *Client) ID() string { return c.id }
 
+// Flow returns the flow control of the connection.
+func (c *Client) Flow() *session.Flow { return &c.flow }
+
 // Namespace returns the namespace the client is in or asks to enter.
 func (c *Client) Namespace() string { return c.namespace }
 
 // Admit asks the hub to let the client in. The hub may use the connection before Admit
 // returns, and end it too: then the receiver, unknown at that time, is told here.
 func (c *Client) Admit(r *http.Request) {
-	c.came = c.cfg.Detach(r)
+	came := c.cfg.Detach(r)
+	c.flow.Init(c.cfg.Group, c.cfg.Meter, came)
 	c.mu.Lock()
 	c.busy = true
 	c.mu.Unlock()
@@ -89,8 +92,9 @@ func (c *Client) Admit(r *http.Request) {
 	receiver := c.cfg.Hub.Admit(session.Peer{
 		ID:        c.id,
 		Namespace: c.namespace,
-		Handshake: c.came,
+		Handshake: came,
 		Conn:      c.conn,
+		Flow:      &c.flow,
 	})
 	admitted = true
 	c.mu.Lock()
@@ -169,34 +173,28 @@ func (c *Client) finish(reason string, cause error) (receiver session.Receiver, 
 	return c.receiver, true
 }
 
-// Charge takes one message of size bytes on the wire from the allowance of the connection. It is
-// called for everything that comes from the client, before that is read. An error ends the
-// connection, as session.Verdict says. It has one caller at a time, the same as Receive.
-func (c *Client) Charge(size int) error {
-	if c.came == nil { // not admitted, because the server is closing: nothing is read
-		return nil
-	}
-	return c.cfg.Meter.Take(&c.allowance, size, c.came)
-}
+// Charge charges one message of size bytes on the wire. It is called for everything that comes from the client, before
+// that is read. It has one caller at a time, the same as Receive.
+func (c *Client) Charge(size int) { c.flow.Charge(size) }
 
 // Receive takes a text of the client, which is UTF-8 and the client's from then on. An
-// error ends the connection, as session.Verdict says. The task, if any, has to be run, as
-// session.Receiver says.
-func (c *Client) Receive(text []byte) (session.Task, error) {
+// error ends the connection, as session.Verdict says. What comes of the text is as session.Receiver says.
+func (c *Client) Receive(text []byte) error {
 	m, malformed := decode(text, cmp.Or(c.cfg.MaxDepth, session.Depth))
 	if malformed != nil {
-		return nil, c.reject(malformed)
+		return c.reject(malformed)
 	}
-	return c.Deliver(m)
+	c.Deliver(m)
+	return nil
 }
 
 // Reject answers what is no text at all.
 func (c *Client) Reject(reason string) error { return c.reject(&malformedError{reason: reason}) }
 
 // Deliver hands a message on as it is.
-func (c *Client) Deliver(m *session.Message) (session.Task, error) {
+func (c *Client) Deliver(m *session.Message) {
 	m.Namespace = c.namespace
-	return c.receiver.Receive(m)
+	c.receiver.Receive(m)
 }
 
 // reject answers a text that cannot be read. Too many of them are a violation.

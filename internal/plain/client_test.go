@@ -52,8 +52,8 @@ func config() plain.Config {
 
 // hub is an Admitter that writes down what it gets.
 type hub struct {
-	admit   func(session.Peer)           // runs within Admit; may be nil
-	receive func(*session.Message) error // may be nil
+	admit   func(session.Peer)     // runs within Admit; may be nil
+	receive func(*session.Message) // may be nil
 
 	mu     sync.Mutex // protects what follows
 	peers  []session.Peer
@@ -71,14 +71,13 @@ func (h *hub) Admit(p session.Peer) session.Receiver {
 	return h
 }
 
-func (h *hub) Receive(m *session.Message) (session.Task, error) {
+func (h *hub) Receive(m *session.Message) {
 	h.mu.Lock()
 	h.got = append(h.got, m)
 	h.mu.Unlock()
 	if h.receive != nil {
-		return nil, h.receive(m)
+		h.receive(m)
 	}
-	return nil, nil
 }
 
 func (h *hub) Closed(reason string) {

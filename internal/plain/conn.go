@@ -27,10 +27,10 @@ var (
 	_ wsconn.Handler = (*conn)(nil)
 )
 
-func newConn(s *Server, ws *wsconn.Conn, namespace string, source *door.Source) *conn {
-	c := &conn{server: s, source: source, ws: ws}
+func newConn(s *Server, namespace string, source *door.Source) *conn {
+	c := &conn{server: s, source: source}
 	c.client = jsonevent.NewClient(&s.clients, c, namespace)
-	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.PingInterval, s.cfg.PingTimeout, c.ping, c.lost)
+	c.heartbeat = heartbeat.New(s.cfg.Clock, c.client.Flow(), s.cfg.PingInterval, s.cfg.PingTimeout, c.ping, c.lost)
 	return c
 }
 
@@ -99,9 +99,6 @@ func (c *conn) Released() {
 	}
 }
 
-// Listen implements session.Conn.
-func (c *conn) Listen() { c.ws.Listen() }
-
 func (c *conn) leave(reason string) { c.end(reason, session.CloseCode(reason), nil) }
 
 // end closes the connection by our decision, for what the client has done if cause is not nil.
@@ -116,35 +113,28 @@ func (c *conn) end(reason string, code int, cause error) {
 }
 
 // Message implements wsconn.Handler.
-func (c *conn) Message(data []byte, binary bool) (session.Task, error) {
+func (c *conn) Message(data []byte, binary bool) error {
 	c.heartbeat.Hear()
-	task, err := c.receive(data, binary)
+	c.client.Charge(len(data))
+	err := c.receive(data, binary)
 	if err != nil {
 		_, reason := session.Verdict(err)
 		c.finish(reason, err)
 	}
-	return task, err
+	return err
 }
 
-func (c *conn) receive(data []byte, binary bool) (session.Task, error) {
-	if err := c.client.Charge(len(data)); err != nil {
-		return nil, err
-	}
+func (c *conn) receive(data []byte, binary bool) error {
 	if binary {
-		return nil, c.client.Reject("binary frame")
+		return c.client.Reject("binary frame")
 	}
 	return c.client.Receive(data)
 }
 
-// Pong implements wsconn.Handler. Nothing limits how often a peer sends pong frames but the
-// allowance.
+// Pong implements wsconn.Handler. Nothing limits how often a peer sends pong frames but the rate.
 func (c *conn) Pong() {
 	c.heartbeat.Hear()
-	if err := c.client.Charge(0); err != nil {
-		code, reason := session.Verdict(err)
-		c.finish(reason, err)
-		c.ws.Close(code, reason)
-	}
+	c.client.Charge(0)
 }
 
 // Closed implements wsconn.Handler.

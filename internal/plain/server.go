@@ -26,7 +26,7 @@ type Config struct {
 	PingTimeout  time.Duration  // how long after a ping nothing may come from the client
 	MaxDepth     int            // of JSON; 0 for session.Depth
 	Door         *door.Door     // lets new connections in; nil for all of them
-	Meter        *session.Meter // charges what clients send; nil for no limit
+	Meter        *session.Meter // limits what clients send; nil for no limit
 	Report       session.Report // of what clients are sent away for; nil for none
 	Logger       *slog.Logger
 	Detach       func(*http.Request) session.Handshake // keeps a request beyond its handler
@@ -81,13 +81,15 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, namespace string)
 			s.cfg.Door.Leave(source)
 		}
 	}()
-	ws, err := wsconn.Accept(w, r, &s.cfg.Config)
+	c := newConn(s, namespace, source)
+	ws, err := wsconn.Accept(w, r, &s.cfg.Config, c.client.Flow())
 	if err != nil {
 		s.logRefusal(r, err)
 		return
 	}
 	accepted = true
-	newConn(s, ws, namespace, source).open(r)
+	c.ws = ws
+	c.open(r)
 }
 
 // logRefusal logs a handshake that has failed. That no handshake can succeed is for

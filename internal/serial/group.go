@@ -39,7 +39,7 @@ type Group struct {
 }
 
 // Task is work for a goroutine.
-type Task interface{ Run() }
+type Task = interface{ Run() }
 
 // Failer is a task that knows its client.
 type Failer interface {

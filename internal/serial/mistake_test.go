@@ -77,7 +77,7 @@ func TestQueueGoesOnAfterMistakes(t *testing.T) {
 			g, _ := reporting()
 			var mu sync.Mutex // protects got: each mistake costs a goroutine
 			var got []int
-			q := serial.NewQueue(g, serial.Limit{Items: 100, Bytes: 100}, func(item int) {
+			q := serial.NewQueue(g, nil, serial.Limit{Items: 100, Bytes: 100}, func(item int) {
 				mu.Lock()
 				got = append(got, item)
 				mu.Unlock()
@@ -88,7 +88,7 @@ func TestQueueGoesOnAfterMistakes(t *testing.T) {
 			for range 2 { // what was worked on does not count any more: there is room again
 				got = nil
 				for i := range 100 {
-					require.NoError(t, q.Push(1, i))
+					require.NoError(t, q.Push(g, 1, i))
 				}
 				require.NoError(t, g.Wait(t.Context()))
 				require.Len(t, got, 100)

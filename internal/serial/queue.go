@@ -7,16 +7,33 @@ import (
 	"sync"
 )
 
-// Errors of Queue.Push.
-var (
-	ErrFull   = errors.New("serial: queue full")
-	ErrClosed = errors.New("serial: queue closed")
-)
+// ErrClosed is returned by a Queue that takes nothing more.
+var ErrClosed = errors.New("serial: queue closed")
 
-// Limit bounds a queue. What is being worked on counts until it is done.
+// Limit bounds a queue. An item counts until the work on it is done.
 type Limit struct {
 	Items int
 	Bytes int
+}
+
+// Starter runs tasks on other goroutines, or has them run. A Group is one.
+type Starter interface {
+	// Start must not block. It may be called with a lock held.
+	Start(t Task)
+}
+
+// Levels of a queue, as a Gauge is told of them. A level ends at half of what began it, so that a reader that pauses
+// has something to do when it goes on.
+const (
+	Free = iota
+	Full // the limit is reached
+	Over // twice the limit is reached
+)
+
+// Gauge is told how full a queue is. A queue refuses nothing: the gauge stops those that fill it.
+type Gauge interface {
+	// Filled is called when the level of a queue changes. The queue is locked, so Filled must neither block nor use it.
+	Filled(before, now int)
 }
 
 // keepCapacity is the largest buffer an idle queue keeps, in items.
@@ -25,8 +42,11 @@ const keepCapacity = 4
 // Queue hands what is pushed to a function, in order. It is safe for concurrent
 // use; the function has one caller at a time and runs on a goroutine of the group
 // that leaves when the queue is empty.
+//
+// A queue has no end: Push always admits. Its limit is for its Gauge, and for callers that ask Fits.
 type Queue[T any] struct {
 	group *Group
+	gauge Gauge // nil for none
 	limit Limit
 	work  func(item T)
 
@@ -35,6 +55,7 @@ type Queue[T any] struct {
 	head    int
 	items   int // waiting or being worked on
 	bytes   int
+	level   uint8 // as the gauge knows it
 	running bool
 	closed  bool
 }
@@ -44,93 +65,85 @@ type entry[T any] struct {
 	size int
 }
 
-// NewQueue returns an empty queue.
-func NewQueue[T any](group *Group, limit Limit, work func(item T)) Queue[T] {
-	return Queue[T]{group: group, limit: limit, work: work}
+// NewQueue returns an empty queue. It tells gauge of its level, unless that is nil.
+func NewQueue[T any](group *Group, gauge Gauge, limit Limit, work func(item T)) Queue[T] {
+	return Queue[T]{group: group, gauge: gauge, limit: limit, work: work}
 }
 
-// Push appends an item that counts size bytes.
-func (q *Queue[T]) Push(size int, item T) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if err := q.admit(size); err != nil {
-		return err
-	}
-	q.start(size, item)
-	return nil
-}
-
-// Offer is Push that leaves it to the caller where the work is done: if it returns a task,
-// that has to be run, and nothing is worked on before it is.
-func (q *Queue[T]) Offer(size int, item T) (Task, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if err := q.admit(size); err != nil {
-		return nil, err
-	}
-	if q.append(size, item) {
-		return q, nil
-	}
-	return nil, nil
-}
-
-// Force appends an item even past the limit: what must go through whatever waits.
-func (q *Queue[T]) Force(size int, item T) error {
+// Push appends an item that counts size bytes. If nobody works on the queue, it hands that task to starter. It returns
+// ErrClosed after Finish.
+func (q *Queue[T]) Push(starter Starter, size int, item T) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return ErrClosed
 	}
-	q.start(size, item)
+	q.appendLocked(starter, size, item)
 	return nil
 }
 
-// Finish appends an item, even past the limit, and lets nothing in behind it.
+// Finish appends a last item. It returns ErrClosed if that has been done.
 func (q *Queue[T]) Finish(item T) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return ErrClosed
 	}
-	q.start(0, item)
+	q.appendLocked(q.group, 0, item)
 	q.closed = true
 	return nil
 }
 
-// admit reports whether an item may be appended. It takes q.mu as held, as all below.
-func (q *Queue[T]) admit(size int) error {
-	switch {
-	case q.closed:
-		return ErrClosed
-	case q.items+1 > q.limit.Items || q.bytes+size > q.limit.Bytes && q.items > 0:
-		return ErrFull
-	}
-	return nil
+// Fits reports whether an item of that size keeps the queue within its limit. An item alone always does.
+func (q *Queue[T]) Fits(size int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.items < q.limit.Items && (q.items == 0 || q.bytes+size <= q.limit.Bytes)
 }
 
-// start appends an item, and lets a goroutine of the group work if none does.
-func (q *Queue[T]) start(size int, item T) {
-	if q.append(size, item) {
-		q.group.Start(q)
-	}
-}
-
-// append reports whether somebody has to begin to work.
-func (q *Queue[T]) append(size int, item T) bool {
+func (q *Queue[T]) appendLocked(starter Starter, size int, item T) {
 	if q.head > 0 && len(q.waiting) == cap(q.waiting) { // use the room in front again
 		n := copy(q.waiting, q.waiting[q.head:])
 		clear(q.waiting[n:])
 		q.waiting, q.head = q.waiting[:n], 0
 	}
 	q.waiting = append(q.waiting, entry[T]{item, size})
-	q.items++
-	q.bytes += size
-	idle := !q.running
-	q.running = true
-	return idle
+	q.countLocked(1, size)
+	if !q.running {
+		q.running = true
+		starter.Start(q)
+	}
 }
 
-// Run implements Task. It is for the group to call, and for the caller of Offer.
+// countLocked counts what has come, or has been done, and tells the gauge if that changes the level.
+func (q *Queue[T]) countLocked(items, bytes int) {
+	q.items += items
+	q.bytes += bytes
+	if q.gauge == nil {
+		return
+	}
+	if before, now := q.level, q.newLevelLocked(); before != now {
+		q.level = now
+		q.gauge.Filled(int(before), int(now))
+	}
+}
+
+// newLevelLocked returns the level after a change. An item alone may be of any size: it makes the queue full, not more.
+func (q *Queue[T]) newLevelLocked() uint8 {
+	most := q.limit
+	switch {
+	case q.items > 1 && (q.items-most.Items >= most.Items || q.bytes-most.Bytes >= most.Bytes),
+		q.items > 1 && q.level == Over && (q.items > most.Items || q.bytes > most.Bytes):
+		return Over
+	case q.items >= most.Items || q.bytes >= most.Bytes,
+		q.level != Free && (q.items > most.Items/2 || q.bytes > most.Bytes/2):
+		return Full
+	default:
+		return Free
+	}
+}
+
+// Run implements Task. It is for the group to call, and for the Starter given to Push.
 func (q *Queue[T]) Run() {
 	var e entry[T]
 	working := false
@@ -151,8 +164,7 @@ func (q *Queue[T]) Run() {
 func (q *Queue[T]) handOver(size int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.items--
-	q.bytes -= size
+	q.countLocked(-1, -size)
 	q.group.Start(q)
 }
 
@@ -161,8 +173,9 @@ func (q *Queue[T]) handOver(size int) {
 func (q *Queue[T]) take(done, size int) (e entry[T], ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.items -= done
-	q.bytes -= size
+	if done > 0 {
+		q.countLocked(-done, -size)
+	}
 	if q.head == len(q.waiting) {
 		q.running = false
 		return e, false

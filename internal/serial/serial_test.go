@@ -2,6 +2,7 @@ package serial_test
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"sync"
 	"testing"
@@ -22,9 +23,9 @@ var wide = serial.Limit{Items: 1 << 20, Bytes: 1 << 30}
 func TestQueueKeepsOrder(t *testing.T) {
 	var g serial.Group
 	var got []int // only the queue's goroutine writes, Wait is behind it
-	q := serial.NewQueue(&g, wide, func(item int) { got = append(got, item) })
+	q := serial.NewQueue(&g, nil, wide, func(item int) { got = append(got, item) })
 	for i := range 1000 {
-		require.NoError(t, q.Push(1, i))
+		require.NoError(t, q.Push(&g, 1, i))
 		if i%100 == 0 {
 			runtime.Gosched()
 		}
@@ -39,7 +40,7 @@ func TestQueueKeepsOrder(t *testing.T) {
 func TestQueueManyWriters(t *testing.T) {
 	var g serial.Group
 	last := map[int]int{}
-	q := serial.NewQueue(&g, wide, func(item [2]int) {
+	q := serial.NewQueue(&g, nil, wide, func(item [2]int) {
 		assert.Equal(t, last[item[0]], item[1], "the order of one writer holds")
 		last[item[0]]++
 	})
@@ -47,7 +48,7 @@ func TestQueueManyWriters(t *testing.T) {
 	for w := range 8 {
 		writers.Go(func() {
 			for i := range 500 {
-				assert.NoError(t, q.Push(1, [2]int{w, i}))
+				assert.NoError(t, q.Push(&g, 1, [2]int{w, i}))
 			}
 		})
 	}
@@ -58,33 +59,143 @@ func TestQueueManyWriters(t *testing.T) {
 	}
 }
 
-func TestQueueLimits(t *testing.T) {
+// levels is a Gauge that writes down what it is told.
+type levels [][2]int
+
+func (l *levels) Filled(before, now int) { *l = append(*l, [2]int{before, now}) }
+
+func (l *levels) take() [][2]int {
+	got := *l
+	*l = nil
+	return got
+}
+
+func TestQueueTellsHowFullItIs(t *testing.T) {
+	for name, size := range map[string]int{"items": 0, "bytes": 10} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var g serial.Group
+				var got levels
+				limit := serial.Limit{Items: 8, Bytes: 1 << 20}
+				if size > 0 {
+					limit = serial.Limit{Items: 1 << 20, Bytes: 8 * size}
+				}
+				next := make(chan struct{})
+				q := serial.NewQueue(&g, &got, limit, func(int) { <-next })
+				push := func(n int) [][2]int {
+					for i := range n {
+						require.NoError(t, q.Push(&g, size, i))
+					}
+					return got.take()
+				}
+				work := func(n int) [][2]int {
+					for range n {
+						next <- struct{}{}
+					}
+					synctest.Wait()
+					return got.take()
+				}
+				free, full, over := serial.Free, serial.Full, serial.Over
+				assert.Empty(t, push(7))
+				assert.Equal(t, [][2]int{{free, full}}, push(1), "the limit is reached")
+				assert.Empty(t, push(7))
+				assert.Equal(t, [][2]int{{full, over}}, push(1), "twice the limit is reached")
+				assert.Empty(t, push(10), "nothing is refused")
+				assert.Empty(t, work(17))
+				assert.Equal(t, [][2]int{{over, full}}, work(1), "half of twice the limit")
+				assert.Empty(t, work(3))
+				assert.Equal(t, [][2]int{{full, free}}, work(1), "half of the limit")
+				assert.Empty(t, push(3))
+				assert.Equal(t, [][2]int{{free, full}}, push(1))
+				assert.Equal(t, [][2]int{{full, free}}, work(8))
+				require.NoError(t, g.Wait(t.Context()))
+			})
+		})
+	}
+}
+
+// A large item makes a queue full, but no more than that if it is alone, whether it waits or is worked on.
+func TestQueueOfOneLargeItem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g serial.Group
+		var got levels
+		next := make(chan struct{})
+		q := serial.NewQueue(&g, &got, serial.Limit{Items: 8, Bytes: 10}, func(int) { <-next })
+		require.NoError(t, q.Push(&g, 1000, 0))
+		synctest.Wait()
+		assert.Equal(t, [][2]int{{serial.Free, serial.Full}}, got.take())
+		require.NoError(t, q.Push(&g, 1000, 1))
+		assert.Equal(t, [][2]int{{serial.Full, serial.Over}}, got.take())
+		next <- struct{}{}
+		synctest.Wait()
+		assert.Equal(t, [][2]int{{serial.Over, serial.Full}}, got.take())
+		next <- struct{}{}
+		synctest.Wait()
+		assert.Equal(t, [][2]int{{serial.Full, serial.Free}}, got.take())
+		require.NoError(t, g.Wait(t.Context()))
+	})
+}
+
+// No sum of a limit and a size is too large for an int.
+func TestQueueWithoutALimit(t *testing.T) {
+	var g serial.Group
+	var got levels
+	q := serial.NewQueue(&g, &got, serial.Limit{Items: math.MaxInt, Bytes: math.MaxInt}, func(int) {})
+	for i := range 10 {
+		require.NoError(t, q.Push(&g, 1000, i))
+		assert.True(t, q.Fits(1000))
+	}
+	require.NoError(t, g.Wait(t.Context()))
+	assert.Empty(t, got)
+}
+
+func TestQueueFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g serial.Group
 		release := make(chan struct{})
-		q := serial.NewQueue(&g, serial.Limit{Items: 3, Bytes: 10}, func(string) { <-release })
-		require.NoError(t, q.Push(4, "working"))
+		q := serial.NewQueue(&g, nil, serial.Limit{Items: 3, Bytes: 10}, func(string) { <-release })
+		assert.True(t, q.Fits(100), "alone")
+		require.NoError(t, q.Push(&g, 4, "working"))
 		synctest.Wait()
-		require.NoError(t, q.Push(4, "waiting"))
-		assert.ErrorIs(t, q.Push(3, "too many bytes"), serial.ErrFull)
-		require.NoError(t, q.Push(0, "fits"))
-		assert.ErrorIs(t, q.Push(0, "too many"), serial.ErrFull)
-		require.NoError(t, q.Force(100, "whatever"))
+		require.NoError(t, q.Push(&g, 4, "waiting"))
+		assert.False(t, q.Fits(3), "too many bytes")
+		assert.True(t, q.Fits(2))
+		require.NoError(t, q.Push(&g, 0, "waiting"))
+		assert.False(t, q.Fits(0), "too many")
 		close(release)
 		require.NoError(t, g.Wait(t.Context()))
-		require.NoError(t, q.Push(100, "larger than the limit, but alone"))
-		require.NoError(t, g.Wait(t.Context()))
+		assert.True(t, q.Fits(100))
 	})
+}
+
+// starter keeps tasks.
+type starter []serial.Task
+
+func (s *starter) Start(t serial.Task) { *s = append(*s, t) }
+
+// The caller of Push decides where the work is done. Nothing is worked on before it begins.
+func TestQueueHandsItsWorkToAStarter(t *testing.T) {
+	var g serial.Group
+	var mine starter
+	var got []int
+	q := serial.NewQueue(&g, nil, wide, func(item int) { got = append(got, item) })
+	for i := range 3 {
+		require.NoError(t, q.Push(&mine, 1, i))
+	}
+	require.NoError(t, g.Wait(t.Context()))
+	require.Len(t, mine, 1)
+	assert.Empty(t, got)
+	mine[0].Run()
+	assert.Equal(t, []int{0, 1, 2}, got)
 }
 
 func TestQueueFinish(t *testing.T) {
 	var g serial.Group
 	var got []string
-	q := serial.NewQueue(&g, wide, func(item string) { got = append(got, item) })
-	require.NoError(t, q.Push(1, "a"))
+	q := serial.NewQueue(&g, nil, wide, func(item string) { got = append(got, item) })
+	require.NoError(t, q.Push(&g, 1, "a"))
 	require.NoError(t, q.Finish("last"))
-	assert.ErrorIs(t, q.Push(1, "b"), serial.ErrClosed)
-	assert.ErrorIs(t, q.Force(1, "b"), serial.ErrClosed)
+	assert.ErrorIs(t, q.Push(&g, 1, "b"), serial.ErrClosed)
 	assert.ErrorIs(t, q.Finish("b"), serial.ErrClosed)
 	require.NoError(t, g.Wait(t.Context()))
 	assert.Equal(t, []string{"a", "last"}, got)
@@ -156,10 +267,10 @@ func TestGroupWait(t *testing.T) {
 
 func BenchmarkQueuePush(b *testing.B) {
 	var g serial.Group
-	q := serial.NewQueue(&g, wide, func(int) {})
+	q := serial.NewQueue(&g, nil, wide, func(int) {})
 	b.ReportAllocs()
 	for i := range b.N {
-		_ = q.Push(1, i)
+		_ = q.Push(&g, 1, i)
 	}
 	_ = g.Wait(b.Context())
 }

@@ -8,8 +8,6 @@ func CloseCode(reason string) int {
 		return CloseGoingAway
 	case ReasonSlow, ReasonMemory:
 		return CloseTryLater
-	case ReasonOverrun:
-		return ClosePolicy
 	default:
 		return CloseNormal
 	}

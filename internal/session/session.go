@@ -24,6 +24,7 @@ type Peer struct {
 	Auth      json.RawMessage // what the client sent along, a JSON object; nil if nothing
 	Handshake Handshake       // what the client came with
 	Conn      Conn            // the way back to the client
+	Flow      *Flow           // of the connection that the client uses
 }
 
 // Handshake is the request that a client came with, kept for as long as it stays.
@@ -69,9 +70,6 @@ type Conn interface {
 	// not Authorize, no handler, not the action "close". Until then the client uses the resources
 	// that the protocol limits. It is not called if Admit has panicked.
 	Released()
-	// Listen sees to it that what the client sends is received, also if a Task of its own
-	// runs where it is usually read: it is called before waiting for an answer.
-	Listen()
 }
 
 // Admitter lets clients in. The hub is one.
@@ -87,9 +85,9 @@ type Admitter interface {
 type Receiver interface {
 	// Receive takes m and owns it from then on. It may be called before the client
 	// has been accepted, and m waits for that; after Closed, or if the client is
-	// refused, m is ignored. The task, if there is one, is what m has given rise to. Any
-	// error means that the connection must be closed, as Verdict says.
-	Receive(m *Message) (Task, error)
+	// refused, m is ignored. The caller then runs the task that Flow.Start has kept, or
+	// has it run. Before it receives more, it calls Flow.Wait.
+	Receive(m *Message)
 	// Closed says that the client has left, and why: one of the Reason constants.
 	Closed(reason string)
 }
@@ -97,7 +95,7 @@ type Receiver interface {
 // Task is work that the caller has to see to: it runs it, on any goroutine, once and
 // soon, holding no lock. It may take its time, and what comes from the client meanwhile
 // must be received all the same.
-type Task interface{ Run() }
+type Task = interface{ Run() }
 
 // Failure is an error as a client sees it.
 type Failure struct {
@@ -110,12 +108,11 @@ type Failure struct {
 	Unheard bool
 }
 
-// Errors of Conn.Send and Receiver.Receive.
+// Errors of Conn.Send, and of what clients send.
 var (
 	ErrClosed  = fmt.Errorf("thinkws: the client has left: %w", net.ErrClosed)
 	ErrSlow    = errors.New("thinkws: send queue full, client disconnected")
 	ErrDropped = errors.New("thinkws: message dropped, the client is busy")
-	ErrOverrun = error(excess{errors.New("thinkws: too many events")})
 	ErrMemory  = error(excess{errors.New("thinkws: clients make the server hold too much memory")})
 	ErrPolicy  = error(excess{errors.New("thinkws: too much of what the protocol forbids")})
 )
@@ -136,8 +133,6 @@ const (
 // little taken: the WebSocket close code and the reason.
 func Verdict(err error) (code int, reason string) {
 	switch {
-	case errors.Is(err, ErrOverrun):
-		return ClosePolicy, ReasonOverrun
 	case errors.Is(err, ErrSlow):
 		return CloseTryLater, ReasonSlow
 	case errors.Is(err, ErrMemory):
@@ -160,7 +155,6 @@ const (
 	ReasonClientDisconnect = "client namespace disconnect" // the client left this namespace
 	ReasonServerDisconnect = "server namespace disconnect" // Disconnect or Close on our side
 	ReasonSlow             = "slow client"                 // its send queue was full
-	ReasonOverrun          = "too many events"             // its receive queue was full
 	ReasonMemory           = "memory limit"                // the server held too much, and this client held most
 )
 

@@ -75,11 +75,9 @@ func TestMark(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	code, reason := session.Verdict(session.ErrOverrun)
+	code, reason := session.Verdict(session.ErrPolicy)
 	assert.Equal(t, session.ClosePolicy, code)
-	assert.Equal(t, session.ReasonOverrun, reason)
-	code, _ = session.Verdict(session.ErrPolicy)
-	assert.Equal(t, session.ClosePolicy, code)
+	assert.Equal(t, session.ReasonParseError, reason)
 	code, reason = session.Verdict(errors.New("anything else"))
 	assert.Equal(t, session.CloseProtocol, code)
 	assert.Equal(t, session.ReasonParseError, reason)

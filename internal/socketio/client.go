@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -19,7 +18,7 @@ type engine interface {
 	Handshake() session.Handshake
 	Address() netip.Addr
 	Transport() string
-	Listen()
+	Flow() *session.Flow
 	Occupy()
 	Vacate()
 	Variant() engineio.Variant
@@ -70,26 +69,26 @@ func (s *Server) open(e engine) *client {
 
 // Receive takes one message of the client. The error it returns, if any, is what
 // the session has to be closed for.
-func (c *client) Receive(data []byte, binary bool) (session.Task, error) {
+func (c *client) Receive(data []byte, binary bool) error {
 	c.mu.Lock()
 	closed, pending := c.closed, c.pending
 	c.mu.Unlock()
 	switch {
 	case closed: // what was on its way when the server hung up
-		return nil, nil
+		return nil
 	case binary:
 		return c.attach(pending, data)
 	case pending != nil:
-		return nil, errMissing
+		return errMissing
 	}
 	cfg := &c.server.cfg
 	p, err := cfg.grammar(c.engine.Revision()).decode(data)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.wire = len(data)
 	if p.attachments > 0 {
-		return nil, c.await(p, data)
+		return c.await(p, data)
 	}
 	p.own(data)
 	return c.dispatch(&p)
@@ -114,13 +113,13 @@ func (c *client) await(p packet, message []byte) error {
 }
 
 // attach adds data to a, the packet that waits for it.
-func (c *client) attach(a *assembly, data []byte) (session.Task, error) {
+func (c *client) attach(a *assembly, data []byte) error {
 	if a == nil {
-		return nil, errStray
+		return errStray
 	}
 	complete, err := a.add(data)
 	if err != nil || !complete {
-		return nil, err
+		return err
 	}
 	c.mu.Lock()
 	a.deadline.stop()
@@ -129,12 +128,12 @@ func (c *client) attach(a *assembly, data []byte) (session.Task, error) {
 	return c.dispatch(&a.packet)
 }
 
-func (c *client) dispatch(p *packet) (session.Task, error) {
+func (c *client) dispatch(p *packet) error {
 	switch p.kind {
 	case typeConnect:
-		return nil, c.connect(p)
+		return c.connect(p)
 	case typeDisconnect:
-		return nil, c.disconnect(p)
+		return c.disconnect(p)
 	default:
 		return c.deliver(p)
 	}
@@ -249,7 +248,7 @@ func (c *client) disconnect(p *packet) error {
 
 // deliver passes an event or an ack to the hub, which also gets what comes before
 // its answer to CONNECT: it knows first whether that is of use.
-func (c *client) deliver(p *packet) (session.Task, error) {
+func (c *client) deliver(p *packet) error {
 	c.mu.Lock()
 	n := c.find(p.namespace)
 	var r session.Receiver
@@ -258,22 +257,19 @@ func (c *client) deliver(p *packet) (session.Task, error) {
 	}
 	c.mu.Unlock()
 	if r == nil {
-		return nil, c.ignore(p, "not in this namespace")
+		return c.ignore(p, "not in this namespace")
 	}
 	m := session.Borrow()
 	m.Kind, m.Namespace, m.Name, m.Args, m.ID = session.Event, n.name, p.name, p.args, string(p.id)
 	m.Wire = p.wire
 	if p.kind == typeAck {
 		if m.ID == "" {
-			return nil, nil // answers nothing
+			return nil // answers nothing
 		}
 		m.Kind = session.Answer
 	}
-	task, err := r.Receive(m)
-	if err != nil {
-		err = &failure{err, r}
-	}
-	return task, err
+	r.Receive(m)
+	return nil
 }
 
 // ignore counts a packet that is dropped, and objects when there are too many.
@@ -304,23 +300,8 @@ func (c *client) forgive() {
 	c.mu.Unlock()
 }
 
-// failure is an error of what one namespace received.
-type failure struct {
-	error
-	receiver session.Receiver
-}
-
-func (f *failure) Unwrap() error { return f.error }
-
-// Failed tells what the client has done, by the namespace that it was done in or, if it was
-// none, that it has entered first.
-func (c *client) Failed(err error) {
-	if f, ok := errors.AsType[*failure](err); ok {
-		c.server.cfg.Report.Client(f.error, c.engine.Handshake(), f.receiver)
-		return
-	}
-	c.server.cfg.Report.Client(err, c.engine.Handshake(), c.first())
-}
+// Failed tells what the client has done, by the namespace that it has entered first.
+func (c *client) Failed(err error) { c.server.cfg.Report.Client(err, c.engine.Handshake(), c.first()) }
 
 // first returns the receiver of the namespace that was entered first, nil if there is none.
 func (c *client) first() session.Receiver {

@@ -1,7 +1,6 @@
 package socketio_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -121,16 +120,6 @@ func TestViolations(t *testing.T) {
 			assert.Empty(t, w.hub.last(t, "/").take())
 		})
 	}
-}
-
-func TestReceiverErrorsArePassedUp(t *testing.T) {
-	w := open(t, 4, nil)
-	w.receive(`0`)
-	failure := errors.New("receive queue full")
-	w.hub.last(t, "/").err = failure
-	assert.ErrorIs(t, w.rejects([]byte(`2["e"]`), false), failure)
-	w.receive(`51-["e",{"_placeholder":true,"num":0}]`)
-	assert.ErrorIs(t, w.rejects([]byte("x"), true), failure)
 }
 
 func TestIgnoredPackets(t *testing.T) {

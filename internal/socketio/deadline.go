@@ -18,13 +18,24 @@ var (
 type deadline struct {
 	alarm  alarm.Alarm
 	client *client
+	time   time.Duration
 	missed func(*client, *deadline)
 }
 
 // within sets d, which calls missed if it is not stopped before.
 func (c *client) within(d *deadline, t time.Duration, missed func(*client, *deadline)) {
-	d.client, d.missed = c, missed
+	d.client, d.time, d.missed = c, t, missed
 	c.server.cfg.Clock.Set(&d.alarm, t, d)
+}
+
+// extendLocked sets d anew if the client has not been read meanwhile: what is awaited may have been sent. client.mu must be
+// held, so that nobody stops d.
+func (d *deadline) extendLocked() bool {
+	if !d.client.engine.Flow().PausedWithin(d.time) {
+		return false
+	}
+	d.client.server.cfg.Clock.Set(&d.alarm, d.time, d)
+	return true
 }
 
 func (d *deadline) stop() { d.client.server.cfg.Clock.Stop(&d.alarm) }
@@ -37,7 +48,7 @@ func (d *deadline) Ring() { d.missed(d.client, d) }
 
 func (c *client) connectExpired(d *deadline) {
 	c.mu.Lock()
-	late := c.unadmitted == d
+	late := c.unadmitted == d && !d.extendLocked()
 	c.mu.Unlock()
 	if late {
 		c.expire(errIdle, session.ReasonServerClose, c.engine.Drop)
@@ -46,7 +57,7 @@ func (c *client) connectExpired(d *deadline) {
 
 func (c *client) attachmentsExpired(d *deadline) {
 	c.mu.Lock()
-	late := c.pending != nil && &c.pending.deadline == d
+	late := c.pending != nil && &c.pending.deadline == d && !d.extendLocked()
 	c.mu.Unlock()
 	if late {
 		c.expire(errUnfinished, session.ReasonParseError, c.engine.Close)

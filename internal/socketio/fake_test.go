@@ -30,6 +30,7 @@ type fakeEngine struct {
 	occupied atomic.Int32
 	sending  func() // called by Send before anything is queued; nil for nothing
 	encoding func() // called before something is encoded; nil for nothing
+	flow     session.Flow
 
 	mu     sync.Mutex // protects what follows
 	sent   []string   // payloads without the type of the message packet; binary ones in <>
@@ -43,7 +44,7 @@ func (e *fakeEngine) Revision() int                { return e.revision }
 func (e *fakeEngine) Handshake() session.Handshake { return session.Keep(e.request) }
 func (e *fakeEngine) Address() netip.Addr          { return netip.Addr{} }
 func (e *fakeEngine) Transport() string            { return "polling" }
-func (e *fakeEngine) Listen()                      {}
+func (e *fakeEngine) Flow() *session.Flow          { return &e.flow }
 func (e *fakeEngine) Occupy()                      { e.occupied.Add(1) }
 func (e *fakeEngine) Vacate()                      { e.occupied.Add(-1) }
 
@@ -161,18 +162,16 @@ func (h *fakeHub) count() int {
 // guest is the Receiver of one client in one namespace.
 type guest struct {
 	peer session.Peer
-	err  error // what Receive returns
 
 	mu      sync.Mutex // protects what follows
 	got     []*session.Message
 	reasons []string
 }
 
-func (g *guest) Receive(m *session.Message) (session.Task, error) {
+func (g *guest) Receive(m *session.Message) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.got = append(g.got, m)
-	return nil, g.err
 }
 
 func (g *guest) Closed(reason string) {
@@ -245,7 +244,7 @@ func (w *world) binary(messages ...string) {
 
 // rejects lets the client send something, and returns what the session is closed for.
 func (w *world) rejects(data []byte, binary bool) error {
-	_, err := w.client.Receive(data, binary)
+	err := w.client.Receive(data, binary)
 	return err
 }
 

@@ -65,7 +65,7 @@ func (n *namespace) admit(p session.Peer) {
 // peer describes the client as the hub needs it.
 func (n *namespace) peer(p *packet) session.Peer {
 	e := n.client.engine
-	peer := session.Peer{ID: n.id, Namespace: n.name, Auth: p.auth, Handshake: e.Handshake(), Conn: n}
+	peer := session.Peer{ID: n.id, Namespace: n.name, Auth: p.auth, Handshake: e.Handshake(), Conn: n, Flow: e.Flow()}
 	if e.Revision() != 3 {
 		return peer
 	}
@@ -199,9 +199,6 @@ func (n *namespace) Transport() string { return n.client.engine.Transport() }
 
 // Released implements session.Conn.
 func (n *namespace) Released() { n.client.vacate() }
-
-// Listen implements session.Conn.
-func (n *namespace) Listen() { n.client.engine.Listen() }
 
 // report tells the hub once that n is gone. If Admit has not returned yet there is
 // nobody to tell: admit will. No lock is held, for the hub takes its own.

@@ -337,7 +337,6 @@ func TestClose(t *testing.T) {
 	tests := map[string][]string{
 		session.ReasonServerDisconnect: {`1`, `1/admin,`},
 		session.ReasonServerShutdown:   nil,
-		session.ReasonOverrun:          nil,
 	}
 	for reason, want := range tests {
 		t.Run(reason, func(t *testing.T) {
@@ -436,7 +435,7 @@ func TestLeaveAndCloseUnderALockOfTheHub(t *testing.T) {
 func TestHubWithoutReceiver(t *testing.T) {
 	w := open(t, 4, nil)
 	client := socketio.Open(socketio.Config{}, noReceiver{}, w.engine)
-	_, err := client.Receive([]byte(`0`), false)
+	err := client.Receive([]byte(`0`), false)
 	require.NoError(t, err)
 	client.Closed(session.ReasonTransportClose)
 	w.sends(`4{"message":"no"}`)

@@ -16,7 +16,6 @@ func TestCloseByTheServer(t *testing.T) {
 		session.ReasonServerDisconnect: `c[1000,"Normal closure"]`,
 		session.ReasonServerShutdown:   `c[1001,"server shutting down"]`,
 		session.ReasonSlow:             `c[1013,"slow client"]`,
-		session.ReasonOverrun:          `c[1008,"too many events"]`,
 	} {
 		t.Run(reason, func(t *testing.T) {
 			bubble(t, func(t *testing.T, h *harness) {

@@ -11,7 +11,16 @@
 // happens on the wire and what the hub does meet in the session's state, under one mutex.
 // Nothing is written to the network and nothing of the hub is called while it is held.
 //
-// There are two more locks. polled.inbox is held while the hub receives, so that it has
+// There are two more locks. polled.turn is held while the hub receives, so that it has
 // one caller at a time. Server.mu guards the table of sessions. They are taken in the
-// order polled.inbox, polled.mu, Server.mu.
+// order polled.turn, polled.mu, Server.mu.
+//
+// A request that sends reads its body when the session's Flow lets the client be read and all requests before it are
+// done, and is answered when there is room for more:
+//
+//	waits for its turn --> waits for room --> reads the body --> hands on a string --> answers
+//	                                                              ^            |
+//	                                                              +-- waits <--+
+//
+// It stops waiting when the session ends, or when its own connection does. The session then ends too, since strings are lost.
 package sockjs

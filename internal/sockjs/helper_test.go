@@ -84,14 +84,13 @@ func (a addressed) RemoteAddr() net.Addr {
 // client is the hub as tests see it: it notes what happens to one client.
 type client struct {
 	session.Peer
-	events chan string // "name args", "closed reason", in order
-	busy   atomic.Int32
-	gone   atomic.Bool
-	reject func(*session.Message) error // what Receive returns
-	task   session.Task                 // the same
+	events  chan string // "name args", "closed reason", in order
+	busy    atomic.Int32
+	gone    atomic.Bool
+	receive func(*session.Message) // runs within Receive; may be nil
 }
 
-func (c *client) Receive(m *session.Message) (session.Task, error) {
+func (c *client) Receive(m *session.Message) {
 	if c.busy.Add(1) != 1 {
 		panic("two callers of Receive at a time")
 	}
@@ -103,13 +102,9 @@ func (c *client) Receive(m *session.Message) (session.Task, error) {
 		text += " ?" + m.ID
 	}
 	c.events <- text
-	if c.reject != nil {
-		return nil, c.reject(m)
+	if c.receive != nil {
+		c.receive(m)
 	}
-	if c.task != nil {
-		return c.task, nil
-	}
-	return nil, nil
 }
 
 func (c *client) Closed(reason string) {

@@ -115,12 +115,11 @@ func TestRaceOfEndings(t *testing.T) {
 	for range 100 {
 		target, c := h.open()
 		conn, _ := h.raw("POST " + base + target + "/xhr HTTP/1.1\r\nHost: x\r\n\r\n")
-		c.reject = func(*session.Message) error { return session.ErrPolicy }
 		var wg sync.WaitGroup
 		for _, f := range []func(){
 			func() { c.Conn.Close(session.ReasonServerDisconnect) },
 			func() { conn.Close() },
-			func() { h.post(target+"/xhr_send", `["{\"event\":\"a\"}"]`) },
+			func() { h.post(target+"/xhr_send", `["{\"event\":\"a\"}"`+strings.Repeat(`,"no event"`, 11)+`]`) },
 			func() { h.try(request("POST", target+"/xhr", "")) },
 			func() { c.send("x") },
 		} {

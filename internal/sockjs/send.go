@@ -16,13 +16,25 @@ func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) 
 		refuseBody(w, http.StatusUnsupportedMediaType) // no client does that
 		return
 	}
+	one := s.lookup(route.key)
+	if one != nil && one.belongsTo(r) {
+		one.serveSend(w, r, route.endpoint)
+		return
+	}
+	if _, ok := s.readStrings(w, r, route.endpoint); ok {
+		s.refuseUnknown(w, r, route.key)
+	}
+}
+
+// readStrings reads a body, which must be an array of strings. Otherwise w has been answered.
+func (s *Server) readStrings(w http.ResponseWriter, r *http.Request, e endpoint) (array []byte, ok bool) {
 	body, status := s.readBody(w, r)
 	if status != 0 {
 		refuseBody(w, status)
-		return
+		return nil, false
 	}
 	wrong := ""
-	if route.endpoint == jsonpSend {
+	if e == jsonpSend {
 		body, wrong = formPayload(r, body)
 	}
 	if wrong == "" {
@@ -31,20 +43,9 @@ func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) 
 	if wrong != "" {
 		writeText(w, http.StatusInternalServerError, wrong)
 		s.cfg.Report.Request(errors.New("sockjs: "+wrong), r)
-		return
+		return nil, false
 	}
-	one := s.lookup(route.key)
-	if one == nil || !one.belongsTo(r) {
-		s.refuseUnknown(w, r, route.key)
-		return
-	}
-	one.receive(body)
-	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
-	if route.endpoint == xhrSend {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	w.Write([]byte("ok")) // a client that has gone does not miss it
+	return body, true
 }
 
 // refuseUnknown answers a request for a session that does not exist or is another client's, and more firmly if the client
@@ -57,45 +58,98 @@ func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request, k key) {
 	notFound(w)
 }
 
-// receive hands the strings of a JSON array to the hub, in order. What comes for a
-// session that is ending is dropped.
-func (s *polled) receive(array []byte) {
-	s.inbox.Lock()
-	defer s.inbox.Unlock()
-	if !s.isOpen() {
+// maxSending limits the requests of one client that send at a time. Clients have one.
+//
+// Security: a request that waits is held though its client may have gone, since its connection is not watched until its
+// body has been read.
+const maxSending = 100
+
+// serveSend takes messages of the session's client.
+func (s *polled) serveSend(w http.ResponseWriter, r *http.Request, e endpoint) {
+	if !s.enterSend(r) {
+		s.server.cfg.Tally.Count(session.LimitReceiveQueue)
+		w.Header().Set("Retry-After", "1")
+		refuseBody(w, http.StatusServiceUnavailable)
 		return
 	}
-	if err := s.receiveStrings(array); err != nil {
-		s.fail(err)
+	defer s.leaveSend()
+	array, ok := s.server.readStrings(w, r, e)
+	if !ok {
+		return
 	}
+	s.receive(w, r, array)
+	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
+	if e == xhrSend {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Write([]byte("ok")) // a client that has gone does not miss it
 }
 
-// receiveStrings charges the request, with all its bytes, as its first message. A request without
-// messages is charged too.
-func (s *polled) receiveStrings(array []byte) error {
-	if err := s.client.Charge(len(array)); err != nil {
-		return err
+// enterSend waits for the turn of a request, and for room. It returns false if too many wait, or the client has gone.
+func (s *polled) enterSend(r *http.Request) bool {
+	s.mu.Lock()
+	tooMany := s.sending == maxSending
+	if !tooMany {
+		s.sending++
 	}
+	s.mu.Unlock()
+	if tooMany {
+		return false
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-r.Context().Done():
+		s.mu.Lock()
+		s.sending--
+		s.mu.Unlock()
+		return false
+	}
+	s.client.Flow().Wait(s.ended, r.Context().Done())
+	return true
+}
+
+func (s *polled) leaveSend() {
+	<-s.turn
+	s.mu.Lock()
+	s.sending--
+	s.mu.Unlock()
+}
+
+// receive hands the strings of a JSON array to the hub, in order, with pauses as the session's Flow says. What comes for a
+// session that is ending is dropped. The request, with all its bytes, is charged as its first message. One without messages
+// is charged too.
+func (s *polled) receive(w http.ResponseWriter, r *http.Request, array []byte) {
+	s.client.Charge(len(array))
 	more := false
 	for value := range values(array, s.server.cfg.RawStrings) {
 		if more {
-			if err := s.client.Charge(0); err != nil {
-				return err
+			s.client.Charge(0)
+			if !s.hold(w, r) {
+				return
 			}
 		}
 		more = true
-		if !s.isOpen() {
-			return nil
+		if s.ended() {
+			return
 		}
-		task, err := s.server.deliver(s.client, value, array)
-		if task != nil {
-			s.server.cfg.Group.Start(task)
-		}
+		err := s.server.deliver(s.client, value, array)
+		s.client.Flow().Dispatch()
 		if err != nil {
-			return err
+			s.fail(err)
+			return
 		}
 	}
-	return nil
+	s.hold(w, r) // the answer says that there is room for more
+}
+
+// hold waits for room. It returns false if the client has gone: then the strings that follow are lost.
+func (s *polled) hold(w http.ResponseWriter, r *http.Request) bool {
+	if s.client.Flow().Hold(w, r, s.ended, s.server.cfg.WriteTimeout) {
+		return true
+	}
+	s.broke()
+	return false
 }
 
 // readBody reads the body of a request in limited time, or returns the status to refuse

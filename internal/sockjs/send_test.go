@@ -195,7 +195,7 @@ func TestSlowReceiver(t *testing.T) {
 	bubble(t, func(t *testing.T, h *harness) {
 		slow, c := h.open()
 		stuck := make(chan struct{})
-		c.reject = func(*session.Message) error { <-stuck; return nil }
+		c.receive = func(*session.Message) { <-stuck }
 		done := make(chan answer, 1)
 		go func() { done <- h.post(slow+"/xhr_send", `["{\"event\":\"a\"}"]`) }()
 		synctest.Wait()
@@ -273,20 +273,22 @@ func (k task) Run() { k.run() }
 func TestTasks(t *testing.T) {
 	bubble(t, func(t *testing.T, h *harness) {
 		begin, ran := make(chan struct{}), make(chan struct{}, 10)
-		do := task{func() { <-begin; ran <- struct{}{} }}
+		do := func(c *client) {
+			c.receive = func(*session.Message) { c.Flow.Start(task{func() { <-begin; ran <- struct{}{} }}) }
+		}
 		target, c := h.open()
-		c.task = do
+		do(c)
 		assert.Equal(t, 204, h.post(target+"/xhr_send", `["{\"event\":\"a\"}","{\"event\":\"b\"}"]`).status)
 		w, c2 := h.framed()
-		c2.task = do
+		do(c2)
 		w.write(`["{\"event\":\"a\"}","{\"event\":\"b\"}"]`, `["{\"event\":\"c\"}"]`)
 		b, c3 := h.bare()
-		c3.task = do
+		do(c3)
 		b.write(`{"event":"a"}`, `{"event":"b"}`)
 		for _, one := range []*client{c, c2, c3} {
 			assert.Equal(t, "a ", one.next(t))
 			assert.Equal(t, "b ", one.next(t))
-			one.Conn.Listen()
+			one.Flow.Listen()
 		}
 		assert.Equal(t, "c ", c2.next(t))
 		close(begin)

@@ -29,7 +29,9 @@ type polled struct {
 	source *door.Source
 	client *jsonevent.Client
 
-	inbox sync.Mutex // held while client receives, and until it has been admitted
+	// turn is held by the one request that sends, while its body is read and client receives; and until the client has been
+	// admitted. Others wait before their bodies are read, so that a client has one body here, however many requests it makes.
+	turn chan struct{}
 
 	mu      sync.Mutex // protects what follows
 	state   state
@@ -43,6 +45,7 @@ type polled struct {
 	waiting   bool        // it has nothing to send
 	ending    []*receiver // let go of, and still writing their last frame
 	transport string      // of the last receiver
+	sending   int         // requests that send, or wait for their turn
 	answered  uint64      // the mark of the last one that was relayed and has been answered
 
 	// The one alarm: for the next heartbeat while a receiver waits, otherwise for the end.
@@ -53,21 +56,22 @@ type polled struct {
 var _ session.Conn = (*polled)(nil)
 
 // newPolled returns a session that its first receiver has already, and that nobody else
-// knows of. Its inbox is locked until admit returns.
+// knows of. Nobody has a turn to send until admit returns.
 func newPolled(s *Server, k key, first *receiver, source *door.Source) *polled {
 	one := &polled{
 		server: s, key: k, source: source,
 		owner:    credentials.NewOwner(first.r, s.rules()),
 		receiver: first, transport: first.transport.name(),
+		turn: make(chan struct{}, 1),
 	}
 	one.client = jsonevent.NewClient(&s.clients, one, s.cfg.Namespace(first.r))
-	one.inbox.Lock()
+	one.turn <- struct{}{}
 	return one
 }
 
 // admit brings a new session to the hub.
 func (s *polled) admit(r *http.Request) {
-	defer s.inbox.Unlock()
+	defer func() { <-s.turn }()
 	admitted := false
 	defer func() {
 		if !admitted { // the service's own code has panicked
@@ -139,6 +143,7 @@ func (s *polled) close() {
 	s.server.cfg.Clock.Stop(&s.alarm)
 	s.server.remove(s)
 	s.wake() // a receiver that came too late
+	s.client.Flow().Wake()
 }
 
 // broke ends the session because frames on their way to the client were lost.
@@ -205,6 +210,7 @@ func (s *polled) shut(frame []byte, graceful bool, last ...session.Frame) {
 	s.hurryLocked()
 	s.arm(s.server.cfg.DisconnectDelay)
 	s.wake()
+	s.client.Flow().Wake()
 }
 
 // hurryLocked shortens the writes that are under way if the server has little time left. s.mu must be held.
@@ -236,8 +242,8 @@ func (s *polled) Released() {
 	}
 }
 
-// Listen implements session.Conn: requests that send are served in any case.
-func (s *polled) Listen() {}
+// ended is the opposite of isOpen.
+func (s *polled) ended() bool { return !s.isOpen() }
 
 func (s *polled) isOpen() bool {
 	s.mu.Lock()

@@ -409,27 +409,17 @@ func TestPanicWithinAdmit(t *testing.T) {
 	})
 }
 
-// An error of the hub ends the session with the reason that goes with it.
-func TestErrorsOfReceive(t *testing.T) {
-	for name, tt := range map[string]struct {
-		err           error
-		frame, reason string
-	}{
-		"overrun": {session.ErrOverrun, `c[1008,"too many events"]`, session.ReasonOverrun},
-		"policy":  {session.ErrPolicy, `c[1008,"parse error"]`, session.ReasonParseError},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := newHarness(t)
-			target, c := h.open()
-			require.NoError(t, c.send("does not matter any more"))
-			c.reject = func(*session.Message) error { return tt.err }
-			assert.Equal(t, 204, h.post(target+"/xhr_send", `["{\"event\":\"a\"}","{\"event\":\"b\"}"]`).status)
-			assert.Equal(t, "a ", c.next(t))
-			assert.Equal(t, "closed "+tt.reason, c.next(t))
-			assert.Equal(t, tt.frame, h.frame(target))
-			assert.Empty(t, c.events)
-		})
-	}
+// A violation ends the session. What waits for its client, and what the client has sent behind it, is dropped.
+func TestViolationEndsTheSession(t *testing.T) {
+	h := newHarness(t)
+	target, c := h.open()
+	require.NoError(t, c.send("does not matter any more"))
+	body := `["{\"event\":\"a\"}"` + strings.Repeat(`,"no event"`, 11) + `,"{\"event\":\"b\"}"]`
+	assert.Equal(t, 204, h.post(target+"/xhr_send", body).status)
+	assert.Equal(t, "a ", c.next(t))
+	assert.Equal(t, "closed "+session.ReasonParseError, c.next(t))
+	assert.Equal(t, `c[1008,"parse error"]`, h.frame(target))
+	assert.Empty(t, c.events)
 }
 
 // A client that sends what is no JSON event is told so, and sent away if it goes on.

@@ -67,15 +67,16 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed b
 			s.cfg.Door.Leave(source)
 		}
 	}()
-	ws, err := wsconn.Accept(w, r, &s.cfg.Config)
+	c := &socket{server: s, source: source, framed: framed, codec: s.codec(framed)}
+	c.client = jsonevent.NewClient(&s.clients, c, s.cfg.Namespace(r))
+	ws, err := wsconn.Accept(w, r, &s.cfg.Config, c.client.Flow())
 	if err != nil {
 		s.logNoWebSocket(r, err)
 		return
 	}
 	accepted = true
-	c := &socket{server: s, source: source, framed: framed, codec: s.codec(framed), ws: ws}
-	c.client = jsonevent.NewClient(&s.clients, c, s.cfg.Namespace(r))
-	c.heartbeat = heartbeat.New(s.cfg.Clock, s.cfg.HeartbeatDelay, s.cfg.PingTimeout, c.ping, c.lost)
+	c.ws = ws
+	c.heartbeat = heartbeat.New(s.cfg.Clock, c.client.Flow(), s.cfg.HeartbeatDelay, s.cfg.PingTimeout, c.ping, c.lost)
 	c.open(r)
 }
 
@@ -213,9 +214,6 @@ func (c *socket) Released() {
 	}
 }
 
-// Listen implements session.Conn.
-func (c *socket) Listen() { c.ws.Listen() }
-
 // end closes the connection by our decision, for what the client has done if cause is not nil.
 func (c *socket) end(reason string, code int, text string, cause error) {
 	group := c.server.cfg.Group
@@ -247,38 +245,37 @@ func (c *socket) lost() {
 }
 
 // Message implements wsconn.Handler.
-func (c *socket) Message(data []byte, binary bool) (session.Task, error) {
+func (c *socket) Message(data []byte, binary bool) error {
 	c.heartbeat.Hear()
-	task, err := c.receive(data, binary)
+	c.client.Charge(len(data))
+	err := c.receive(data, binary)
 	switch {
 	case err == nil:
-		return task, nil
+		return nil
 	case errors.Is(err, errFraming):
 		c.finish(session.ReasonParseError, err)
 		c.ws.Close(closeBroken, "Broken framing.")
-		return nil, nil
+		return nil
 	}
 	code, reason := session.Verdict(err)
 	c.finish(reason, err)
 	if c.framed {
 		c.force(closeFrame(code, reason))
 	}
-	return task, err
+	return err
 }
 
 var errFraming = errors.New("sockjs: message is no array of strings")
 
-func (c *socket) receive(data []byte, binary bool) (session.Task, error) {
-	if err := c.client.Charge(len(data)); err != nil {
-		return nil, err
-	}
+func (c *socket) receive(data []byte, binary bool) error {
 	switch {
 	case c.framed:
 		return c.receiveFrame(data, binary)
 	case binary:
-		return nil, c.client.Reject("binary frame")
+		return c.client.Reject("binary frame")
 	case c.server.cfg.RawStrings:
-		return deliverRaw(c.client, session.Fit(appendQuoted(nil, data)))
+		deliverRaw(c.client, session.Fit(appendQuoted(nil, data)))
+		return nil
 	default:
 		return c.client.Receive(data)
 	}
@@ -286,69 +283,59 @@ func (c *socket) receive(data []byte, binary bool) (session.Task, error) {
 
 // receiveFrame takes an array of strings, a single string as well, and nothing, as npm's
 // server does.
-func (c *socket) receiveFrame(data []byte, binary bool) (session.Task, error) {
+func (c *socket) receiveFrame(data []byte, binary bool) error {
 	text := trimSpace(data)
 	switch {
 	case len(text) == 0 && !binary:
-		return nil, nil
+		return nil
 	case binary:
-		return nil, errFraming
+		return errFraming
 	case text[0] == '"' && session.CheckJSON(text, session.Depth) == nil:
 		text = append(append([]byte{'['}, text...), ']')
 	case checkStrings(text) != "":
-		return nil, errFraming
+		return errFraming
 	}
 	return c.receiveStrings(text)
 }
 
-// receiveStrings returns the first of the tasks that come of an array, for the reader to
-// run. As a rule there are no others: what comes behind is for the same to do.
-func (c *socket) receiveStrings(array []byte) (first session.Task, err error) {
+// receiveStrings pauses between strings as between frames, since a frame may have any number of them. What the last one
+// gives rise to is for the reader to run.
+func (c *socket) receiveStrings(array []byte) error {
 	more := false
 	for value := range values(array, c.server.cfg.RawStrings) {
 		if more { // the frame, with all its bytes, is charged as its first message
-			if err := c.client.Charge(0); err != nil {
-				return first, err
+			c.client.Charge(0)
+			if !c.ws.Wait() {
+				return nil
 			}
 		}
 		more = true
-		task, err := c.server.deliver(c.client, value, array)
-		switch {
-		case task == nil:
-		case first == nil:
-			first = task
-		default:
-			c.server.cfg.Group.Start(task)
-		}
-		if err != nil {
-			return first, err
+		if err := c.server.deliver(c.client, value, array); err != nil {
+			return err
 		}
 	}
-	return first, nil
+	return nil
 }
 
 // deliver hands one of the values of an array to the hub, as what it is agreed to be.
-func (s *Server) deliver(c *jsonevent.Client, value, array []byte) (session.Task, error) {
+func (s *Server) deliver(c *jsonevent.Client, value, array []byte) error {
 	value = session.Own(value, array)
 	if s.cfg.RawStrings {
-		return deliverRaw(c, value)
+		deliverRaw(c, value)
+		return nil
 	}
 	return c.Receive(value)
 }
 
 // deliverRaw makes a JSON string the argument of the event "message".
-func deliverRaw(c *jsonevent.Client, value []byte) (session.Task, error) {
-	return c.Deliver(&session.Message{Kind: session.Event, Name: messageEvent, Args: session.Args{Text: value, Count: 1}, Wire: len(value)})
+func deliverRaw(c *jsonevent.Client, value []byte) {
+	c.Deliver(&session.Message{Kind: session.Event, Name: messageEvent, Args: session.Args{Text: value, Count: 1}, Wire: len(value)})
 }
 
-// Pong implements wsconn.Handler.
+// Pong implements wsconn.Handler. Nothing limits how often a peer sends pong frames but the rate.
 func (c *socket) Pong() {
 	c.heartbeat.Hear()
-	if err := c.client.Charge(0); err != nil { // nothing else limits how often a peer sends pong frames
-		code, reason := session.Verdict(err)
-		c.finish(reason, err)
-		c.shut(code, reason)
-	}
+	c.client.Charge(0)
 }
 
 // Closed implements wsconn.Handler.

@@ -182,7 +182,7 @@ func TestWebSocketClose(t *testing.T) {
 	}{
 		session.ReasonServerDisconnect: {1000, "Normal closure"},
 		session.ReasonServerShutdown:   {1001, "server shutting down"},
-		session.ReasonOverrun:          {1008, "too many events"},
+		session.ReasonSlow:             {1013, "slow client"},
 	} {
 		bubble(t, func(t *testing.T, h *harness) {
 			w, c := h.framed()
@@ -209,18 +209,6 @@ func TestWebSocketRefusal(t *testing.T) {
 		c.Conn.Refuse(&session.Failure{Name: "Forbidden", Message: "not you"})
 		w.expect(`{"error":{"name":"Forbidden","message":"not you"}}`)
 		w.closed(1008, "not you")
-	})
-}
-
-func TestWebSocketErrorsOfReceive(t *testing.T) {
-	bubble(t, func(t *testing.T, h *harness) {
-		w, c := h.framed()
-		c.reject = func(*session.Message) error { return session.ErrOverrun }
-		w.write(`["{\"event\":\"a\"}","{\"event\":\"b\"}"]`)
-		w.expect(`c[1008,"too many events"]`)
-		w.closed(1008, "too many events")
-		assert.Equal(t, "a ", c.next(t))
-		assert.Equal(t, "closed "+session.ReasonOverrun, c.next(t))
 	})
 }
 

@@ -49,13 +49,13 @@ var (
 //
 // If it returns an error, w has been answered: 400 for a handshake that is none,
 // 501 where the connection cannot be taken over (HTTP/2, a ResponseWriter without
-// Hijacker). Otherwise the caller has to call Serve, which alone cleans up.
-func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) {
+// Hijacker). Otherwise the caller has to call Serve, which alone cleans up. Reading pauses as flow says.
+func Accept(w http.ResponseWriter, r *http.Request, cfg *Config, flow *session.Flow) (*Conn, error) {
 	if err := canHijack(w, r); err != nil {
 		http.Error(w, err.Error(), http.StatusNotImplemented)
 		return nil, fmt.Errorf("wsconn: %w", err)
 	}
-	c := newConn(cfg)
+	c := newConn(cfg, flow)
 	w.Header().Del(extensions) // which are for the handshake to name
 	nameSubprotocol(w.Header(), r, cfg.Subprotocol)
 	ws, err := websocket.Accept(&upgrade{w, c}, withValidOffers(r), acceptOptions(cfg))

@@ -28,18 +28,18 @@ type echo struct {
 	conn *wsconn.Conn
 }
 
-func (e *echo) Message(data []byte, binary bool) (session.Task, error) {
+func (e *echo) Message(data []byte, binary bool) error {
 	if binary {
-		return nil, e.conn.Send(session.BinaryFrame(data))
+		return e.conn.Send(session.BinaryFrame(data))
 	}
-	return nil, e.conn.Send(session.TextFrame(data))
+	return e.conn.Send(session.TextFrame(data))
 }
 
 // server runs an echo server with the middlewares around it.
 func server(t *testing.T, cfg *wsconn.Config, around ...func(http.Handler) http.Handler) *httptest.Server {
 	t.Helper()
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := wsconn.Accept(w, r, cfg)
+		c, err := wsconn.Accept(w, r, cfg, flow(cfg))
 		if err != nil {
 			return
 		}
@@ -280,7 +280,7 @@ func TestBadHandshakes(t *testing.T) {
 			w := &hijackable{httptest.NewRecorder(), end, nil}
 			r := handshake()
 			tt.change(r)
-			c, err := wsconn.Accept(w, r, cfg)
+			c, err := wsconn.Accept(w, r, cfg, flow(cfg))
 			assert.Equal(t, tt.status, w.Code)
 			if tt.status == http.StatusSwitchingProtocols {
 				require.NoError(t, err)
@@ -300,7 +300,7 @@ func TestBadHandshakes(t *testing.T) {
 func TestHTTP2(t *testing.T) {
 	cfg := config()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := wsconn.Accept(w, r, cfg)
+		_, err := wsconn.Accept(w, r, cfg, flow(cfg))
 		assert.Error(t, err)
 	}))
 	s.EnableHTTP2 = true

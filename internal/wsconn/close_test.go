@@ -239,7 +239,7 @@ type selfish struct {
 	conn *wsconn.Conn
 }
 
-func (s *selfish) Message(data []byte, binary bool) (session.Task, error) {
+func (s *selfish) Message(data []byte, binary bool) error {
 	s.conn.Send(session.TextFrame(data))
 	s.conn.Close(1000, "")
 	return s.recorder.Message(data, binary)

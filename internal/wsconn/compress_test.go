@@ -39,7 +39,7 @@ func offeringOn(t *testing.T, cfg *wsconn.Config, server net.Conn, extensions st
 	if extensions != "" {
 		r.Header.Set("Sec-WebSocket-Extensions", extensions)
 	}
-	c, err := wsconn.Accept(w, r, cfg)
+	c, err := wsconn.Accept(w, r, cfg, flow(cfg))
 	require.NoError(t, err)
 	return c, w.Result().Header.Get("Sec-WebSocket-Extensions")
 }
@@ -149,7 +149,7 @@ func TestCompressionWithCoder(t *testing.T) {
 		d := session.NewDeflater(100, 1)
 		compressed(cfg)
 		s := link.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c, err := wsconn.Accept(w, r, cfg)
+			c, err := wsconn.Accept(w, r, cfg, flow(cfg))
 			if !assert.NoError(t, err) {
 				return
 			}

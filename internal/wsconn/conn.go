@@ -24,10 +24,10 @@ var errCut = errors.New("wsconn: connection cut")
 // nothing is read. They may call any method of the Conn.
 type Handler interface {
 	// Message gets a whole message, empty ones too; data is the handler's to keep.
-	// Text is valid UTF-8. The task it returns, if any, is run, and may take its time. An
+	// Text is valid UTF-8. The task that the flow keeps then, if any, is run, and may take its time. An
 	// error ends the connection with the close code of session.Verdict. After Close has
 	// been called no message follows.
-	Message(data []byte, binary bool) (session.Task, error)
+	Message(data []byte, binary bool) error
 	// Pong says that a pong frame came, asked for or not.
 	Pong()
 	// Closed comes last, exactly once, and says why the connection ended. The
@@ -52,6 +52,7 @@ const (
 // Writing to the network is the outbox's alone.
 type Conn struct {
 	cfg      *Config
+	flow     *session.Flow // reading pauses as it says
 	in       stream
 	handler  Handler        // set by Serve
 	deflates bool           // the peer understands compressed messages; set by Accept
@@ -64,8 +65,8 @@ type Conn struct {
 	cause    atomic.Pointer[error] // why it ended, once that is known
 }
 
-func newConn(cfg *Config) *Conn {
-	c := &Conn{cfg: cfg, place: cfg.Watch.place()}
+func newConn(cfg *Config, flow *session.Flow) *Conn {
+	c := &Conn{cfg: cfg, flow: flow, place: cfg.Watch.place()}
 	c.out.conn = c
 	return c
 }
@@ -127,6 +128,7 @@ func (c *Conn) Idle() bool { return c.out.idle() }
 // no status; reason is cut to the 123 bytes that fit. Only the first call counts.
 func (c *Conn) Close(code int, reason string) {
 	c.finish(closeFrame(code, reason))
+	c.flow.Wake() // messages are dropped from now on, and the answer has to be read
 }
 
 // CloseNow cuts the connection, whatever waits. Close of a TLS connection writes an alert first, and waits up to 5 s for a peer
@@ -155,6 +157,7 @@ func (c *Conn) cut(cause error) {
 	c.blame(cause)
 	c.out.discard()
 	c.in.Conn.Close() // an error changes nothing: it is gone in any case
+	c.flow.Wake()
 }
 
 // reach notes a step towards the end, and does what follows from it.
@@ -167,6 +170,21 @@ func (c *Conn) reach(step uint32) {
 		c.closeWrite()
 	}
 }
+
+// Wait returns true when the flow lets the peer be read, or false if the connection is on its way out. It belongs to the
+// goroutine that reads. The handler calls it within a message that brings many.
+func (c *Conn) Wait() bool {
+	if c.flow.Open() {
+		return true
+	}
+	c.flow.Dispatch()
+	c.in.unclock() // the peer is not to blame for the time until it is read again
+	c.flow.Wait(c.ending, nil)
+	return !c.ending()
+}
+
+// ending reports whether nothing that is read matters any more, except for a close frame.
+func (c *Conn) ending() bool { return c.has(closing) || c.cause.Load() != nil }
 
 func (c *Conn) has(step uint32) bool { return c.state.Load()&step != 0 }
 

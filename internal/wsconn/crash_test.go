@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -38,14 +37,16 @@ func (l *safeLog) String() string {
 // crasher is a Handler with a mistake of ours in it.
 type crasher struct{ *echo }
 
-func (c *crasher) Message(data []byte, binary bool) (session.Task, error) {
+func (c *crasher) Message(data []byte, binary bool) error {
 	switch string(data) {
 	case "handler":
 		panic("oops")
 	case "task":
-		return taskFunc(func() { panic("oops") }), nil
+		c.conn.Flow().Start(taskFunc(func() { panic("oops") }))
+		return nil
 	case "lost task":
-		return taskFunc(runtime.Goexit), nil
+		c.conn.Flow().Start(taskFunc(runtime.Goexit))
+		return nil
 	}
 	return c.echo.Message(data, binary)
 }

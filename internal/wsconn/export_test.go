@@ -1,6 +1,10 @@
 package wsconn
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/seed-ce09063a/thinkws/internal/session"
+)
 
 // Bridge to what the external tests look at.
 
@@ -49,3 +53,6 @@ func CodeOf(err error) int {
 	}
 	return 0
 }
+
+// Flow returns the flow control that the connection was given.
+func (c *Conn) Flow() *session.Flow { return c.flow }

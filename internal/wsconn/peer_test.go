@@ -140,10 +140,17 @@ func dial(t *testing.T, cfg *wsconn.Config, early ...byte) (*wsconn.Conn, net.Co
 func accept(t *testing.T, cfg *wsconn.Config, server net.Conn, early []byte) *wsconn.Conn {
 	t.Helper()
 	w := &hijackable{httptest.NewRecorder(), server, early}
-	c, err := wsconn.Accept(w, handshake(), cfg)
+	c, err := wsconn.Accept(w, handshake(), cfg, flow(cfg))
 	require.NoError(t, err)
 	require.Equal(t, http.StatusSwitchingProtocols, w.Code)
 	return c
+}
+
+// flow returns a flow control without limits.
+func flow(cfg *wsconn.Config) *session.Flow {
+	f := new(session.Flow)
+	f.Init(cfg.Group, nil, nil)
+	return f
 }
 
 // tcp returns the two ends of a TCP connection.
@@ -183,7 +190,7 @@ type recorder struct {
 
 func newRecorder() *recorder { return &recorder{done: make(chan struct{})} }
 
-func (r *recorder) Message(data []byte, binary bool) (session.Task, error) {
+func (r *recorder) Message(data []byte, binary bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first := byte(opText)
@@ -192,9 +199,9 @@ func (r *recorder) Message(data []byte, binary bool) (session.Task, error) {
 	}
 	r.got = append(r.got, frame{first, string(data)})
 	if r.message != nil {
-		return nil, r.message(data, binary)
+		return r.message(data, binary)
 	}
-	return nil, nil
+	return nil
 }
 
 func (r *recorder) Pong() {

@@ -34,12 +34,14 @@ func (c *Conn) finishReading(err error) {
 	c.state.Or(over)
 	c.chill()
 	c.cfg.Grace.forget(c)
+	c.flow.Dispatch() // the handler may have panicked
 	c.handler.Closed(*c.cause.Load())
 }
 
 // readMessages hands messages to the handler until nothing more can be read.
 func (c *Conn) readMessages() error {
 	for c.in.err == nil {
+		c.Wait()
 		ours, err := c.await()
 		if err != nil {
 			return err
@@ -116,12 +118,11 @@ func (c *Conn) hurryBy(d time.Duration) {
 // handle hands a message to the handler, or closes over it. If the message is refused, reading goes on: the close handshake
 // still wants to be read.
 func (c *Conn) handle(data []byte, binary bool) error {
-	task, err := c.handler.Message(data, binary)
-	if err != nil {
+	if err := c.handler.Message(data, binary); err != nil {
 		code, reason := session.Verdict(err)
 		c.fail(err, code, reason)
 	}
-	if task != nil {
+	if task := c.flow.Take(c); task != nil {
 		return c.perform(task)
 	}
 	return nil

@@ -196,8 +196,7 @@ func TestHandlerErrorCloses(t *testing.T) {
 		code int
 	}{
 		"broken packet": {errors.New("what is this"), 1002},
-		"overrun":       {fmt.Errorf("receive: %w", session.ErrOverrun), 1008},
-		"policy":        {session.ErrPolicy, 1008},
+		"policy":        {fmt.Errorf("receive: %w", session.ErrPolicy), 1008},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

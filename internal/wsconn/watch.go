@@ -155,7 +155,7 @@ func (c *Conn) perform(t session.Task) (err error) {
 	return nil
 }
 
-// Listen has somebody else read on, if the reader runs a task.
+// Listen implements session.Listener.
 func (c *Conn) Listen() {
 	if c.cfg.Watch != nil {
 		c.cfg.Watch.replace(c)

@@ -11,19 +11,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
 // worker is a Handler each of whose messages gives rise to a task.
 type worker struct {
 	*recorder
+	conn *wsconn.Conn
 	task func(text string)
 }
 
-func (w *worker) Message(data []byte, binary bool) (session.Task, error) {
-	_, err := w.recorder.Message(data, binary)
-	return taskFunc(func() { w.task(string(data)) }), err
+func (w *worker) Message(data []byte, binary bool) error {
+	w.conn.Flow().Start(taskFunc(func() { w.task(string(data)) }))
+	return w.recorder.Message(data, binary)
 }
 
 type taskFunc func()
@@ -34,7 +34,7 @@ func (f taskFunc) Run() { f() }
 func work(t *testing.T, cfg *wsconn.Config, task func(c *wsconn.Conn, text string)) net.Conn {
 	t.Helper()
 	c, client := dial(t, cfg)
-	c.Serve(&worker{newRecorder(), func(text string) { task(c, text) }})
+	c.Serve(&worker{newRecorder(), c, func(text string) { task(c, text) }})
 	return client
 }
 
@@ -68,7 +68,7 @@ func TestTaskThatWaitsForItsOwnClient(t *testing.T) {
 					}
 					began = time.Now()
 					if tt.listens {
-						c.Listen()
+						c.Flow().Listen()
 					}
 					<-second
 					assert.GreaterOrEqual(t, time.Since(began), tt.min)
@@ -149,7 +149,7 @@ func TestEndWhileATaskRuns(t *testing.T) {
 		cfg := config()
 		c, client := dial(t, cfg)
 		h := newRecorder()
-		c.Serve(&worker{h, func(string) { <-h.done }})
+		c.Serve(&worker{h, c, func(string) { <-h.done }})
 		say(t, client, "x")
 		client.Close()
 		assert.ErrorIs(t, h.end(t), wsconn.ErrClosedByPeer)
@@ -167,7 +167,7 @@ func TestWithoutAWatch(t *testing.T) {
 				close(second)
 				return
 			}
-			c.Listen()
+			c.Flow().Listen()
 			<-second
 		})
 		say(t, client, "first", "second")

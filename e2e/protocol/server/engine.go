@@ -36,13 +36,13 @@ func (e *engine) shutdown(ctx context.Context) error {
 type echo struct{ session *engineio.Session }
 
 // Receive implements engineio.Receiver.
-func (e echo) Receive(data []byte, binary bool) (session.Task, error) {
+func (e echo) Receive(data []byte, binary bool) error {
 	v := e.session.Variant()
 	frame := v.Binary(session.Frame{}, data)
 	if !binary {
 		frame = session.TextOf(append(v.Text(session.Room(v.TextSize(len(data)))), data...))
 	}
-	return nil, e.session.Send([]session.Frame{frame}, false)
+	return e.session.Send([]session.Frame{frame}, false)
 }
 
 // Failed implements engineio.Receiver.
