@@ -26,6 +26,8 @@ type talker struct {
 	send func(events ...string) // sends all at once and returns when the server has taken them
 	hear func() string          // returns the next event or answer from the server, "gone" at the end
 	quit func()                 // closes the connection
+
+	answering sync.WaitGroup // what asks sends
 }
 
 // eventOf is an event with one argument as a client of that kind writes it. ack is the id of the answer that it wants, or "".
@@ -125,8 +127,11 @@ func (s *site) talkPolling(eio int, query string, pieces bool) *talker {
 	s.t.Helper()
 	p := s.open(eio, query)
 	var frames []string
+	var posting sync.Mutex // held during a POST: clients have one at a time
 	return &talker{
 		send: func(events ...string) {
+			posting.Lock()
+			defer posting.Unlock()
 			size := len(events)
 			if pieces {
 				size = 700
@@ -155,7 +160,11 @@ func (s *site) talkPolling(eio int, query string, pieces bool) *talker {
 			frames = frames[1:]
 			return next
 		},
-		quit: func() { _, _, _ = p.request(http.MethodPost, p.payload("1")) },
+		quit: func() {
+			posting.Lock()
+			defer posting.Unlock()
+			_, _, _ = p.request(http.MethodPost, p.payload("1"))
+		},
 	}
 }
 
@@ -292,6 +301,7 @@ func (s *site) paused() {
 // gone says that the talker leaves by itself.
 func (s *site) gone(c *talker) {
 	s.t.Helper()
+	c.answering.Wait()
 	c.quit()
 	select {
 	case reason := <-s.reasons:
