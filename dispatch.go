@@ -1,6 +1,7 @@
 package thinkws
 
 import (
+	"errors"
 	"log/slog"
 	"strings"
 
@@ -109,10 +110,20 @@ func (c *Context) tell(err error) bool {
 	return c.hub.call("WithOnError", func() { c.hub.cfg.onError(c, err) }) == nil
 }
 
-// blame is the session.Report of a hub whose service has a hook.
+// blame is the session.Report of the hub. It counts slow clients and calls the service's hooks.
 func (h *Hub) blame(err error, came session.Handshake, r session.Receiver) {
+	one, known := r.(*receiver)
+	if errors.Is(err, session.ErrSlow) {
+		h.stats.slow.Add(1)
+		if known {
+			(*Socket)(one).slow()
+		}
+	}
+	if h.cfg.onError == nil {
+		return
+	}
 	c := &Context{hub: h}
-	switch one, known := r.(*receiver); {
+	switch {
 	case !known:
 		c.request = copyOf(came.Request())
 	case (*Socket)(one).entered():

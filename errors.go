@@ -14,10 +14,10 @@ var (
 	// ErrClosed is returned by everything that needs a client who has left. It
 	// wraps net.ErrClosed.
 	ErrClosed = session.ErrClosed
-	// ErrSlow is returned by an Emit that found the client's send queue full. The
-	// client is being disconnected; see [WithSendQueue].
+	// ErrSlow is returned by an Emit that found four times the bound of [WithSendQueue] waiting for the client, which is
+	// being disconnected. [WithOnError] gets it for each client that is disconnected because it took messages too slowly.
 	ErrSlow = session.ErrSlow
-	// ErrDropped is returned by an Emit that found the client's send queue full, where
+	// ErrDropped is returned by an Emit whose message was dropped because the client's send queue has no room, if
 	// [WithSlowPolicy] says so.
 	ErrDropped = session.ErrDropped
 	// ErrReserved refuses an event name that the protocols keep for themselves:
@@ -163,7 +163,7 @@ const (
 	ReasonServerClose      Reason = session.ReasonServerClose      // it entered no namespace in time
 	ReasonClientDisconnect Reason = session.ReasonClientDisconnect // the client left the namespace
 	ReasonServerDisconnect Reason = session.ReasonServerDisconnect // Disconnect or Close on our side
-	ReasonSlow             Reason = session.ReasonSlow             // it read too slowly; see WithSendQueue
+	ReasonSlow             Reason = session.ReasonSlow             // it took messages too slowly; see WithSendQueue
 	ReasonMemory           Reason = session.ReasonMemory           // it made the server hold most when that was too much; see Limits.Memory
 )
 

@@ -51,7 +51,7 @@ const (
 func newWorld(t *testing.T, how int) *world {
 	w := &world{t: t, memory: newMemory()}
 	options := append(worldActions(),
-		thinkws.WithLogger(slog.New(w)), thinkws.WithMaxMessage(4_000), thinkws.WithSendQueue(60, 64<<10), thinkws.WithReceiveQueue(20, 32<<10),
+		thinkws.WithLogger(slog.New(w)), thinkws.WithMaxMessage(4_000), thinkws.WithSendQueue(16<<10), thinkws.WithReceiveQueue(20, 32<<10),
 		thinkws.WithMaxRooms(2), thinkws.WithSockJS(thinkws.SockJSOptions{ResponseLimit: 2_000, RawStrings: how&worldRaw != 0, Cookie: true}),
 		thinkws.WithLimits(thinkws.Limits{Sessions: 12}),
 	)

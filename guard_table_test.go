@@ -144,7 +144,7 @@ func hookLapses() []lapse {
 			return []thinkws.Option{thinkws.WithOnError(func(*thinkws.Context, error) { m.make() })}
 		}},
 		{name: "WithOnSlow", covers: []string{"WithOnSlow(fn)"}, want: "ok", noNil: "it returns nothing", options: func(m mistake) []thinkws.Option {
-			return []thinkws.Option{thinkws.WithOnSlow(func(*thinkws.Socket) { m.make() }), thinkws.WithSendQueue(4, 1<<20), thinkws.WithSlowPolicy(thinkws.SlowDropOldest)}
+			return []thinkws.Option{thinkws.WithOnSlow(func(*thinkws.Socket) { m.make() }), thinkws.WithSendQueue(500), thinkws.WithSlowPolicy(thinkws.SlowDropOldest)}
 		}, action: func(mistake) thinkws.HandlerFunc {
 			return func(c *thinkws.Context) error {
 				for range 20 {

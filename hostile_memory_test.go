@@ -29,7 +29,6 @@ const (
 	mostMessage   = 32 << 10
 	mostItems     = 32
 	mostBytes     = 128 << 10
-	mostUnsent    = 128 // messages
 	mostHeader    = 16 << 10
 	mostAuth      = 4 << 10
 	mostSpaces    = 8
@@ -104,7 +103,7 @@ func newArena(t *testing.T, s shape) *arena {
 	t.Cleanup(func() { time.Sleep(time.Minute) }) // net/http waits for clients whose requests it has not read
 	options := append(a.actions(s.gated),
 		thinkws.WithLogger(slog.New(slog.DiscardHandler)), thinkws.WithMaxMessage(mostMessage), thinkws.WithReceiveQueue(mostItems, mostBytes),
-		thinkws.WithSendQueue(mostUnsent, mostBytes), thinkws.WithMaxRooms(mostRooms), thinkws.WithConnectTimeout(time.Hour),
+		thinkws.WithSendQueue(mostBytes), thinkws.WithMaxRooms(mostRooms), thinkws.WithConnectTimeout(time.Hour),
 		thinkws.WithLimits(thinkws.Limits{Header: mostHeader, Auth: mostAuth, Namespaces: mostSpaces, Answers: mostAnswers, HandshakesPerAddress: 1 << 20, Handshakes: 1 << 20}))
 	a.handler, _ = newHandler(t, append(options, s.options...)...)
 	router := http.NewServeMux()

@@ -36,7 +36,7 @@ type Hub struct {
 	began   time.Time
 	stats   counters
 	tally   session.Tally
-	report  session.Report // nil without WithOnError
+	report  session.Report // blame
 	door    *door.Door
 	ledger  *ledger.Ledger // counts what clients make us hold
 	bodies  body.Reader    // of requests without a session
@@ -65,9 +65,7 @@ type pattern struct {
 func newHub(b *builder, tasks *serial.Group) *Hub {
 	h := &Hub{cfg: b.cfg, encoder: arguments.NewEncoder(), tasks: tasks, sweeper: sweeper{tasks: tasks}, began: time.Now(),
 		static: map[string]*table{}, spaces: map[string]*space{}}
-	if b.cfg.onError != nil {
-		h.report = h.blame
-	}
+	h.report = h.blame
 	h.door = newDoor(b.cfg, &h.tally, h.report)
 	h.meter = session.NewMeter(b.cfg.receiveRate, &h.tally, b.cfg.logger, h.door.Address)
 	h.ledger = h.newLedger()
@@ -304,7 +302,7 @@ type Stats struct {
 	Ignored    uint64            // of these: nobody was registered or waiting for them
 	Failed     uint64            // actions that returned an error or panicked
 	Dropped    uint64            // volatile messages that could not go out at once, and others as WithSlowPolicy says
-	Slow       uint64            // messages refused because a client read too slowly
+	Slow       uint64            // clients disconnected because they took messages too slowly, see WithSendQueue
 	Flooded    uint64            // pauses in reading from clients that sent more than they may, see WithReceiveRate
 	Limits     map[string]uint64 // how often clients have run into each limit, by its name; each is there
 	Bus        BusStats

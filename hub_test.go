@@ -149,7 +149,7 @@ func TestMembershipStorm(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-func TestVolatileAndSlowAreCounted(t *testing.T) {
+func TestVolatileMessagesAreCounted(t *testing.T) {
 	h, _ := newHandler(t)
 	a := enter(t, h, "/")
 	a.busy = true
@@ -160,9 +160,7 @@ func TestVolatileAndSlowAreCounted(t *testing.T) {
 	require.NoError(t, h.Hub().Emit("e"))
 	s, _ := h.Hub().Socket(a.id)
 	assert.ErrorIs(t, s.Emit("e"), thinkws.ErrSlow)
-	st := h.Hub().Stats()
-	assert.EqualValues(t, 1, st.Dropped)
-	assert.EqualValues(t, 2, st.Slow)
+	assert.EqualValues(t, 1, h.Hub().Stats().Dropped)
 }
 
 func TestBroadcastSharesOneMessage(t *testing.T) {

@@ -24,7 +24,7 @@ func (s *site) counted(limit string, do func()) uint64 {
 func TestLimitsMove(t *testing.T) {
 	for _, most := range []int{10, 1_000, 5_000} {
 		s := newSite(t, thinkws.WithLimits(thinkws.Limits{Depth: most, Packets: most, Name: most}),
-			thinkws.WithReceiveRate(1_000_000, 100<<20), thinkws.WithReceiveQueue(10_000, 10<<20), thinkws.WithSendQueue(10_000, 10<<20))
+			thinkws.WithReceiveRate(1_000_000, 100<<20), thinkws.WithReceiveQueue(10_000, 10<<20))
 		within := func(name string, check func(t *testing.T, s *site)) {
 			t.Run(fmt.Sprintf("%s of %d", name, most), func(t *testing.T) { check(t, s.within(t)) })
 		}

@@ -59,7 +59,7 @@ type config struct {
 	maxRooms       int
 	limits         Limits
 	proxies        clientip.Proxies
-	sendQueue      serial.Limit
+	sendQueue      int
 	slow           SlowPolicy
 	onSlow         func(*Socket)
 	receiveQueue   serial.Limit
@@ -95,7 +95,7 @@ func defaults() *config {
 		maxMessage:     1_000_000,
 		maxRooms:       1_000,
 		limits:         Limits{}.withDefaults(),
-		sendQueue:      serial.Limit{Items: 1_000, Bytes: 1 << 20},
+		sendQueue:      4 << 20,
 		receiveQueue:   serial.Limit{Items: 1_000, Bytes: 4 << 20},
 		receiveRate:    session.Rate{Messages: 5_000, Bytes: 16 << 20},
 		logger:         slog.Default(),
@@ -178,8 +178,9 @@ func WithUpgradeTimeout(d time.Duration) Option {
 	return durationOption("WithUpgradeTimeout", d, func(c *config) *time.Duration { return &c.upgradeTimeout })
 }
 
-// WithWriteTimeout sets how long one write to a client's connection may take before
-// the connection is cut; default 10 seconds.
+// WithWriteTimeout sets how long a client may need to take the next 64 KiB of what is sent to it, or all of it if that is
+// less; default 10 seconds. Then the connection is cut. The client counts as slow if more waits than the bound of
+// [WithSendQueue], and as lost otherwise.
 func WithWriteTimeout(d time.Duration) Option {
 	return durationOption("WithWriteTimeout", d, func(c *config) *time.Duration { return &c.writeTimeout })
 }
@@ -245,15 +246,24 @@ func WithCompression(threshold int) Option {
 	})
 }
 
-// WithSendQueue limits what waits to be sent to one client, in messages and in bytes. Each
-// message counts its length and 100 bytes more. One message alone may have any size. The default is
-// 1,000 and 1 MiB. A client whose queue is full is disconnected
-// with [ReasonSlow], or what else [WithSlowPolicy] says.
+// WithSendQueue bounds what waits to be sent to one client, in bytes. Each message counts its length on the wire and 100
+// bytes more, until the network has taken it. A message that finds the queue empty may have any size and does not count.
+// The default is 4 MiB.
 //
-// Of a WebSocket the kernel has 64 KiB more that it could not send yet (on Linux; elsewhere as
-// much as it likes).
-func WithSendQueue(messages, bytes int) Option {
-	return limitOption("WithSendQueue", messages, bytes, func(c *config) *serial.Limit { return &c.sendQueue })
+// [WithSlowPolicy] decides about messages beyond the bound. By default the queue may grow to four times the bound, so that
+// a client is not disconnected for a burst. Beyond that, Emit returns [ErrSlow] and the client is disconnected with
+// [ReasonSlow]. So is a client that takes too little within [WithWriteTimeout] while its queue exceeds the bound: less than
+// 64 KiB of what is being sent, or no poll at all.
+//
+// On Linux the kernel buffers about 128 KiB more of each WebSocket that has fallen behind; elsewhere its default applies.
+func WithSendQueue(bytes int) Option {
+	return serverOption("WithSendQueue", func(c *config) error {
+		if bytes < 1 {
+			return fmt.Errorf("thinkws: WithSendQueue: %d is not positive", bytes)
+		}
+		c.sendQueue = bytes
+		return nil
+	})
 }
 
 // WithReceiveQueue limits what waits for the handlers of one client in one namespace, in events and

@@ -54,7 +54,7 @@ func TestBadOptions(t *testing.T) {
 		{"negative compression", thinkws.WithCompression(-1024), []string{"WithCompression", "-1024"}},
 		{"compression inside", thinkws.Namespace("/a", thinkws.WithCompression(1024)), []string{"WithCompression", "Namespace"}},
 		{"rooms", thinkws.WithMaxRooms(-3), []string{"WithMaxRooms", "-3"}},
-		{"send queue", thinkws.WithSendQueue(0, 7), []string{"WithSendQueue", "0", "7"}},
+		{"send queue", thinkws.WithSendQueue(0), []string{"WithSendQueue", "0"}},
 		{"receive queue", thinkws.WithReceiveQueue(7, -1), []string{"WithReceiveQueue", "-1"}},
 		{"node", thinkws.WithNode("n1"), []string{"WithNode", `"n1"`}},
 		{"node of other characters", thinkws.WithNode("n1.a"), []string{"WithNode", `"n1.a"`}},

@@ -7,20 +7,20 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// SlowPolicy says what becomes of a message whose client does not read fast enough, so that
-// its send queue is full; see [WithSlowPolicy].
+// SlowPolicy decides about messages for a client whose send queue has no room; see [WithSlowPolicy].
 type SlowPolicy = session.SlowPolicy
 
 // The policies.
 const (
-	SlowDisconnect = session.SlowDisconnect // the client is disconnected with ReasonSlow: what clients get has no gaps
+	SlowDisconnect = session.SlowDisconnect // a client that stays behind is disconnected: what clients get has no gaps
 	SlowDropNewest = session.SlowDropNewest // the message is dropped, and its Emit returns ErrDropped
-	SlowDropOldest = session.SlowDropOldest // what waits longest is dropped for it
+	SlowDropOldest = session.SlowDropOldest // the messages that wait longest are dropped for it
 )
 
-// WithSlowPolicy sets what becomes of messages for a client whose send queue is full, over
-// every transport alike. Volatile messages are dropped before that, and what belongs to the
-// protocols never. [Stats] counts what is dropped. The default is SlowDisconnect.
+// WithSlowPolicy sets what happens to messages for a client whose send queue has reached its bound, over every transport
+// alike; see [WithSendQueue]. SlowDropNewest and SlowDropOldest act at the bound. SlowDisconnect, the default, lets the
+// queue grow to four times the bound for a while. Volatile messages are dropped before any of that, and the frames of the
+// protocols never. [Stats] counts what is dropped and who is disconnected.
 func WithSlowPolicy(policy SlowPolicy) Option {
 	return serverOption("WithSlowPolicy", func(c *config) error {
 		if policy > SlowDropOldest {
@@ -31,9 +31,9 @@ func WithSlowPolicy(policy SlowPolicy) Option {
 	})
 }
 
-// WithOnSlow sets a function that is called for each message that finds a client's queue full,
-// whatever the policy. Emit waits for it, so it must not block. It may be called by several
-// goroutines at once. The default is none.
+// WithOnSlow sets a function that is called when a client takes messages too slowly: for each message that the policy
+// drops, or drops others for, and once when it disconnects the client. Emit may wait for it, so it must not block. It may
+// be called by several goroutines at once. The default is none.
 func WithOnSlow(fn func(*Socket)) Option {
 	return serverOption("WithOnSlow", func(c *config) error { c.onSlow = fn; return nil })
 }
@@ -49,14 +49,18 @@ func (s *Socket) undelivered(m *session.Message, err error) error {
 	case errors.Is(err, session.ErrDropped):
 		h.stats.dropped.Add(1)
 		late = !m.Volatile
-	case errors.Is(err, session.ErrSlow):
-		h.stats.slow.Add(1)
-		late = true
 	}
-	if late && h.cfg.onSlow != nil {
-		_ = h.call("WithOnSlow", func() { h.cfg.onSlow(s) }) // it has been logged
+	if late {
+		s.slow()
 	}
 	return err
+}
+
+// slow tells the service that the client takes messages too slowly.
+func (s *Socket) slow() {
+	if h := s.space.hub; h.cfg.onSlow != nil {
+		_ = h.call("WithOnSlow", func() { h.cfg.onSlow(s) }) // it has been logged
+	}
 }
 
 // ordinary reports whether err is one that a client gives rise to, not a message.

@@ -21,17 +21,18 @@ func TestSlowPoliciesWhilePolling(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		policy thinkws.SlowPolicy
-		want   []string // of ten messages, as far as they arrive
+		send   int
+		want   []string // those that arrive
 		gone   bool
 	}{
-		{"disconnect", thinkws.SlowDisconnect, nil, true},
-		{"newest", thinkws.SlowDropNewest, []string{"0", "1", "2", "3"}, false},
-		{"oldest", thinkws.SlowDropOldest, []string{"6", "7", "8", "9"}, false},
+		{"disconnect", thinkws.SlowDisconnect, 20, nil, true},
+		{"newest", thinkws.SlowDropNewest, 10, []string{"0", "1", "2", "3"}, false},
+		{"oldest", thinkws.SlowDropOldest, 10, []string{"6", "7", "8", "9"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var slow atomic.Int64
 			sockets := make(chan *thinkws.Socket, 2)
-			h, _ := newHandler(t, thinkws.WithSendQueue(4, 1<<20), thinkws.WithSlowPolicy(tt.policy),
+			h, _ := newHandler(t, thinkws.WithSendQueue(400), thinkws.WithSlowPolicy(tt.policy), // three behind the first one
 				thinkws.WithOnSlow(func(s *thinkws.Socket) { slow.Add(1); assert.NotEmpty(t, s.ID()) }),
 				thinkws.On("open", func(c *thinkws.Context) error { sockets <- c.Websocket(); return nil }))
 			server := newServer(t, h.Middleware(http.NotFoundHandler()))
@@ -39,7 +40,7 @@ func TestSlowPoliciesWhilePolling(t *testing.T) {
 			session, socketio, sockjs := enterPolling(t, server.URL, sockets)
 			dropped, refused := 0, 0
 			for _, socket := range []*thinkws.Socket{socketio, sockjs} {
-				for n := range 10 {
+				for n := range tt.send {
 					switch err := socket.Emit("e", n); err {
 					case nil:
 					case thinkws.ErrDropped:
@@ -49,13 +50,14 @@ func TestSlowPoliciesWhilePolling(t *testing.T) {
 					}
 				}
 			}
-			stats := h.Hub().Stats()
 			if tt.gone {
-				assert.Equal(t, 12, refused)
-				assert.EqualValues(t, 2, stats.Slow)
-				assert.EqualValues(t, 2, slow.Load(), "the first message beyond the queue")
+				assert.Equal(t, 2*tt.send-(1+1600/109)-(1+1600/133), refused, "what is beyond four times the bound")
+				require.Eventually(t, func() bool { return h.Hub().Stats().Clients == 0 }, time.Minute, time.Millisecond)
+				assert.EqualValues(t, 2, h.Hub().Stats().Slow)
+				assert.EqualValues(t, 2, slow.Load(), "once for each client")
 				return
 			}
+			stats := h.Hub().Stats()
 			assert.Zero(t, refused)
 			assert.EqualValues(t, 12, stats.Dropped)
 			assert.EqualValues(t, 12, slow.Load())
@@ -140,7 +142,7 @@ func exchangeText(t *testing.T, method, url, body string) string {
 // That a slow client does not get a failure either is nothing to log as an error of ours.
 func TestSlowClientOfFailures(t *testing.T) {
 	sockets := make(chan *thinkws.Socket, 2)
-	h, log := newHandler(t, thinkws.WithSendQueue(4, 1<<20), thinkws.WithSlowPolicy(thinkws.SlowDropNewest),
+	h, log := newHandler(t, thinkws.WithSendQueue(1), thinkws.WithSlowPolicy(thinkws.SlowDropNewest),
 		thinkws.On("fails", func(*thinkws.Context) error { return &thinkws.Error{Name: thinkws.Forbidden} }),
 		thinkws.WithOnError(func(*thinkws.Context, error) {}),
 		thinkws.On("open", func(c *thinkws.Context) error { sockets <- c.Websocket(); return nil }))
@@ -148,6 +150,6 @@ func TestSlowClientOfFailures(t *testing.T) {
 	defer server.Close()
 	session, _, _ := enterPolling(t, server.URL, sockets)
 	exchangeText(t, http.MethodPost, session, strings.TrimSuffix(strings.Repeat("421[\"fails\"]\x1e", 10), "\x1e"))
-	assert.Eventually(t, func() bool { return h.Hub().Stats().Dropped == 6 }, time.Minute, time.Millisecond)
+	assert.Eventually(t, func() bool { return h.Hub().Stats().Dropped == 9 }, time.Minute, time.Millisecond)
 	assert.NotContains(t, log.String(), "level=ERROR")
 }

@@ -98,7 +98,7 @@ func newStress(t *testing.T, secure, deflate bool) *stress {
 	}
 	options := []thinkws.Option{
 		thinkws.WithPingInterval(2 * time.Second), thinkws.WithPingTimeout(time.Minute), thinkws.WithWriteTimeout(time.Minute),
-		thinkws.WithSendQueue(1_000_000, 1<<30), // nobody is too slow
+		thinkws.WithSendQueue(1 << 30), // nobody is too slow
 		thinkws.On("open", func(c *thinkws.Context) error { return c.Emit("open") }),
 	}
 	if deflate {

@@ -11,4 +11,7 @@ require (
 	github.com/unrolled/secure v1.18.0
 )
 
-require github.com/coder/websocket v1.8.15 // indirect
+require (
+	github.com/coder/websocket v1.8.15 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+)

@@ -49,7 +49,7 @@ func main() {
 func run(ctx context.Context, addr, origins, clients string) error {
 	options := append(newRoom().options(),
 		thinkws.WithMaxMessage(4<<20), // pictures
-		thinkws.WithSendQueue(1000, 16<<20),
+		thinkws.WithSendQueue(16<<20),
 		thinkws.WithSockJS(thinkws.SockJSOptions{ClientURL: "/sockjs-client/sockjs.min.js"}),
 	)
 	v4 := os.DirFS(filepath.Join(clients, "socket.io-client", "dist"))

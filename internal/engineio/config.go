@@ -24,15 +24,15 @@ type Config struct {
 	PingInterval   time.Duration // between heartbeats; 25 s
 	PingTimeout    time.Duration // for the answer to one; 20 s
 	UpgradeTimeout time.Duration // from a WebSocket for a polling session to its use; 10 s
-	WriteTimeout   time.Duration // of one write to the network; 10 s
+	WriteTimeout   time.Duration // for a client to take session.Piece bytes, or as much as there is; 10 s
 	ReadTimeout    time.Duration // of the body of a POST, from its first byte to its last; 10 s
 	MessageTimeout time.Duration // of one WebSocket message, likewise; 30 s
 	CoolAfter      time.Duration // without a WebSocket message, until its connection counts as idle; 1 s
 	Farewell       time.Duration // for which a closed server waits for clients between two polls; 0 s
 
-	MaxMessage int64        // bytes of a POST or a WebSocket message, announced as maxPayload; 1,000,000
-	MaxPackets int          // in one POST; 20,000
-	SendQueue  serial.Limit // of what waits for one client; 1,000 packets, 1 MiB
+	MaxMessage int64 // bytes of a POST or a WebSocket message, announced as maxPayload; 1,000,000
+	MaxPackets int   // in one POST; 20,000
+	SendQueue  int   // bound of the send queue in bytes, as session.Waiting counts them; 4 MiB
 	Slow       session.SlowPolicy
 
 	Node   string       // that session ids name; "" for wholly random ones
@@ -71,7 +71,7 @@ func (c Config) withDefaults() Config {
 	c.ReadTimeout = cmp.Or(c.ReadTimeout, 10*time.Second)
 	c.MaxMessage = cmp.Or(c.MaxMessage, 1_000_000)
 	c.MaxPackets = cmp.Or(c.MaxPackets, 20_000)
-	c.SendQueue = cmp.Or(c.SendQueue, serial.Limit{Items: 1000, Bytes: 1 << 20})
+	c.SendQueue = cmp.Or(c.SendQueue, 4<<20)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -111,3 +111,10 @@ func (s *Server) Shut(reason string) {
 	}
 	s.WaitForPolls()
 }
+
+// Held returns what the send queue counts.
+func (s *Session) Held() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.Held()
+}

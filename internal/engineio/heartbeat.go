@@ -48,7 +48,7 @@ func (w *sleeper) Ring() {
 		return
 	}
 	if s.state == stateClosing { // nobody came to fetch what waits
-		s.queue.Take()
+		s.queue.Clear()
 		s.closeLocked()
 		s.mu.Unlock()
 		return

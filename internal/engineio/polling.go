@@ -1,8 +1,10 @@
 package engineio
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -164,52 +166,49 @@ func (s *Session) refuseOverlap(w http.ResponseWriter, r *http.Request) {
 
 // respond answers a GET: with nothing if it has made way for another.
 func (s *Session) respond(w http.ResponseWriter, r *http.Request, p *poll) {
-	frames, ok := s.take(p)
+	frames, counts, ok := s.take(p)
 	if !ok {
 		_ = s.write(w, r, nil) // to nobody, most likely
 		return
 	}
 	err := s.write(w, r, frames)
 	s.mu.Lock()
-	s.responding = false
+	slow := errors.Is(err, os.ErrDeadlineExceeded) && s.queue.Over(s.server.cfg.SendQueue)
+	s.queue.Sent(counts)
+	s.responding, s.took = false, true
 	s.wake()
 	s.mu.Unlock()
-	if err != nil {
+	switch {
+	case slow:
+		s.endSlow()
+	case err != nil:
 		s.server.log.Debug("Engine.IO poll cannot be answered",
 			slog.Any("error", err), slog.Any("address", s.server.cfg.Door.Address(r)))
 		s.end(ending{reason: session.ReasonTransportError, last: frameClose, ifPolling: len(frames) == 0})
 	}
 }
 
-// take returns what the GET that waits is answered with, and makes room for the
-// next. Nothing, once the session has gone to a WebSocket or is about to. It is false
-// if p is not the one that waits.
-func (s *Session) take(p *poll) (frames []session.Frame, ok bool) {
+// take returns what the GET that waits is answered with, what that counts in the queue, and makes room for the next.
+// Nothing, once the session has gone to a WebSocket or is about to. It is false if p is not the one that waits.
+func (s *Session) take(p *poll) (frames []session.Frame, counts int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.poll != p {
-		return nil, false
+		return nil, 0, false
 	}
 	s.poll, s.responding, s.answered = nil, true, p.mark
 	switch {
 	case s.onWebSocket:
-		return nil, true
-	case s.state == stateClosing:
-		return s.takeLast(), true
+		return nil, 0, true
+	case s.state != stateClosing:
+	case len(s.queue.Entries) == 0:
+		s.closeLocked()
+		return []session.Frame{frameNoop, frameClose}, 0, true
 	default:
-		return s.queue.Take(), true
-	}
-}
-
-// takeLast empties a session that is closing: first what waits, then, for the next
-// GET, the end. s.mu must be held.
-func (s *Session) takeLast() []session.Frame {
-	if len(s.queue.Frames) > 0 {
 		s.arm(lingerTimeout)
-		return s.queue.Take()
 	}
-	s.closeLocked()
-	return []session.Frame{frameNoop, frameClose}
+	frames, counts = s.queue.Take(session.MostPolled)
+	return frames, counts, true
 }
 
 // write sends the answer to a GET. net/http buffers a small answer until the handler returns;
@@ -235,11 +234,10 @@ func (s *Session) write(w http.ResponseWriter, r *http.Request, frames []session
 	if isIE(r) {
 		keepFromIE(h)
 	}
-	// A writer that does not support deadlines gets none.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.Grace.Of(s.server.cfg.WriteTimeout)))
-	_, err := w.Write(payload)
-	return err
+	return session.WriteBody(w, payload, s.server.writeTimeout)
 }
+
+func (s *Server) writeTimeout() time.Duration { return s.cfg.Grace.Of(s.cfg.WriteTimeout) }
 
 // keepFromIE turns off the filter of old browsers that takes payloads for attacks.
 func keepFromIE(h http.Header) { h.Set("X-XSS-Protection", "0") }

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -89,7 +88,7 @@ func TestPollWaits(t *testing.T) {
 
 // All packets of one Send go out together, in order, and none is lost between polls.
 func TestPollsKeepTheOrder(t *testing.T) {
-	h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = serial.Limit{Items: 10_000, Bytes: 1 << 20} }))
+	h := newHarness(t)
 	p := h.polling(4, "")
 	var want []string
 	for i := range 3000 {
@@ -235,32 +234,6 @@ func TestDrop(t *testing.T) {
 	})
 }
 
-func TestSlowPoller(t *testing.T) {
-	h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = serial.Limit{Items: 3, Bytes: 100} }))
-	for name, send := range map[string]func(*peer) error{
-		"items": func(p *peer) error { require.NoError(t, p.send("a", "b", "c")); return p.send("d") },
-		"bytes": func(p *peer) error {
-			require.NoError(t, p.send(strings.Repeat("x", 200)), "one alone always fits")
-			return p.send("d")
-		},
-	} {
-		p := h.polling(4, "")
-		assert.ErrorIs(t, send(p), session.ErrSlow, name)
-		assert.ErrorIs(t, p.send("e"), session.ErrClosed, name)
-		assert.Equal(t, "closed "+session.ReasonSlow, p.next(t), name)
-		h.gone(p)
-	}
-}
-
-func TestSlowWithAPollWaiting(t *testing.T) {
-	h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = serial.Limit{Items: 3, Bytes: 100} }))
-	p := h.polling(4, "")
-	answer := h.pending(p)
-	assert.ErrorIs(t, p.send("a", "b", "c", "d"), session.ErrSlow)
-	assert.Equal(t, "1", (<-answer).body)
-	assert.Equal(t, "closed "+session.ReasonSlow, p.next(t))
-}
-
 // A poll outlasts the timeouts of the server, which are for ordinary requests.
 func TestPollOutlastsServerTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -316,7 +289,7 @@ func TestPollBehindASlowAnswer(t *testing.T) {
 func TestCompressionAroundUs(t *testing.T) {
 	h := newHarness(t, around(middleware.Compress(5)))
 	p := h.polling(4, "")
-	for _, size := range []int{5, 5000} {
+	for _, size := range []int{5, 5000, 500_000} {
 		text := strings.Repeat("x", size)
 		require.NoError(t, p.send(text))
 		a := h.get(p.query, "Accept-Encoding", "gzip")

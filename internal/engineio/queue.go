@@ -7,10 +7,10 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
-// Send queues frames, all or none, in order. It never blocks. It returns
-// session.ErrClosed after the session has ended, and session.ErrSlow if too much
-// waits for the client, which ends the session. Volatile frames are dropped, with
-// session.ErrDropped, if they cannot go out at once.
+// Send queues frames, all or none, in order. It never blocks. It returns session.ErrClosed after the session has ended. If
+// the send queue has no room it does as Config.Slow says: it returns session.ErrSlow and ends the session, or
+// session.ErrDropped, or a session.DisplacedError. Volatile frames are dropped, with session.ErrDropped, if they cannot go
+// out at once.
 //
 // A session on a WebSocket needs no lock here: the connection refuses what comes after its end. All others decide with
 // mu held whether frames wait for a poll, or the WebSocket has taken what waited and is next.
@@ -19,15 +19,11 @@ func (s *Session) Send(frames []session.Frame, volatile bool) (err error) {
 	if conn == nil {
 		conn, err = s.enqueue(frames, volatile)
 	}
-	switch {
-	case conn == nil:
-	case volatile && !conn.Idle():
-		err = session.ErrDropped
-	default:
-		err = conn.Send(frames...)
+	if conn != nil {
+		err = conn.Deliver(frames, volatile)
 	}
 	if errors.Is(err, session.ErrSlow) {
-		s.end(ending{reason: session.ReasonSlow, code: session.CloseTryLater, last: frameClose, cause: err})
+		s.endSlow()
 	}
 	return err
 }
@@ -56,14 +52,15 @@ func (s *Session) enqueue(frames []session.Frame, volatile bool) (*wsconn.Conn, 
 		return conn, nil
 	case s.state != stateOpen:
 		return nil, session.ErrClosed
-	case volatile && (s.poll == nil || s.responding || len(s.queue.Frames) > 0 || s.onWebSocket):
+	case volatile && (s.poll == nil || s.responding || len(s.queue.Entries) > 0 || s.onWebSocket):
 		return nil, session.ErrDropped
 	}
-	limit := s.server.cfg.SendQueue
-	err := s.queue.Room(frames, limit.Items, limit.Bytes, s.server.cfg.Slow)
+	cfg := &s.server.cfg
+	err := s.queue.Room(session.Counts(frames...), cfg.SendQueue, cfg.Slow)
 	if err == nil || session.Displaced(err) {
-		s.queue.Push(frames...)
+		s.queue.Push(session.KeepAll(frames)...)
 		s.wake()
+		s.watchLocked()
 	}
 	return nil, err
 }
@@ -79,5 +76,33 @@ func (s *Session) wake() {
 // idles reports whether there is nothing that a GET could be answered with. s.mu
 // must be held.
 func (s *Session) idles() bool {
-	return s.state == stateOpen && !s.onWebSocket && (s.responding || len(s.queue.Frames) == 0 && !s.isProbed())
+	return s.state == stateOpen && !s.onWebSocket && (s.responding || len(s.queue.Entries) == 0 && !s.isProbed())
+}
+
+// watchLocked gives the client WriteTimeout to take something while its queue exceeds the bound. s.mu must be held.
+func (s *Session) watchLocked() {
+	cfg := &s.server.cfg
+	if s.watched || !s.queue.Over(cfg.SendQueue) {
+		return
+	}
+	s.watched, s.took = true, false
+	cfg.Group.AfterFunc(cfg.WriteTimeout, s.judge)
+}
+
+// judge ends the session if the client has taken nothing since watchLocked. An answer that is being written has deadlines
+// of its own.
+func (s *Session) judge() {
+	s.mu.Lock()
+	slow := s.queue.Over(s.server.cfg.SendQueue) && !s.took && !s.responding && !s.onWebSocket
+	s.watched = false
+	s.watchLocked()
+	s.mu.Unlock()
+	if slow {
+		s.endSlow()
+	}
+}
+
+// endSlow ends the session of a client that takes too little.
+func (s *Session) endSlow() {
+	s.end(ending{reason: session.ReasonSlow, code: session.CloseTryLater, last: frameClose, cause: session.ErrSlow})
 }

@@ -64,7 +64,9 @@ type Session struct {
 	probe       *link               // the WebSocket that may take over, if there is one
 	sent        *credentials.Digest // with the handshake of a session that may be upgraded; else nil
 
-	queue session.Waiting // what waits to be polled
+	queue   session.Waiting[session.Frame] // what waits to be polled, or is being sent
+	watched bool                           // it exceeds its bound, and a timer runs
+	took    bool                           // the client has taken something since that was set
 
 	poll       *poll  // the GET that waits; nil if none does
 	answered   uint64 // the mark of the last GET that was relayed and has been answered
@@ -287,7 +289,7 @@ func (s *Session) end(e ending) {
 	s.state, s.code, s.due = stateClosed, int16(e.code), e.graceful
 	s.server.cfg.Clock.Stop(&s.alarm)
 	if !e.graceful {
-		s.queue.Take()
+		s.queue.Clear()
 		s.interruptPost()
 	}
 	if !s.onWebSocket {
@@ -314,7 +316,7 @@ func (s *Session) end(e ending) {
 // share one. s.mu must be held.
 func (s *Session) lastPoll(e ending) {
 	switch {
-	case s.poll != nil && len(s.queue.Frames) == 0:
+	case s.poll != nil && len(s.queue.Entries) == 0:
 		s.queue.Push(e.last)
 		s.wake()
 	case e.graceful:

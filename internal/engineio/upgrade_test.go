@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -236,7 +235,7 @@ func TestUpgradeTimeout(t *testing.T) {
 func TestUpgradeKeepsTheOrder(t *testing.T) {
 	const messages = 400
 	for range 10 {
-		h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = serial.Limit{Items: 10_000, Bytes: 1 << 20} }))
+		h := newHarness(t)
 		p := h.polling(4, "")
 		sent := make(chan error, 1)
 		go func() {
@@ -282,7 +281,7 @@ func TestUpgradeKeepsTheOrder(t *testing.T) {
 // them.
 func TestStressOfSendersDuringTheUpgrade(t *testing.T) {
 	const senders, after = 8, 20 // messages that each sends once the WebSocket has taken over
-	h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = serial.Limit{Items: 1_000_000, Bytes: 1 << 30} }))
+	h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = 1 << 30 }))
 	for range 80 {
 		p := h.polling(4, "")
 		w := h.upgrading(p)

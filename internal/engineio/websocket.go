@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"time"
 
@@ -52,8 +53,9 @@ func (s *Session) adopt(conn *wsconn.Conn) {
 // flush hands what waits to conn. s.mu must be held; flush releases it in
 // between. What is sent meanwhile waits behind the rest.
 func (s *Session) flush(conn *wsconn.Conn) {
-	for len(s.queue.Frames) > 0 {
-		frames := s.queue.Take()
+	for len(s.queue.Entries) > 0 {
+		frames, counts := s.queue.Take(math.MaxInt)
+		s.queue.Sent(counts)
 		s.mu.Unlock()
 		err := conn.Force(frames...)
 		s.mu.Lock()

@@ -36,7 +36,7 @@ func config() plain.Config {
 	return plain.Config{
 		Config: wsconn.Config{
 			MaxMessage:   64 << 10,
-			Queue:        serial.Limit{Items: 100, Bytes: 1 << 20},
+			Queue:        1 << 20,
 			WriteTimeout: 10 * time.Second,
 			CloseTimeout: 5 * time.Second,
 			Group:        new(serial.Group),

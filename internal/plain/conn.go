@@ -69,14 +69,11 @@ func (c *conn) Refuse(f *session.Failure) {
 
 // Send implements session.Conn.
 func (c *conn) Send(m *session.Message) error {
-	if m.Volatile && !c.ws.Idle() {
-		return session.ErrDropped
-	}
 	frames, err := m.Frames(jsonevent.Codec{})
 	if err != nil {
 		return err
 	}
-	err = c.ws.Send(frames...)
+	err = c.ws.Deliver(frames, m.Volatile)
 	if errors.Is(err, session.ErrSlow) {
 		c.end(session.ReasonSlow, session.CloseTryLater, err)
 	}

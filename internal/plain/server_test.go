@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ce09063a/thinkws/internal/plain"
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -273,14 +272,14 @@ func TestClosedDoesNotRunWithinClose(t *testing.T) {
 // A client that does not read is told of, and cut, as soon as its queue is full.
 func TestSlowClient(t *testing.T) {
 	cfg := config()
-	cfg.Queue = serial.Limit{Items: 10, Bytes: 1 << 20}
+	cfg.Queue = session.Held(1, 2+len(`{"event":"x"}`))
 	runWith(t, cfg, func(t *testing.T, s *plain.Server, h *hub) {
 		near, end := newPipe(t, s)
 		defer near.Close()
 		conn := h.peer(0).Conn
 		assert.NoError(t, conn.Send(&session.Message{Name: "v", Volatile: true}), "nothing waits")
 		assert.ErrorIs(t, conn.Send(&session.Message{Name: "v", Volatile: true}), session.ErrDropped)
-		for range 9 {
+		for range 4 {
 			require.NoError(t, conn.Send(event("x")))
 		}
 		require.ErrorIs(t, conn.Send(event("x")), session.ErrSlow)

@@ -131,7 +131,7 @@ func putHeader(b []byte, bin bool, n int) uint8 {
 // Lent reports whether the frame is for the moment only: who keeps it keeps a copy.
 func (f Frame) Lent() bool { return f.lent }
 
-// Part says what the frame is of its message.
+// Part implements [Entry].
 func (f Frame) Part() FramePart { return f.part }
 
 // Round returns the round whose end the frame may wait for; nil if it is to be written
@@ -144,6 +144,18 @@ func (f Frame) Keep() Frame {
 		f.buf, f.lent = bytes.Clone(f.buf), false
 	}
 	return f
+}
+
+// KeepAll is Keep for all frames of a message.
+func KeepAll(frames []Frame) []Frame {
+	if len(frames) == 0 || !frames[0].lent {
+		return frames
+	}
+	kept := make([]Frame, len(frames))
+	for i, f := range frames {
+		kept[i] = f.Keep()
+	}
+	return kept
 }
 
 // Payload is what the frame carries.

@@ -46,15 +46,3 @@ func TestSizeCountsTheWire(t *testing.T) {
 	m.Args.Parts = []session.Part{{Data: make([]byte, 1_000_000)}}
 	assert.Equal(t, session.Held(2, 1_000_004), m.Size(), "attachments are on the wire, too")
 }
-
-// Many empty frames are not free.
-func TestWaitingCountsItems(t *testing.T) {
-	var w session.Waiting
-	empty := []session.Frame{session.TextFrame()}
-	n := 0
-	for w.Room(empty, 1_000_000, 10_000, session.SlowDisconnect) == nil {
-		w.Push(empty...)
-		n++
-	}
-	assert.Equal(t, 10_000/session.Held(1, 0), n)
-}

@@ -53,11 +53,9 @@ type Conn interface {
 	Accept()
 	// Refuse tells the client why it is not let in. Closed does not follow.
 	Refuse(*Failure)
-	// Send queues m. It returns ErrClosed after the client has left and ErrSlow
-	// if the queue is full, in which case the connection is being closed; or what else
-	// the SlowPolicy says. A
-	// volatile message that cannot go out at once is dropped with ErrDropped. The
-	// frames of m may be kept, m itself and its arguments may not.
+	// Send queues m. It returns ErrClosed after the client has left. If the queue has no room it returns ErrSlow, and the
+	// connection is being closed, or what else the SlowPolicy says. A volatile message that cannot go out at once is
+	// dropped with ErrDropped. The frames of m may be kept, m itself and its arguments may not.
 	Send(m *Message) error
 	// Leave ends the client's stay in this namespace, and tells it so, after
 	// what was sent before. Closed follows with the same reason.
@@ -154,7 +152,7 @@ const (
 	ReasonServerClose      = "forced server close"         // no namespace entered in time
 	ReasonClientDisconnect = "client namespace disconnect" // the client left this namespace
 	ReasonServerDisconnect = "server namespace disconnect" // Disconnect or Close on our side
-	ReasonSlow             = "slow client"                 // its send queue was full
+	ReasonSlow             = "slow client"                 // it took messages too slowly
 	ReasonMemory           = "memory limit"                // the server held too much, and this client held most
 )
 

@@ -101,3 +101,11 @@ func (s *Server) Shut(reason string) {
 	}
 	s.WaitForPolls()
 }
+
+// Held returns what the send queue of a session over HTTP counts.
+func Held(c session.Conn) int {
+	s := c.(*polled)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.Held()
+}

@@ -180,7 +180,7 @@ func newHarness(t *testing.T, change ...func(*harness)) *harness {
 	h := &harness{t: t, clients: make(chan *client, 10_000), log: new(logged)}
 	h.cfg = sockjs.Config{
 		Config: wsconn.Config{
-			MaxMessage: 10_000, Queue: serial.Limit{Items: 100, Bytes: 100_000},
+			MaxMessage: 10_000, Queue: 100_000,
 			WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, Group: &h.group,
 			Clock: new(alarm.Clock), Watch: new(wsconn.Watch),
 		},

@@ -2,6 +2,7 @@ package sockjs
 
 import (
 	"errors"
+	"os"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -26,14 +27,17 @@ func (s *polled) enqueue(frames []session.Frame, volatile bool) error {
 	switch {
 	case s.state != stateOpen:
 		return session.ErrClosed
-	case volatile && (!s.waiting || len(s.queue.Frames) > 0):
+	case volatile && (!s.waiting || len(s.queue.Entries) > 0):
 		return session.ErrDropped
 	}
-	limit := s.server.cfg.Queue
-	err := s.queue.Room(frames, limit.Items, limit.Bytes, s.server.cfg.Slow)
+	over := s.overLocked()
+	err := s.queue.Room(session.Counts(frames...), s.server.cfg.Queue, s.server.cfg.Slow)
 	if err == nil || session.Displaced(err) {
-		s.queue.Push(frames...)
+		s.queue.Push(session.KeepAll(frames)...)
 		s.wake()
+		if !over && s.overLocked() && len(s.ending) == 0 {
+			s.idle()
+		}
 	}
 	return err
 }
@@ -47,4 +51,19 @@ func (s *polled) wake() {
 	case s.receiver.wake <- struct{}{}:
 	default: // it is awake already
 	}
+}
+
+// overLocked reports whether more waits than the bound. s.mu must be held.
+func (s *polled) overLocked() bool { return s.queue.Over(s.server.cfg.Queue) }
+
+// sent notes that a frame is out, or how it failed. It returns session.ErrSlow if the client has taken too little.
+func (s *polled) sent(frame outgoing, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slow := errors.Is(err, os.ErrDeadlineExceeded) && s.overLocked()
+	s.queue.Sent(frame.counts)
+	if slow {
+		return session.ErrSlow
+	}
+	return nil
 }

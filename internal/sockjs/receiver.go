@@ -3,7 +3,6 @@ package sockjs
 import (
 	"cmp"
 	"errors"
-	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,7 +22,7 @@ type receiver struct {
 	rc        *http.ResponseController
 	transport transport
 	callback  string               // for transports that have one
-	timeout   func() time.Duration // of one write
+	timeout   func() time.Duration // for a piece of a write
 	sent      int                  // bytes of frames
 	ends      bool                 // the frame that it writes is the close frame
 	relayed   bool                 // another node has brought it: its end need not be the client's
@@ -78,7 +77,7 @@ func (s *Server) seat(r *receiver, k key) {
 		case got == seatGone:
 			continue
 		case got == seatLost:
-			one.broke()
+			one.broke(nil)
 			r.only(closeFrame(1002, "Connection interrupted"))
 			return
 		}
@@ -157,7 +156,7 @@ func (s *Server) carry(one *polled, r *receiver) {
 func (s *Server) carryFrames(one *polled, r *receiver) {
 	if err := r.begin(); err != nil {
 		s.logNoStreaming(r, err)
-		one.abort()
+		one.abort(one.sent(outgoing{}, err))
 		return
 	}
 	for r.r.Context().Err() == nil {
@@ -166,11 +165,12 @@ func (s *Server) carryFrames(one *polled, r *receiver) {
 		case frame.none():
 			r.wait()
 		case last:
-			one.wrote(r, r.write(frame))
+			one.wrote(r, frame, r.write(frame))
 			return
 		default:
-			if r.write(frame) != nil {
-				one.abort()
+			err := r.write(frame)
+			if slow := one.sent(frame, err); err != nil {
+				one.abort(slow)
 				return
 			}
 			if r.sent >= s.cfg.ResponseLimit {
@@ -201,13 +201,12 @@ func (r *receiver) wait() {
 	}
 }
 
-// room returns how many bytes r may still carry. A poll takes all that waits; a stream that is
-// not read shall not have all of it copied.
+// room returns how many bytes the next frame may have. In a stream, a frame of one piece is one chunk of the response.
 func (r *receiver) room(limit int) int {
 	if !r.transport.streams() {
-		return math.MaxInt
+		return session.MostPolled
 	}
-	return limit - r.sent
+	return min(limit-r.sent, session.Piece-framing)
 }
 
 // only answers with a single frame.
@@ -231,7 +230,7 @@ func (r *receiver) begin() error {
 	return r.send(r.transport.prelude(r.callback))
 }
 
-// write sends a frame. Each is one chunk of the answer: clients of old depend on that.
+// write sends a frame. In a stream, each is one chunk of the response unless it is longer than a piece.
 func (r *receiver) write(frame outgoing) error {
 	text := r.transport.wrap(frame, r.callback)
 	r.sent += len(text)
@@ -246,10 +245,9 @@ func (r *receiver) write(frame outgoing) error {
 	return err
 }
 
-// send writes in one piece, at once and in limited time.
+// send writes at once and in limited time.
 func (r *receiver) send(text []byte) error {
-	r.rc.SetWriteDeadline(time.Now().Add(r.timeout())) // where supported
-	if _, err := r.w.Write(text); err != nil {
+	if err := session.WriteBody(r.w, text, r.timeout); err != nil {
 		return err
 	}
 	return r.rc.Flush()

@@ -3,8 +3,6 @@ package sockjs
 import (
 	"errors"
 	"slices"
-
-	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // How a receiver fares that comes to a session.
@@ -44,7 +42,7 @@ func (s *polled) lost(r *receiver) {
 		s.leave()
 		return
 	}
-	s.abort()
+	s.abort(nil)
 }
 
 // lastFrame is for a receiver that has waited for its seat in vain. Once a session is
@@ -90,11 +88,12 @@ func (s *polled) take(room int) (frame outgoing, last bool) {
 	case !s.opened:
 		s.opened = true
 		return outgoing{other: []byte(frameOpen)}, false
-	case len(s.queue.Frames) > 0:
+	case len(s.queue.Entries) > 0:
 		if s.state == stateClosing {
 			s.arm(s.server.cfg.DisconnectDelay)
 		}
-		return outgoing{messages: s.queue.TakeSome(room)}, false
+		frame.messages, frame.counts = s.queue.Take(room)
+		return frame, false
 	case s.state == stateClosing:
 		return outgoing{other: s.closing}, true
 	case s.beat:
@@ -106,7 +105,8 @@ func (s *polled) take(room int) (frame outgoing, last bool) {
 }
 
 // wrote notes that the last frame for a receiver is out, or how it failed.
-func (s *polled) wrote(r *receiver, err error) {
+func (s *polled) wrote(r *receiver, frame outgoing, err error) {
+	slow := s.sent(frame, err)
 	s.mu.Lock()
 	s.ending = slices.DeleteFunc(s.ending, func(one *receiver) bool { return one == r })
 	s.idle()
@@ -116,7 +116,7 @@ func (s *polled) wrote(r *receiver, err error) {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		s.broke()
+		s.broke(slow)
 	}
 }
 
@@ -127,9 +127,9 @@ func (s *polled) forsaken(r *receiver) {
 	holds := s.receiver == r
 	s.mu.Unlock()
 	if holds {
-		s.abort()
+		s.abort(nil)
 	} else {
-		s.wrote(r, errForsaken)
+		s.wrote(r, outgoing{}, errForsaken)
 	}
 }
 
@@ -143,16 +143,22 @@ func (s *polled) leave() {
 	s.idle()
 }
 
-// idle gives a session without a receiver its time. It takes s.mu as held.
+// idle gives a session without a receiver its time, which is no longer than WriteTimeout if more waits than the bound.
+// s.mu must be held.
 func (s *polled) idle() {
-	if s.state == stateOpen && s.receiver == nil {
-		s.arm(s.server.cfg.DisconnectDelay)
+	if s.state != stateOpen || s.receiver != nil {
+		return
 	}
+	d := s.server.cfg.DisconnectDelay
+	if s.overLocked() {
+		d = min(d, s.server.cfg.WriteTimeout)
+	}
+	s.arm(d)
 }
 
 // abort ends the session because its receiver's connection has. A client that is gone
-// gets nothing, and one that comes again must not take over what was meant for another.
-func (s *polled) abort() {
+// gets nothing, and one that comes again must not take over what was meant for another. The cause is that of broke.
+func (s *polled) abort(cause error) {
 	s.mu.Lock()
 	s.detach()
 	open := s.state == stateOpen
@@ -161,7 +167,7 @@ func (s *polled) abort() {
 	}
 	s.mu.Unlock()
 	if open {
-		s.client.End(session.ReasonTransportClose, nil)
+		s.endBroken(cause)
 	}
 }
 

@@ -36,10 +36,10 @@ type polled struct {
 	mu      sync.Mutex // protects what follows
 	state   state
 	owner   credentials.Owner
-	opened  bool            // the open frame has been taken
-	queue   session.Waiting // what waits to be sent, of codec
-	closing []byte          // the close frame
-	told    bool            // a client has it
+	opened  bool                           // the open frame has been taken
+	queue   session.Waiting[session.Frame] // what waits or is being sent, of codec
+	closing []byte                         // the close frame
+	told    bool                           // a client has it
 
 	receiver  *receiver   // the request that takes frames; nil if there is none
 	waiting   bool        // it has nothing to send
@@ -75,7 +75,7 @@ func (s *polled) admit(r *http.Request) {
 	admitted := false
 	defer func() {
 		if !admitted { // the service's own code has panicked
-			s.broke()
+			s.broke(nil)
 		}
 	}()
 	s.client.Admit(r)
@@ -104,34 +104,39 @@ func (s *polled) arm(d time.Duration) { s.server.cfg.Clock.Set(&s.alarm, d, (*sl
 type sleeper polled
 
 // Fail implements serial.Failer.
-func (w *sleeper) Fail(error) { (*polled)(w).broke() }
+func (w *sleeper) Fail(error) { (*polled)(w).broke(nil) }
 
 // Ring implements alarm.Sleeper.
 func (w *sleeper) Ring() {
 	s := (*polled)(w)
-	if s.rang() {
+	switch gone, slow := s.rang(); {
+	case slow:
+		s.fail(session.ErrSlow)
+	case gone:
 		s.client.End(session.ReasonTransportClose, nil)
 	}
 }
 
-// rang does what the alarm was set for, and reports whether the client is gone by that.
-func (s *polled) rang() (gone bool) {
+// rang does what the alarm was set for. It reports whether the client is gone by that, or takes too little.
+func (s *polled) rang() (gone, slow bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.state == stateClosed || !s.server.cfg.Clock.Rang(&s.alarm):
-		return false
+		return false, false
 	case s.state == stateOpen && s.receiver != nil:
 		s.beat = s.waiting // otherwise it is busy, and sets the alarm when it is not
 		s.wake()
-		return false
+		return false, false
 	case s.receiver != nil || len(s.ending) > 0: // not all that waited is out
 		s.arm(s.server.cfg.DisconnectDelay)
-		return false
+		return false, false
+	case s.state == stateOpen && s.overLocked():
+		return false, true
 	}
 	gone = s.state == stateOpen
 	s.close()
-	return gone
+	return gone, false
 }
 
 // close makes the session one that never was, for requests that come. It takes s.mu as
@@ -139,15 +144,16 @@ func (s *polled) rang() (gone bool) {
 // session there.
 func (s *polled) close() {
 	s.state = stateClosed
-	s.queue.Take()
+	s.queue.Clear()
 	s.server.cfg.Clock.Stop(&s.alarm)
 	s.server.remove(s)
 	s.wake() // a receiver that came too late
 	s.client.Flow().Wake()
 }
 
-// broke ends the session because frames on their way to the client were lost.
-func (s *polled) broke() {
+// broke ends the session because frames on their way to the client were lost; cause is nil if that need not be the client's
+// doing.
+func (s *polled) broke(cause error) {
 	s.mu.Lock()
 	open := s.state == stateOpen
 	if open {
@@ -155,8 +161,17 @@ func (s *polled) broke() {
 	}
 	s.mu.Unlock()
 	if open {
-		s.client.End(session.ReasonTransportClose, nil)
+		s.endBroken(cause)
 	}
+}
+
+// endBroken is told the hub.
+func (s *polled) endBroken(cause error) {
+	reason := session.ReasonTransportClose
+	if cause != nil {
+		_, reason = session.Verdict(cause)
+	}
+	s.client.End(reason, cause)
 }
 
 // Accept implements session.Conn: the open frame said it all.
@@ -203,7 +218,7 @@ func (s *polled) shut(frame []byte, graceful bool, last ...session.Frame) {
 		return
 	}
 	if !graceful {
-		s.queue.Take()
+		s.queue.Clear()
 	}
 	s.queue.Push(last...)
 	s.state, s.closing = stateClosing, frame

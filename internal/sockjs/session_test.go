@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -435,31 +434,6 @@ func TestMalformedEvents(t *testing.T) {
 	assert.Equal(t, 204, h.post(target+"/xhr_send", `["no event"]`).status)
 	assert.Equal(t, `c[1008,"parse error"]`, h.frame(target))
 	assert.Equal(t, "closed "+session.ReasonParseError, c.next(t))
-}
-
-// The queue is bounded, in messages and in bytes: who does not fetch is a slow client.
-func TestSlowClient(t *testing.T) {
-	for name, limit := range map[string]serial.Limit{
-		"messages": {Items: 3, Bytes: 1 << 20},
-		"bytes":    {Items: 1000, Bytes: session.Held(3, 3*len(e("x")))},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, h *harness) {
-				target, c := h.open()
-				require.NoError(t, c.send("x", "x", "x"))
-				assert.ErrorIs(t, c.send("x"), session.ErrSlow)
-				assert.ErrorIs(t, c.send("x"), session.ErrClosed)
-				assert.Equal(t, "closed "+session.ReasonSlow, c.next(t))
-				assert.Equal(t, `c[1013,"slow client"]`, h.frame(target), "and nothing before it")
-			}, func(h *harness) { h.cfg.Queue = limit })
-		})
-	}
-	t.Run("one message of any size", func(t *testing.T) {
-		h := newHarness(t, func(h *harness) { h.cfg.Queue.Bytes = 1 })
-		target, c := h.open()
-		require.NoError(t, c.send("larger than the limit"))
-		assert.Equal(t, e("larger than the limit"), h.frame(target))
-	})
 }
 
 func TestVolatile(t *testing.T) {

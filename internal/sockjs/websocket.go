@@ -181,14 +181,11 @@ func (c *socket) Refuse(f *session.Failure) {
 
 // Send implements session.Conn.
 func (c *socket) Send(m *session.Message) error {
-	if m.Volatile && !c.ws.Idle() {
-		return session.ErrDropped
-	}
 	frames, err := m.Frames(c.codec)
 	if err != nil {
 		return err
 	}
-	err = c.ws.Send(frames...)
+	err = c.ws.Deliver(frames, m.Volatile)
 	if errors.Is(err, session.ErrSlow) {
 		c.end(session.ReasonSlow, session.CloseTryLater, session.ReasonSlow, err)
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/sockjs"
 )
@@ -295,11 +294,11 @@ func TestWebSocketSlowClient(t *testing.T) {
 		v := event("e")
 		v.Volatile = true
 		assert.ErrorIs(t, c.Conn.Send(v), session.ErrDropped)
-		require.NoError(t, c.send("x", "x"))
+		require.NoError(t, c.send("x", "x", "x", "x"))
 		assert.ErrorIs(t, c.send("x"), session.ErrSlow)
 		assert.ErrorIs(t, c.send("x"), session.ErrClosed)
 		assert.Equal(t, "closed "+session.ReasonSlow, c.next(t))
-	}, func(h *harness) { h.cfg.Queue = serial.Limit{Items: 3, Bytes: 1 << 20} })
+	}, func(h *harness) { h.cfg.Queue = session.Held(1, 2+len(e("x"))) })
 }
 
 // What is no handshake is answered as the protocol has it, and the connection ends.

@@ -19,9 +19,9 @@ import (
 // fields have to be set, but for those that say otherwise.
 type Config struct {
 	MaxMessage   int64              // bytes of one message; more closes with 1009
-	Queue        serial.Limit       // of what waits to be written
+	Queue        int                // bound of the send queue in bytes, as session.Waiting counts them
 	Slow         session.SlowPolicy // what becomes of messages beyond that
-	WriteTimeout time.Duration      // of one write to the network
+	WriteTimeout time.Duration      // for a peer to take session.Piece bytes, or as much as there is
 	CloseTimeout time.Duration      // how long the peer may take to answer our close frame
 	MessageTime  time.Duration      // from the first byte of a message to its last; 0 for 30 s
 	CoolAfter    time.Duration      // without a message, until a connection counts as idle; 0 for a second

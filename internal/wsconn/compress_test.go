@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -372,7 +371,7 @@ func TestConcurrentCompressedSends(t *testing.T) {
 	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
 		const senders, rounds = 6, 30
 		compressed(cfg)
-		cfg.Queue = serial.Limit{Items: 1 << 20, Bytes: 1 << 30}
+		cfg.Queue = 1 << 30
 		client, server := link.ends(t)
 		c, _ := offeringOn(t, cfg, server, offer)
 		h := newRecorder()

@@ -92,28 +92,35 @@ func (r *reader) Fail(err error) {
 	c.finishReading(err)
 }
 
-// Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It
-// returns session.ErrClosed if the connection is closed or closing. If the queue is full it does as Config.Slow says: it returns
-// session.ErrSlow and closes the connection with 1013, or session.ErrDropped, or a
-// session.DisplacedError.
-func (c *Conn) Send(frames ...session.Frame) error {
-	if round := frames[0].Round(); round != nil {
-		return c.pushed(c.out.queue(round, frames))
-	}
-	lent := frames[0].Lent()
-	if len(frames) == 1 {
-		return c.pushed(c.out.pushOne(c.wire(frames[0]), session.MessageStart, lent))
-	}
+// Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It returns session.ErrClosed
+// if the connection is closed or closing. If the queue has no room it does as Config.Slow says: it returns session.ErrSlow
+// and closes the connection with 1013, or session.ErrDropped, or a session.DisplacedError.
+func (c *Conn) Send(frames ...session.Frame) error { return c.Deliver(frames, false) }
+
+// Deliver is Send. Volatile frames are dropped, with session.ErrDropped, unless they can be written at once.
+func (c *Conn) Deliver(frames []session.Frame, volatile bool) error {
+	var room [4]queued // on the stack
+	p := parcel{frames: room[:0], volatile: volatile, lent: frames[0].Lent(), round: frames[0].Round()}
 	if whole := session.Adjoin(frames); whole != nil {
-		return c.pushed(c.out.pushOne(whole, session.MessageStart, lent))
+		p.frames = append(p.frames, queued{whole, session.MessageStart})
+		return c.pushed(c.out.push(p))
 	}
-	return c.pushed(c.out.push(c.unwrap(frames)))
+	part := session.MessageStart
+	for _, f := range frames {
+		p.frames = append(p.frames, queued{c.wire(f), part})
+		part = session.MessageRest
+	}
+	return c.pushed(c.out.push(p))
 }
 
-// Force is Send without the limit, for what the protocol cannot do without. It
-// returns session.ErrClosed if the connection is closed or closing.
+// Force is Send without the bound, for what the protocol cannot do without. It returns session.ErrClosed if the connection
+// is closed or closing.
 func (c *Conn) Force(frames ...session.Frame) error {
-	return c.force(c.unwrap(frames)...)
+	whole := make([][]byte, len(frames))
+	for i, f := range frames {
+		whole[i] = c.wire(f.Keep())
+	}
+	return c.force(whole...)
 }
 
 // Ping queues a ping frame. The answer comes as Handler.Pong.
@@ -201,12 +208,4 @@ func (c *Conn) wire(f session.Frame) []byte {
 		return f.Deflated()
 	}
 	return f.WebSocket()
-}
-
-func (c *Conn) unwrap(frames []session.Frame) [][]byte {
-	whole := make([][]byte, len(frames))
-	for i, f := range frames {
-		whole[i] = c.wire(f.Keep())
-	}
-	return whole
 }

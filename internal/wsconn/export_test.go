@@ -56,3 +56,10 @@ func CodeOf(err error) int {
 
 // Flow returns the flow control that the connection was given.
 func (c *Conn) Flow() *session.Flow { return c.flow }
+
+// Held returns what the send queue counts.
+func (c *Conn) Held() int {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.queue.Held()
+}

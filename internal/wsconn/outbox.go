@@ -2,131 +2,106 @@ package wsconn
 
 import (
 	"bytes"
-	"errors"
-	"slices"
+	"cmp"
 	"sync"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// Errors of outbox.push.
-var (
-	errFull  = errors.New("wsconn: outbox full")
-	errEnded = errors.New("wsconn: outbox closed")
-)
-
-// fewFrames is how many frames usually wait, if any do.
-const fewFrames = 4
-
-// Where so much waits for the end of a round, it is written at once.
+// A round that has queued this much for a connection is written before its end.
 const (
 	manyFrames = 16
 	manyBytes  = coalesced / 2
 )
 
-// frameLists are lent to outboxes in which something waits.
-var frameLists = sync.Pool{New: func() any { return new([fewFrames][]byte) }}
-
-// outbox is what waits to be written to one connection. While nothing does, a frame
-// goes to the network at once, by the goroutine that brings it, as far as the
-// socket takes it without waiting. The rest is written by a goroutine that lives
-// only while there is some. Frames of a round wait until somebody calls Flush, or sends
-// another frame.
+// outbox is the write side of a connection. While nothing waits, a frame goes to the network at once, on the goroutine
+// that sends it. What the socket does not take without waiting is left to a writer. Frames of a round wait until Flush is
+// called or another frame is sent. Package wsconn has a diagram.
 //
-// A first attempt is made with mu held, because it decides what comes first. It
-// is one write(2) that does not wait; mu is the connection's own.
+// The first attempt is made with mu held, because it decides the order. It is a write(2) that does not wait, and mu is the
+// connection's own.
 type outbox struct {
 	conn *Conn
 
-	mu      sync.Mutex          // protects what follows
-	waiting [][]byte            // whole frames, but for the first, of which a part may be gone
-	items   int                 // waiting or being written
-	bytes   int                 // of these
-	running bool                // the goroutine
-	flush   bool                // Flush will be called
-	parts   []session.FramePart // what waits, for SlowDropOldest only
-	closed  bool                // nothing is let in any more
-	last    bool                // because the close frame was
+	mu      sync.Mutex // protects what follows
+	queue   session.Waiting[queued]
+	few     [2]queued // the memory of queue while that is enough
+	writing bool      // a writer runs, and it alone writes
+	flush   bool      // Flush will be called
+	closed  bool      // nothing is queued any more
+	last    bool      // because the close frame was queued
 }
 
-// push lets a message in, all of its frames or none.
-func (o *outbox) push(frames [][]byte) error {
+// queued is a frame in the outbox, or what is left of it. It implements session.Entry.
+type queued struct {
+	data []byte
+	part session.FramePart
+}
+
+func (q queued) Len() int                { return len(q.data) }
+func (q queued) Part() session.FramePart { return q.part }
+
+// parcel is the frames of one message, or a frame of the protocol.
+type parcel struct {
+	frames   []queued
+	volatile bool           // it is dropped unless it can be written at once
+	forced   bool           // it goes past the bound
+	last     bool           // nothing follows
+	lent     bool           // its memory is used again once push returns
+	round    *session.Round // whose end it may wait for; nil for none
+}
+
+// push queues all of p or nothing. It returns session.ErrClosed, ErrDropped, ErrSlow or a DisplacedError.
+func (o *outbox) push(p parcel) error {
 	o.mu.Lock()
-	displaced, err := o.admit(len(frames), size(frames))
-	if err != nil {
+	err := o.admitLocked(&p)
+	if err != nil && !session.Displaced(err) {
 		o.mu.Unlock()
 		return err
 	}
-	o.keep(session.MessageStart, frames...)
-	return o.settle(o.attempt(), displaced)
-}
-
-// force lets frames of the protocol in, past the limit; and nothing behind them if they are
-// the last.
-func (o *outbox) force(frames [][]byte, last bool) error {
-	o.mu.Lock()
-	if o.closed {
-		o.mu.Unlock()
-		return errEnded
+	if o.queue.Entries == nil {
+		o.queue.Entries = o.few[:0]
 	}
-	o.closed, o.last = last, last
-	o.keep(session.NoMessage, frames...)
-	return o.settle(o.attempt(), 0)
-}
-
-// pushOne is push for a single frame, or several in one piece, without any garbage. What is
-// lent is copied if it has to wait.
-func (o *outbox) pushOne(frame []byte, part session.FramePart, lent bool) error {
-	o.mu.Lock()
-	displaced, err := o.admit(1, len(frame))
-	if err != nil {
+	o.queue.Push(p.frames...)
+	if o.waitsLocked(p.round) {
 		o.mu.Unlock()
 		return err
 	}
-	var broken error
-	whole := len(frame)
-	if len(o.waiting) == 0 && !o.running && o.conn.in.socket != nil {
-		var n int
-		n, broken = o.conn.in.socket.write(frame)
-		frame = frame[n:]
+	broken := o.attemptLocked()
+	if p.lent {
+		o.ownLocked(len(p.frames))
 	}
-	if len(frame) > 0 && broken == nil {
-		if lent {
-			frame = bytes.Clone(frame)
-		}
-		if n := len(frame); n < whole {
-			part = session.NoMessage // its beginning is gone
-		}
-		o.keep(part, frame)
-		broken = o.attempt()
-	}
-	return o.settle(broken, displaced)
+	return cmp.Or(o.settle(broken), err)
 }
 
-// queue is push for frames of a round.
-func (o *outbox) queue(round *session.Round, frames []session.Frame) error {
-	var one [1][]byte
-	whole := one[:]
-	if len(frames) == 1 {
-		one[0] = o.conn.wire(frames[0])
-	} else {
-		whole = o.conn.unwrap(frames)
+// admitLocked decides about p. o.mu must be held.
+func (o *outbox) admitLocked(p *parcel) error {
+	policy := o.conn.cfg.Slow
+	switch {
+	case o.closed:
+		return session.ErrClosed
+	case p.forced:
+		o.closed, o.last = p.last, p.last
+		return nil
+	case p.volatile && o.writing:
+		return session.ErrDropped
+	case p.volatile:
+		policy = session.SlowDropNewest
 	}
-	o.mu.Lock()
-	displaced, err := o.admit(len(whole), size(whole))
-	if err != nil {
-		o.mu.Unlock()
-		return err
+	err := o.queue.Room(session.Counts(p.frames...), o.conn.cfg.Queue, policy)
+	if err == session.ErrSlow { //nolint:errorlint // it is never wrapped here
+		o.queue.Shed() // the close frame does not wait behind what will hardly be taken
 	}
-	o.keep(session.MessageStart, whole...)
-	if len(o.waiting) < manyFrames && o.bytes < manyBytes {
-		o.flush = o.flush || round.Add(o)
-		if o.flush {
-			o.mu.Unlock()
-			return displacedError(displaced)
-		}
+	return err
+}
+
+// waitsLocked reports whether what was pushed may wait for the end of the round. o.mu must be held.
+func (o *outbox) waitsLocked(round *session.Round) bool {
+	if round == nil || len(o.queue.Entries) >= manyFrames || o.queue.Held() >= manyBytes {
+		return false
 	}
-	return o.settle(o.attempt(), displaced)
+	o.flush = o.flush || round.Add(o)
+	return o.flush
 }
 
 // Flush implements session.Flusher, for frames of a round.
@@ -138,175 +113,86 @@ func (o *outbox) Flush() {
 	}()
 	o.mu.Lock()
 	o.flush = false
-	if len(o.waiting) == 0 {
+	if len(o.queue.Entries) == 0 {
 		o.mu.Unlock()
 		return
 	}
-	_ = o.settle(o.attempt(), 0) // what there is to be done about an error, it does
+	_ = o.settle(o.attemptLocked()) // what there is to be done about an error, it does
+}
+
+// attemptLocked writes what the socket takes at once, unless a writer runs, and starts one for the rest. o.mu must be held.
+func (o *outbox) attemptLocked() error {
+	if o.writing {
+		return nil
+	}
+	for len(o.queue.Entries) > 0 && o.conn.in.socket != nil {
+		piece, buffer := gather(o.queue.Entries)
+		n, err := o.conn.in.tryWrite(piece)
+		whole := n == len(piece)
+		giveBack(buffer)
+		o.wroteLocked(n)
+		if err != nil {
+			return err
+		}
+		if !whole {
+			break
+		}
+	}
+	if len(o.queue.Entries) > 0 {
+		o.writing = true
+		o.conn.cfg.Group.Start(o)
+	}
+	return nil
+}
+
+// wroteLocked removes what has been written. o.mu must be held.
+func (o *outbox) wroteLocked(n int) {
+	for n > 0 && len(o.queue.Entries) > 0 { // discard may have emptied it
+		first := &o.queue.Entries[0]
+		if n < len(first.data) {
+			first.data = first.data[n:]
+			o.queue.Sent(n)
+			return
+		}
+		n -= len(first.data)
+		o.queue.Pop()
+	}
+}
+
+// ownLocked copies the last n frames if they wait. o.mu must be held.
+func (o *outbox) ownLocked(n int) {
+	waiting := o.queue.Entries
+	for i := max(0, len(waiting)-n); i < len(waiting); i++ {
+		waiting[i].data = bytes.Clone(waiting[i].data)
+	}
 }
 
 // settle gives o.mu back and does what an attempt to write has made necessary.
-func (o *outbox) settle(broken error, displaced int) error {
-	gone := o.last && !o.running
+func (o *outbox) settle(broken error) error {
+	gone := o.last && !o.writing
 	o.mu.Unlock()
 	switch {
 	case broken != nil:
 		o.conn.brokeWriting(broken)
-		return errEnded
+		return session.ErrClosed
 	case gone:
 		o.conn.wroteClose()
 	}
-	return displacedError(displaced)
+	return nil
 }
 
-func displacedError(messages int) error {
-	if messages == 0 {
-		return nil
-	}
-	return &session.DisplacedError{Messages: messages}
-}
-
-// admit makes room for frames, and says how many messages have been dropped for that. It
-// takes o.mu as held.
-func (o *outbox) admit(frames, bytes int) (displaced int, err error) {
-	if o.closed {
-		return 0, errEnded
-	}
-	if o.fits(frames, bytes, 0, 0) {
-		return 0, nil
-	}
-	switch o.conn.cfg.Slow {
-	case session.SlowDropOldest:
-		return o.displace(frames, bytes)
-	case session.SlowDropNewest:
-		return 0, session.ErrDropped
-	default:
-		return 0, errFull
-	}
-}
-
-// fits reports whether there is room once so much has gone. It takes o.mu as held.
-func (o *outbox) fits(frames, bytes, goneFrames, goneBytes int) bool {
-	limit, items := o.conn.cfg.Queue, o.items-goneFrames
-	return items+frames <= limit.Items && (items == 0 || session.Held(items+frames, o.bytes-goneBytes+bytes) <= limit.Bytes)
-}
-
-// displace drops what waits longest, unless that does not help. It takes o.mu as held.
-func (o *outbox) displace(frames, bytes int) (displaced int, err error) {
-	all, size := 0, 0
-	for i := range session.Droppable(len(o.waiting), o.part) {
-		all++
-		size += len(o.waiting[i])
-	}
-	if !o.fits(frames, bytes, all, size) {
-		return 0, session.ErrDropped
-	}
-	for ; !o.fits(frames, bytes, 0, 0); displaced++ {
-		o.dropOldest()
-	}
-	return displaced, nil
-}
-
-func (o *outbox) part(i int) session.FramePart { return o.parts[i] }
-
-// dropOldest drops the message that waits longest. It takes o.mu as held.
-func (o *outbox) dropOldest() {
-	from, to := session.Oldest(len(o.waiting), o.part)
-	o.items -= to - from
-	o.bytes -= size(o.waiting[from:to])
-	o.waiting = slices.Delete(o.waiting, from, to)
-	o.parts = slices.Delete(o.parts, from, to)
-}
-
-// keep lets frames wait, the first of which is what it says of a message. It takes o.mu as
-// held.
-func (o *outbox) keep(first session.FramePart, frames ...[]byte) {
-	if o.conn.cfg.Slow == session.SlowDropOldest {
-		for range frames {
-			o.parts = append(o.parts, first)
-			if first == session.MessageStart {
-				first = session.MessageRest
-			}
-		}
-	}
-	if o.waiting == nil {
-		o.waiting = frameLists.Get().(*[fewFrames][]byte)[:0]
-	}
-	o.waiting = append(o.waiting, frames...)
-	o.items += len(frames)
-	o.bytes += size(frames)
-}
-
-// attempt writes what waits, as far as the socket takes it at once, unless the goroutine
-// does. That gets the rest. It takes o.mu as held.
-func (o *outbox) attempt() (broken error) {
-	if o.running {
-		return nil
-	}
-	all, parts := o.waiting, o.parts
-	o.empty()
-	rest, broken := o.conn.in.tryWrite(all)
-	if broken == nil && len(rest) > 0 {
-		o.keep(session.NoMessage, rest...)
-		if gone := len(all) - len(rest); len(rest[0]) == len(all[gone]) {
-			copy(o.parts, parts[min(gone, len(parts)):])
-		} else { // the beginning of the first is gone
-			copy(o.parts[min(1, len(o.parts)):], parts[min(gone+1, len(parts)):])
-		}
-		o.running = true
-		o.conn.cfg.Group.Start(o)
-	}
-	giveBack(all)
-	return broken
-}
-
-// empty lets nothing wait. It takes o.mu as held.
-func (o *outbox) empty() {
-	o.items -= len(o.waiting)
-	o.bytes -= size(o.waiting)
-	o.waiting, o.parts = nil, nil
-}
-
-// giveBack takes the memory of a list whose frames are elsewhere.
-func giveBack(frames [][]byte) {
-	if cap(frames) != fewFrames {
-		return
-	}
-	list := (*[fewFrames][]byte)(frames[:fewFrames])
-	clear(list[:])
-	frameLists.Put(list)
-}
-
-// discard drops what waits and lets nothing in any more.
-func (o *outbox) discard() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.empty()
-	o.closed = true
-}
-
-// idle reports whether everything has been handed to the network.
-func (o *outbox) idle() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.running
-}
-
-// Run implements serial.Task: it is the writing goroutine.
+// Run implements serial.Task: it is the writer.
 func (o *outbox) Run() {
-	var frames [][]byte
-	for {
-		if frames = o.take(frames[:0]); len(frames) == 0 {
+	for written := 0; ; {
+		piece, buffer := o.next(written)
+		if piece == nil {
 			return
 		}
-		err := o.conn.writeAll(frames)
-		gone := o.done(frames)
-		clear(frames)
-		switch {
-		case err != nil:
+		err := o.conn.write(piece)
+		written = len(piece)
+		giveBack(buffer)
+		if err != nil {
 			o.conn.brokeWriting(err)
-		case gone:
-			o.conn.wroteClose()
 		}
 	}
 }
@@ -314,39 +200,38 @@ func (o *outbox) Run() {
 // Fail implements serial.Failer: nobody writes any more.
 func (o *outbox) Fail(err error) { o.conn.cut(err) }
 
-// take moves what waits to frames. None means that the goroutine has to end.
-func (o *outbox) take(frames [][]byte) [][]byte {
+// next removes what has been written and returns what is to be written next; nil means that the writer has to end.
+func (o *outbox) next(written int) (piece []byte, buffer *[]byte) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	frames = append(frames, o.waiting...)
-	if len(frames) == 0 {
-		o.running = false
-		o.conn.in.clearDeadline()
+	o.wroteLocked(written)
+	if len(o.queue.Entries) > 0 {
+		defer o.mu.Unlock()
+		return gather(o.queue.Entries)
 	}
-	giveBack(o.waiting)
-	o.waiting, o.parts = nil, nil
-	return frames
+	o.writing = false
+	o.conn.in.clearDeadline()
+	_ = o.settle(nil)
+	return nil, nil
 }
 
-// done reports whether the close frame was the last of frames.
-func (o *outbox) done(frames [][]byte) bool {
+// discard drops what waits and lets nothing in any more.
+func (o *outbox) discard() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.items -= len(frames)
-	o.bytes -= size(frames)
-	return o.last && len(o.waiting) == 0
+	o.queue.Clear()
+	o.closed, o.last = true, false
 }
 
-// outcome puts an error of push in the words of the layers above.
-func outcome(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, errFull):
-		return session.ErrSlow
-	case errors.Is(err, session.ErrDropped), session.Displaced(err):
-		return err
-	default:
-		return session.ErrClosed
-	}
+// over reports whether more waits than the bound.
+func (o *outbox) over() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.queue.Over(o.conn.cfg.Queue)
+}
+
+// idle reports whether everything has been handed to the network.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.writing
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -110,7 +109,7 @@ func TestPartialWrites(t *testing.T) {
 func testPartialWrites(t *testing.T, buffer int) {
 	const rounds = 3000
 	cfg := config()
-	cfg.Queue = serial.Limit{Items: 1 << 20, Bytes: 1 << 30}
+	cfg.Queue = 1 << 30
 	client, server := tcp(t)
 	require.NoError(t, client.(*net.TCPConn).SetReadBuffer(64<<10))
 	require.NoError(t, server.(*net.TCPConn).SetWriteBuffer(buffer))
@@ -157,8 +156,7 @@ func testPartialWrites(t *testing.T, buffer int) {
 // What is lent and cannot go out at once is copied.
 func TestLentFramesThatWait(t *testing.T) {
 	cfg := config()
-	cfg.Queue.Bytes = 64 << 20
-	cfg.Queue.Items = 10_000
+	cfg.Queue = 64 << 20
 	c, h, client := pair(t, cfg)
 	var want bytes.Buffer
 	var m session.Message

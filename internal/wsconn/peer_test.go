@@ -95,7 +95,7 @@ func readFrame(r io.Reader) (frame, error) {
 func config() *wsconn.Config {
 	return &wsconn.Config{
 		MaxMessage:   1 << 10,
-		Queue:        serial.Limit{Items: 100, Bytes: 1 << 20},
+		Queue:        1 << 20,
 		WriteTimeout: 10 * time.Second,
 		CloseTimeout: 5 * time.Second,
 		Group:        new(serial.Group),

@@ -104,8 +104,7 @@ func TestLongRoundIsWrittenBetween(t *testing.T) {
 	for name, size := range map[string]int{"many": 1, "large": 10 << 10} {
 		t.Run(name, func(t *testing.T) {
 			cfg := config()
-			cfg.Queue.Items = 20
-			cfg.Queue.Bytes = 64 << 10
+			cfg.Queue = 64 << 10
 			c, _, client := pair(t, cfg)
 			var round session.Round
 			for i := range 100 {

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -42,22 +41,24 @@ func TestSlowPolicies(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		policy      session.SlowPolicy
+		room        int // for messages behind the one that is being written
 		attachments int
 		want        []string // messages that arrive
 		displaced   int
 		dropped     int
 	}{
-		{"newest", session.SlowDropNewest, 0, []string{"0", "1", "2", "3", "4", "5"}, 0, 4},
-		{"oldest", session.SlowDropOldest, 0, []string{"0", "5", "6", "7", "8", "9"}, 4, 0},
-		{"newest of two frames", session.SlowDropNewest, 1, []string{"0", "1", "2"}, 0, 7},
-		{"oldest of two frames", session.SlowDropOldest, 1, []string{"0", "8", "9"}, 7, 0},
-		{"newest, longer than the queue", session.SlowDropNewest, 6, []string{}, 0, 10},
-		{"oldest, longer than the queue", session.SlowDropOldest, 6, []string{}, 0, 10},
+		{"newest", session.SlowDropNewest, 5, 0, []string{"0", "1", "2", "3", "4", "5"}, 0, 4},
+		{"oldest", session.SlowDropOldest, 5, 0, []string{"0", "5", "6", "7", "8", "9"}, 4, 0},
+		{"newest of two frames", session.SlowDropNewest, 2, 1, []string{"0", "1", "2"}, 0, 7},
+		{"oldest of two frames", session.SlowDropOldest, 2, 1, []string{"0", "8", "9"}, 7, 0},
+		{"newest, longer than the queue", session.SlowDropNewest, 0, 6, []string{"0"}, 0, 9},
+		{"oldest, longer than the queue", session.SlowDropOldest, 0, 6, []string{"0"}, 0, 9},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg := config()
-				cfg.Queue = serial.Limit{Items: 6, Bytes: 1 << 20}
+				const head, attachment = 2 + 3, 2 + 10 // bytes
+				cfg.Queue = session.Held(tt.room, tt.room*(head+tt.attachments*attachment))
 				cfg.Slow = tt.policy
 				c, client := dial(t, cfg)
 				h := newRecorder()
@@ -100,7 +101,7 @@ func TestSlowPolicies(t *testing.T) {
 // order, however much is dropped.
 func TestDroppingOldestTearsNothing(t *testing.T) {
 	cfg := config()
-	cfg.Queue = serial.Limit{Items: 20, Bytes: 1 << 20}
+	cfg.Queue = 20 << 10
 	cfg.Slow = session.SlowDropOldest
 	client, server := tcp(t)
 	require.NoError(t, client.(*net.TCPConn).SetReadBuffer(16<<10))

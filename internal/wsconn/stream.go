@@ -11,7 +11,13 @@ import (
 // read into the memory of their message.
 const readBuffer = 512
 
-// stream is the network connection of a Conn. Its read side belongs to the goroutine that reads.
+// unsent is how much the kernel may hold for a peer that does not read, in bytes. Without a bound it takes megabytes
+// (net.ipv4.tcp_wmem). A thousand such peers take more than it has for all connections of the machine (net.ipv4.tcp_mem),
+// and then it drops what others send. What waits beyond waits in our queue, where it is bounded and shared.
+const unsent = 64 << 10
+
+// stream is the network connection of a Conn. Its read side belongs to the goroutine that reads, its write side to the
+// outbox.
 type stream struct {
 	net.Conn
 	conn   *Conn
@@ -21,11 +27,14 @@ type stream struct {
 	ahead  []byte      // read, and not taken yet
 	err    error       // why the network connection can be read no more
 	timer  *time.Timer // for a message to come to its end; nil if it has not been waited for
+
+	// of the write side
+	taken   int  // bytes that the network has taken since it was looked how much of it is unsent
+	bounded bool // the kernel takes no more than unsent
 }
 
 // init puts s on a network connection; early is what was read from it before.
 func (s *stream) init(c *Conn, nc net.Conn, early []byte) {
-	boundUnsent(nc)
 	s.Conn, s.conn, s.socket, s.ahead = nc, c, newSocket(nc), bytes.Clone(early)
 }
 
@@ -106,51 +115,19 @@ func (s *stream) broke(err error) error {
 	return err
 }
 
-// tryWrite writes as much of frames as goes without waiting, and returns the rest.
-func (s *stream) tryWrite(frames [][]byte) (rest [][]byte, err error) {
-	if s.socket == nil {
-		return frames, nil
-	}
-	if len(frames) > 1 && size(frames) <= coalesced {
-		return s.tryTogether(frames)
-	}
-	for i, f := range frames {
-		n, err := s.socket.write(f)
-		if err != nil {
-			return nil, err
-		}
-		if n < len(f) {
-			return append([][]byte{f[n:]}, frames[i+1:]...), nil
-		}
-	}
-	return nil, nil
+// tryWrite writes what the socket takes of p without waiting.
+func (s *stream) tryWrite(p []byte) (n int, err error) {
+	n, err = s.socket.write(p)
+	s.wrote(n)
+	return n, err
 }
 
-// tryTogether is tryWrite for several frames in one write.
-func (s *stream) tryTogether(frames [][]byte) (rest [][]byte, err error) {
-	p := buffers.Get().(*[]byte)
-	defer buffers.Put(p)
-	buf := (*p)[:0]
-	for _, f := range frames {
-		buf = append(buf, f...)
+// wrote looks after what the kernel holds, each time that it has taken as much as it may hold.
+func (s *stream) wrote(n int) {
+	if s.taken += n; s.taken >= unsent {
+		s.taken = 0
+		s.bounded = boundUnsent(s.Conn, s.bounded)
 	}
-	n, err := s.socket.write(buf)
-	if err != nil {
-		return nil, err
-	}
-	return skip(frames, n), nil
-}
-
-// skip returns frames without their first n bytes.
-func skip(frames [][]byte, n int) [][]byte {
-	for len(frames) > 0 && n >= len(frames[0]) {
-		n -= len(frames[0])
-		frames = frames[1:]
-	}
-	if n == 0 {
-		return frames
-	}
-	return append([][]byte{frames[0][n:]}, frames[1:]...)
 }
 
 // clearDeadline lets single writes go on after those of the goroutine.

@@ -2,31 +2,34 @@ package wsconn
 
 import (
 	"net"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// unsent is how much the kernel takes for a peer beyond what it can send on, in bytes. Without
-// such a bound it takes megabytes for one that does not read (net.ipv4.tcp_wmem), a thousand
-// of these are more than it has for all connections of the machine (net.ipv4.tcp_mem), and then
-// it drops what others send. What waits beyond waits in our queue, where it is bounded and shared.
-const unsent = 64 << 10
-
-const notSentLowAt = 25 // TCP_NOTSENT_LOWAT, which package syscall does not have
-
-// boundUnsent does nothing where nc is no TCP.
-func boundUnsent(nc net.Conn) {
+// boundUnsent bounds what the kernel takes if a TCP connection has fallen behind, and takes the bound away otherwise: it
+// makes each write slower. It returns whether there is a bound now.
+func boundUnsent(nc net.Conn, bounded bool) bool {
 	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
 		nc = secure.NetConn()
 	}
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
-		return
+		return false
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return
+		return bounded
 	}
-	_ = raw.Control(func(fd uintptr) {
-		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, notSentLowAt, unsent) // then it has no bound
+	_ = raw.Control(func(fd uintptr) { // fails on a closed connection only
+		waits, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD)
+		if behind := waits >= unsent; err == nil && behind != bounded {
+			bound := 0 // that of the system
+			if behind {
+				bound = unsent
+			}
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bound)
+			bounded = behind
+		}
 	})
+	return bounded
 }

@@ -5,4 +5,4 @@ package wsconn
 import "net"
 
 // boundUnsent needs what only Linux has.
-func boundUnsent(net.Conn) {}
+func boundUnsent(net.Conn, bool) bool { return false }

@@ -3,37 +3,73 @@ package wsconn
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// coalesced is how much is put into one write, in bytes. A longer frame is written
-// by itself, uncopied.
+// coalesced is how much of several frames is put into one write, in bytes. A longer frame is written by itself, uncopied,
+// and in pieces.
 const coalesced = 32 << 10
 
-// buffers holds buffers for coalescing. A connection has one only while it writes.
+// buffers holds buffers for coalescing.
 var buffers = sync.Pool{New: func() any {
 	b := make([]byte, 0, coalesced)
 	return &b
 }}
 
-// pushed ends a connection whose outbox is full.
-func (c *Conn) pushed(err error) error {
-	if errors.Is(err, errFull) {
-		c.fail(session.ErrSlow, session.CloseTryLater, session.ReasonSlow)
+// giveBack takes a buffer of gather, or nil.
+func giveBack(buffer *[]byte) {
+	if buffer != nil {
+		buffers.Put(buffer)
 	}
-	return outcome(err)
 }
 
+// gather returns what is to be written next of frames that wait. They are begun then, and cannot be dropped any more. If
+// it is in a buffer, giveBack must follow.
+func gather(waiting []queued) (piece []byte, buffer *[]byte) {
+	first := waiting[0].data
+	waiting[0].begin()
+	if len(waiting) == 1 || len(first)+len(waiting[1].data) > coalesced {
+		return first[:min(len(first), session.Piece)], nil
+	}
+	buffer = buffers.Get().(*[]byte)
+	piece = append((*buffer)[:0], first...)
+	for i := 1; i < len(waiting) && len(piece)+len(waiting[i].data) <= coalesced; i++ {
+		waiting[i].begin()
+		piece = append(piece, waiting[i].data...)
+	}
+	return piece, buffer
+}
+
+func (q *queued) begin() {
+	if q.part == session.MessageStart {
+		q.part = session.NoMessage
+	}
+}
+
+// pushed ends a connection whose peer is too slow.
+func (c *Conn) pushed(err error) error {
+	if errors.Is(err, session.ErrSlow) {
+		c.fail(session.ErrSlow, session.CloseTryLater, session.ReasonSlow)
+	}
+	return err
+}
+
+// force queues frames of the protocol, past the bound.
 func (c *Conn) force(frames ...[]byte) error {
-	return outcome(c.out.force(frames, false))
+	p := parcel{forced: true}
+	for _, f := range frames {
+		p.frames = append(p.frames, queued{data: f})
+	}
+	return c.out.push(p)
 }
 
 // finish queues a close frame, behind which nothing goes.
 func (c *Conn) finish(frame []byte) {
-	if c.out.force([][]byte{frame}, true) == nil {
+	if c.out.push(parcel{frames: []queued{{data: frame}}, forced: true, last: true}) == nil {
 		c.reach(closing)
 		c.cfg.Grace.leave(c)
 	}
@@ -45,49 +81,22 @@ func (c *Conn) wroteClose() {
 	c.cfg.Grace.hurry(c)
 }
 
-func (c *Conn) brokeWriting(err error) { c.cut(fmt.Errorf("wsconn: write: %w", err)) }
-
-// writeAll writes frames in as few writes as coalesced allows.
-func (c *Conn) writeAll(frames [][]byte) error {
-	if len(frames) == 1 {
-		return c.writeOnce(frames[0])
+// brokeWriting ends a connection on which a write has failed. A peer that did not take a piece in time is slow if more
+// waits than the bound. Otherwise it is one that has vanished, as far as anybody can tell, and the connection is lost.
+func (c *Conn) brokeWriting(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.out.over() {
+		c.cut(session.ErrSlow)
+		return
 	}
-	p := buffers.Get().(*[]byte)
-	defer buffers.Put(p)
-	buf := (*p)[:0]
-	for _, f := range frames {
-		if len(buf)+len(f) > coalesced {
-			if err := c.writeOnce(buf); err != nil {
-				return err
-			}
-			buf = buf[:0]
-		}
-		if len(f) > coalesced {
-			if err := c.writeOnce(f); err != nil {
-				return err
-			}
-			continue
-		}
-		buf = append(buf, f...)
-	}
-	return c.writeOnce(buf)
+	c.cut(fmt.Errorf("wsconn: write: %w", err))
 }
 
-// writeOnce writes p with a deadline of its own.
-func (c *Conn) writeOnce(p []byte) error {
-	if len(p) == 0 {
-		return nil
-	}
+// write writes a piece with a deadline of its own, by which a peer must take it.
+func (c *Conn) write(piece []byte) error {
 	if err := c.in.SetWriteDeadline(time.Now().Add(c.cfg.Grace.Of(c.cfg.WriteTimeout))); err != nil {
 		return err
 	}
-	_, err := c.in.Conn.Write(p)
+	_, err := c.in.Conn.Write(piece)
+	c.in.wrote(len(piece))
 	return err
-}
-
-func size(frames [][]byte) (n int) {
-	for _, f := range frames {
-		n += len(f)
-	}
-	return n
 }

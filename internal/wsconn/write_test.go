@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -70,12 +69,12 @@ func TestWaitingFramesAreCoalesced(t *testing.T) {
 		expect(t, client, want...)
 		synctest.Wait()
 		sizes := conn.sizes()
-		require.Len(t, sizes, 5)
+		require.Len(t, sizes, 6)
 		assert.Equal(t, 7, sizes[0])
 		assert.Equal(t, 20*2+20*len("small ")+30+4+30<<10, sizes[1], "small ones and what fits, in one write")
 		assert.Equal(t, 4+30<<10, sizes[2])
-		assert.Equal(t, 10+100<<10, sizes[3], "a long one by itself")
-		assert.Equal(t, 6, sizes[4])
+		assert.Equal(t, []int{64 << 10, 10 + 36<<10}, sizes[3:5], "a long one by itself, in pieces")
+		assert.Equal(t, 6, sizes[5])
 
 		client.Close()
 		h.end(t)
@@ -86,14 +85,15 @@ func TestWaitingFramesAreCoalesced(t *testing.T) {
 func TestSendIsAllOrNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
-		cfg.Queue = serial.Limit{Items: 4, Bytes: 1 << 20}
+		cfg.Queue = 100
 		c, client := dial(t, cfg)
 		h := newRecorder()
 		c.Serve(h)
 		assert.True(t, c.Idle())
 		require.NoError(t, c.Send(text("1"), session.BinaryFrame([]byte{2})))
 		assert.False(t, c.Idle())
-		require.ErrorIs(t, c.Send(text("3"), text("4"), text("5")), session.ErrSlow)
+		synctest.Wait() // they are being written
+		require.ErrorIs(t, c.Send(text("3"), text("4"), text(strings.Repeat("5", 300))), session.ErrSlow)
 		require.ErrorIs(t, c.Send(text("6")), session.ErrClosed)
 		require.ErrorIs(t, c.Force(text("7")), session.ErrClosed)
 		require.ErrorIs(t, c.Ping(), session.ErrClosed)
@@ -109,12 +109,13 @@ func TestSendIsAllOrNone(t *testing.T) {
 func TestQueueIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
-		cfg.Queue = serial.Limit{Items: 100, Bytes: 1000}
+		cfg.Queue = 250
 		c, client := dial(t, cfg)
 		h := newRecorder()
 		c.Serve(h)
-		require.NoError(t, c.Send(text(strings.Repeat("x", 600))))
-		require.NoError(t, c.Force(text(strings.Repeat("y", 600))), "protocol packets go past the limit")
+		require.NoError(t, c.Send(text(strings.Repeat("x", 6000))), "any size, if nothing waits")
+		require.NoError(t, c.Send(text(strings.Repeat("x", 600))), "the first one does not count")
+		require.NoError(t, c.Force(text(strings.Repeat("y", 600))), "protocol packets go past the bound")
 		require.ErrorIs(t, c.Send(text("z")), session.ErrSlow)
 		client.Close()
 		assert.ErrorIs(t, h.end(t), session.ErrSlow)
@@ -144,12 +145,12 @@ func TestPeerThatDoesNotReadIsCut(t *testing.T) {
 func TestPongsToAPeerThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
-		cfg.Queue.Items = 10
+		cfg.Queue = 250
 		c, client := dial(t, cfg)
 		h := newRecorder()
 		c.Serve(h)
 		start := time.Now()
-		for range cfg.Queue.Items + 1 {
+		for range 1 + 4*cfg.Queue/session.Held(1, 3) + 1 {
 			write(t, client, masked(fin|opPing, "x"))
 		}
 		assert.ErrorIs(t, h.end(t), session.ErrSlow)
@@ -186,7 +187,7 @@ func TestWriteFailureEndsTheConnection(t *testing.T) {
 func TestConcurrentSendPingClose(t *testing.T) {
 	const senders, rounds = 8, 50
 	cfg := config()
-	cfg.Queue = serial.Limit{Items: 1 << 20, Bytes: 1 << 30}
+	cfg.Queue = 1 << 30
 	client, server := tcp(t)
 	c := accept(t, cfg, server, nil)
 	h := newRecorder()
