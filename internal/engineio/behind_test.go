@@ -73,8 +73,10 @@ func TestBurstsArriveByPolling(t *testing.T) {
 			for len(got) < len(want) {
 				got = append(got, tt.split(t, h.get(p.query).body)...)
 			}
-			for i := range want { // too long to be printed
-				require.True(t, want[i] == got[i], "packet %d", i)
+			for i := range want {
+				if want[i] != got[i] {
+					require.FailNow(t, "another packet", "%d", i)
+				}
 			}
 			assert.Zero(t, p.Session.Held())
 		})

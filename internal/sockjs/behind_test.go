@@ -86,8 +86,10 @@ func TestBurstsArriveOverHTTP(t *testing.T) {
 		for len(got) < len(want) {
 			got = append(got, take(h, target)...)
 		}
-		for i := range want { // too long to be printed
-			require.True(t, want[i] == got[i], "message %d", i)
+		for i := range want {
+			if want[i] != got[i] {
+				require.FailNow(t, "another message", "%d", i)
+			}
 		}
 		assert.Zero(t, sockjs.Held(c.Conn))
 		assert.Equal(t, "closed "+session.ReasonServerDisconnect, c.next(t))
@@ -132,7 +134,7 @@ func TestClientThatDoesNotFetch(t *testing.T) {
 				time.Sleep(tt.after - 1)
 				synctest.Wait()
 				assert.Empty(t, c.events)
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				assert.Equal(t, "closed "+tt.want, c.next(t))
 				if tt.want == session.ReasonSlow {
 					assert.Equal(t, `c[1013,"slow client"]`, h.frame(target))

@@ -169,7 +169,8 @@ func (s *Server) carryFrames(one *polled, r *receiver) {
 			return
 		default:
 			err := r.write(frame)
-			if slow := one.sent(frame, err); err != nil {
+			slow := one.sent(frame, err)
+			if err != nil {
 				one.abort(slow)
 				return
 			}

@@ -2,7 +2,6 @@ package wsconn_test
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -268,7 +267,7 @@ func TestVolatileNeverWaits(t *testing.T) {
 		require.NoError(t, c.Deliver(volatile, true))
 		expect(t, client, frame{fin | opText, strings.Repeat("v", 100)})
 		client.Close()
-		assert.False(t, errors.Is(h.end(t), session.ErrSlow))
+		assert.NotErrorIs(t, h.end(t), session.ErrSlow)
 		wait(t, cfg)
 	})
 }

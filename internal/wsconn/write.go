@@ -36,7 +36,8 @@ func gather(waiting []queued) (piece []byte, buffer *[]byte) {
 		return first[:min(len(first), session.Piece)], nil
 	}
 	buffer = buffers.Get().(*[]byte)
-	piece = append((*buffer)[:0], first...)
+	piece = (*buffer)[:0]
+	piece = append(piece, first...)
 	for i := 1; i < len(waiting) && len(piece)+len(waiting[i].data) <= coalesced; i++ {
 		waiting[i].begin()
 		piece = append(piece, waiting[i].data...)
