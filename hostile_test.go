@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -423,12 +425,13 @@ func split3(t *testing.T, payload string) (packets []string) {
 	t.Helper()
 	units := utf16.Encode([]rune(payload))
 	for len(units) > 0 {
-		var n, digits int
-		_, err := fmt.Sscanf(string(utf16.Decode(units)), "%d:", &n)
-		require.NoError(t, err, "%q", payload)
-		digits = len(fmt.Sprint(n)) + 1
-		packets = append(packets, string(utf16.Decode(units[digits:digits+n])))
-		units = units[digits+n:]
+		digits := slices.Index(units, ':')
+		require.Positive(t, digits, "%.1000q", payload)
+		n, err := strconv.Atoi(string(utf16.Decode(units[:digits])))
+		require.NoError(t, err, "%.1000q", payload)
+		units = units[digits+1:]
+		packets = append(packets, string(utf16.Decode(units[:n])))
+		units = units[n:]
 	}
 	return packets
 }

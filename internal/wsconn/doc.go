@@ -18,13 +18,21 @@
 //
 // # Writing
 //
-// Send and its like put frames into the outbox, which any goroutine may do. The first of them writes what fits into the
-// socket without waiting. A goroutine writes the rest, and ends when nothing is left:
+// Any goroutine may send. The outbox has the send queue and decides who writes:
 //
-//	idle -> written at once -> idle
-//	           | the socket is full
-//	           v
-//	        a writer: one write at a time, each with a deadline -> idle
+//	     +---------------------------- empty <--------------------------+
+//	     | a frame of a round            | another frame                 |
+//	     v                               v                               |
+//	  collecting ---- Flush, or ----> attempt: the sender writes what ---+ all of it is taken
+//	  until Flush     another frame   the socket takes without waiting   |
+//	                                     | some is left, or it is no TCP |
+//	                                     v                               |
+//	                                  writing: a goroutine writes -------+
+//	                                  pieces, each with a deadline
+//
+// A close frame is the last one, from any of these states: nothing is queued behind it. cut empties the queue, and nothing is
+// queued any more. A piece has at most 64 KiB. If the peer does not take one within WriteTimeout the connection is cut. The
+// peer is slow if its queue exceeds the bound, and lost otherwise. session.Waiting decides what finds room in the queue.
 //
 // # The end
 //
