@@ -123,6 +123,10 @@ function actions(nsp, socket) {
       for (let i = 0; i < n; i++) nsp.to(socket.id).volatile.emit("volatile", i);
       ack();
     },
+    pour({ messages, size, large }) {
+      for (let i = 0; i < messages; i++) socket.emit("poured", i, "x".repeat(size));
+      socket.emit("poured", messages, "y".repeat(large));
+    },
     count(n) { for (let i = 0; i < n; i++) socket.emit("number", i); },
 
     moveAll(room, ack) { nsp.socketsJoin(room); ack(); },

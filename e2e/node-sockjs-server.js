@@ -75,6 +75,12 @@ class Instance {
       case "#count":
         for (let i = 0; i < Number(argument); i++) connection.write(String(i));
         return undefined;
+      case "#pour": {
+        const [messages, size, large] = argument.split(" ").map(Number);
+        for (let i = 0; i < messages; i++) connection.write(`${i}${"x".repeat(size)}`);
+        connection.write("y".repeat(large));
+        return undefined;
+      }
       case "#log": return this.lines.push(`${tag} says ${argument}`);
       default: return connection.write(text);
     }

@@ -168,6 +168,15 @@ const tests = {
     assert.equal(lines.length, 3);
   }, { pingInterval: 80, pingTimeout: 400 }),
 
+  "thousands of messages and a large one from one handler": on(async (instance) => {
+    const plain = await Plain.open(instance);
+    const [messages, size, large] = [5_000, 200, 8_000_000];
+    plain.send({ event: "pour", data: { messages, size, large } });
+    await until(() => plain.frames.length > messages, "the large one");
+    assert.ok(plain.frames.every(({ event, data }, i) => event === "poured" && data[0] === i && data[1].length === (i < messages ? size : large)));
+    assert.deepEqual(await plain.call("echoAck", "still here"), { data: "still here" });
+  }),
+
   "too big a message": on(async (instance) => {
     const plain = await Plain.open(instance);
     plain.send({ event: "echo", data: "x".repeat(20_000) });

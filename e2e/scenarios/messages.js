@@ -168,6 +168,20 @@ export default [
     },
   },
   {
+    name: "thousands of messages and a large one from one handler",
+    async run(t) {
+      const a = await t.client();
+      const [messages, size, large] = [5_000, 200, 8_000_000];
+      a.emit("pour", { messages, size, large });
+      await a.seen("event", "poured", messages + 1);
+      const poured = a.log.filter((line) => line[1] === "poured").map((line) => line.slice(2));
+      a.log.length = 0;
+      t.note("in order", poured.every((args, i) => args[0] === i));
+      t.note("complete", poured.every((args, i) => args[1].length === (i < messages ? size : large)));
+      await a.call("echoAck", "still here");
+    },
+  },
+  {
     name: "message over the limit",
     server: { maxMessage: 10_000 },
     async run(t) {

@@ -116,6 +116,19 @@ export default [
     },
   },
   {
+    name: "thousands of messages and a large one from one handler",
+    async run(t) {
+      const a = await t.client();
+      const [messages, size, large] = [5_000, 200, 8_000_000];
+      a.send(`#pour ${messages} ${size} ${large}`);
+      await a.got(messages + 1);
+      const poured = a.texts.splice(0);
+      a.log.length = 1; // that it is open
+      t.note("in order", poured.every((text, i) => i === messages || text.startsWith(`${i}x`)));
+      t.note("complete", poured.every((text, i) => text.length === (i < messages ? String(i).length + size : large)));
+    },
+  },
+  {
     name: "conversation",
     async run(t) {
       const a = await t.client();

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws"
@@ -56,6 +57,7 @@ func actions(log *journal, a asker) []thinkws.Option {
 		"one":   thinkws.Bind(func(c *thinkws.Context, n int) error { return self(c).Volatile().Emit("volatile", n) }),
 		"burst": thinkws.Bind(burst),
 		"count": thinkws.Bind(count),
+		"pour":  thinkws.Bind(pour),
 
 		"moveAll": thinkws.Bind(func(c *thinkws.Context, room string) error {
 			if err := everybody(c).Join(room); err != nil {
@@ -266,6 +268,18 @@ func count(c *thinkws.Context, n int) error {
 		}
 	}
 	return nil
+}
+
+type pouring struct{ Messages, Size, Large int }
+
+// pour sends many messages and a large one, without a pause.
+func pour(c *thinkws.Context, p pouring) error {
+	for i := range p.Messages {
+		if err := c.Emit("poured", i, strings.Repeat("x", p.Size)); err != nil {
+			return err
+		}
+	}
+	return c.Emit("poured", p.Messages, strings.Repeat("y", p.Large))
 }
 
 func kick(c *thinkws.Context, whole bool) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +50,12 @@ func stringActions(log *journal) []thinkws.Option {
 					return err
 				}
 				return countStrings(c, n)
+			case "#pour":
+				var p pouring
+				if _, err := fmt.Sscan(argument, &p.Messages, &p.Size, &p.Large); err != nil {
+					return err
+				}
+				return pourStrings(c, p)
 			case "#log":
 				log.addf("%s says %s", tag(c), argument)
 			default:
@@ -68,4 +75,13 @@ func countStrings(c *thinkws.Context, n int) error {
 		}
 	}
 	return nil
+}
+
+func pourStrings(c *thinkws.Context, p pouring) error {
+	for i := range p.Messages {
+		if err := c.Emit("message", strconv.Itoa(i)+strings.Repeat("x", p.Size)); err != nil {
+			return err
+		}
+	}
+	return c.Emit("message", strings.Repeat("y", p.Large))
 }

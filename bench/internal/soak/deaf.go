@@ -27,14 +27,13 @@ type Deaf struct {
 
 // What the deaf may cost.
 const (
-	sendQueue  = 1 << 20 // bytes, the default of WithSendQueue
+	deafCost   = 1 << 20 // bytes for each; what is broadcast waits for all of them together
 	deafBound  = 10 * time.Second
 	deafFactor = 2 // of the latency without them
 )
 
-// deafHonest are the honest clients. A poll for each tenth of a second is what a send queue of 1 MiB
-// takes at ten megabytes a second, so a polling client that is late once is a slow one.
-var deafHonest = [...]kind{plain, socketIO, sockJS, upgraded}
+// deafHonest are the honest clients.
+var deafHonest = [...]kind{plain, socketIO, polling, sockJS, upgraded, xhr}
 
 // deafRound is what one run has shown.
 type deafRound struct {
@@ -68,7 +67,7 @@ func (d Deaf) Run(ctx context.Context, self Self, r *Report) error {
 		worst.sent += beside.sent
 		worst.lost = cmp.Or(worst.lost, beside.lost, alone.lost)
 	}
-	atMost(r, "peak RSS of the server", worst.peak, size(1.2*float64(d.Clients)*sendQueue))
+	atMost(r, "peak RSS of the server", worst.peak, size(1.2*float64(d.Clients)*deafCost))
 	exactly(r, "deaf clients left", worst.left, 0)
 	atMost(r, "the deaf are gone after", worst.gone, deafBound)
 	r.note("broadcasts that honest clients got without the deaf", fmt.Sprintf("%d of %d", received[0], worst.sent))

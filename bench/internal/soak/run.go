@@ -33,7 +33,7 @@ var scenarios = []struct {
 	name string
 	size Scenario
 }{
-	{"deaf", Deaf{Clients: 1000, Honest: 5, Rate: 1000, Size: 10 << 10, For: 10 * time.Second, Rounds: 3}},
+	{"deaf", Deaf{Clients: 1000, Honest: 6, Rate: 1000, Size: 10 << 10, For: 10 * time.Second, Rounds: 3}},
 	{"halfopen", HalfOpen{Rate: 2000, For: 30 * time.Second, Warm: 30 * time.Second, Honest: 20, Expire: 50 * time.Second, Settle: time.Minute}},
 	{"slowbody", SlowBody{Bodies: 2000, Upgrades: 2000, Within: 15 * time.Second}},
 	{"drain", Drain{Clients: 5000, Messages: 3, Size: 200}},

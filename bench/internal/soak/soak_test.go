@@ -36,7 +36,7 @@ func TestScenarios(t *testing.T) {
 		want     []string // lines
 	}{
 		"deaf": {
-			soak.Deaf{Clients: 18, Honest: 4, Rate: 300, Size: 10 << 10, For: 2 * time.Second, Rounds: 1},
+			soak.Deaf{Clients: 18, Honest: 6, Rate: 300, Size: 10 << 10, For: 2 * time.Second, Rounds: 1},
 			[]string{"deaf clients left: 0 (= 0) ok", "broadcasts that honest clients got without the deaf: 2400 of 2400", "with them: 2400 (≥ 2400) ok"},
 		},
 		"halfopen": {
