@@ -14,22 +14,29 @@ type Entry interface {
 // A message that finds the queue empty may have any size. It does not count against the bound, so the next message finds
 // as much room as otherwise.
 type Waiting[E Entry] struct {
-	Entries []E // the frames that wait
-	held    int // what they count, with those on their way
-	first   int // the share of the message that found the queue empty
+	Entries []E  // the frames that wait
+	held    int  // what they count, with those on their way
+	first   int  // the share of the message that found the queue empty
+	slow    bool // Room has returned ErrSlow: nothing may follow what was refused
 }
 
 // burst is how many times its bound a queue takes under SlowDisconnect. Beyond the bound, its owner disconnects a client
 // that takes nothing for a while.
 const burst = 4
 
-// Room makes room for a message that counts size, as the policy says. The message may be pushed if the error is nil or
-// a DisplacedError. Otherwise it is ErrDropped or ErrSlow.
+// Room makes room for a message that counts size, as the policy says. The message must be pushed if the error is nil or
+// a DisplacedError. Otherwise the error is ErrDropped or ErrSlow.
 func (w *Waiting[E]) Room(size, bound int, policy SlowPolicy) error {
+	if w.held == 0 {
+		w.first = size
+	}
 	switch {
+	case w.slow:
+		return ErrSlow
 	case w.fits(0, size, bound), policy == SlowDisconnect && w.fits(0, size, burst*min(bound, math.MaxInt/burst)):
 		return nil
 	case policy == SlowDisconnect:
+		w.slow = true
 		return ErrSlow
 	case policy == SlowDropOldest:
 		return w.displace(size, bound)
@@ -50,7 +57,9 @@ func (w *Waiting[E]) displace(size, bound int) error {
 	if !w.fits(old.counts, size, bound) {
 		return ErrDropped
 	}
-	w.drop(old)
+	if w.drop(old); w.held == 0 {
+		w.first = size
+	}
 	return &DisplacedError{Messages: old.messages}
 }
 
@@ -91,6 +100,7 @@ func (w *Waiting[E]) drop(s span[E]) {
 	clear(w.Entries[:gone])
 	w.Entries = w.Entries[gone:]
 	w.held -= s.counts
+	w.first = min(w.first, w.held)
 }
 
 // Over reports whether the queue exceeds the bound.
@@ -99,14 +109,10 @@ func (w *Waiting[E]) Over(bound int) bool { return w.held-w.first > bound }
 // Held returns what the queue counts.
 func (w *Waiting[E]) Held() int { return w.held }
 
-// Push appends frames.
+// Push appends the frames of a message for which Room has made room, or frames of the protocol.
 func (w *Waiting[E]) Push(entries ...E) {
-	counts := Counts(entries...)
-	if w.held == 0 {
-		w.first = counts
-	}
 	w.Entries = append(w.Entries, entries...)
-	w.held += counts
+	w.held += Counts(entries...)
 }
 
 // Counts returns what frames count in a queue.

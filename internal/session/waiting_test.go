@@ -74,6 +74,7 @@ func TestBoundOfTheSendQueue(t *testing.T) {
 				assert.Equal(t, n > 3, w.Over(bound))
 			}
 			assert.Equal(t, tt.err, w.send(one, bound, tt.policy))
+			assert.Equal(t, tt.err, w.send(message(""), bound, tt.policy), "so that there is no gap")
 			assert.Equal(t, session.Held(tt.taken, tt.taken), w.Held())
 		})
 	}
@@ -97,6 +98,7 @@ func TestFirstMessageDoesNotCount(t *testing.T) {
 
 		w.Clear()
 		require.Zero(t, w.Held())
+		w = waiting{}
 		require.NoError(t, w.send(large, bound, policy))
 		_, counts := w.Take(0) // the first frame is on its way
 		require.NoError(t, w.send(message("small"), bound, policy))
@@ -124,7 +126,7 @@ func TestOldestMessagesAreDropped(t *testing.T) {
 	w.Push(message("b")...)
 	w.Push(message("c", "c1")...)
 	held := w.Held()
-	bound := held - session.Held(1, 4) // ping was first
+	bound := held
 	err := w.send(message("d"), bound, session.SlowDropOldest)
 	var more *session.DisplacedError
 	require.ErrorAs(t, err, &more)

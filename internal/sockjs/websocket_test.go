@@ -294,7 +294,7 @@ func TestWebSocketSlowClient(t *testing.T) {
 		v := event("e")
 		v.Volatile = true
 		assert.ErrorIs(t, c.Conn.Send(v), session.ErrDropped)
-		require.NoError(t, c.send("x", "x", "x", "x"))
+		require.NoError(t, c.send("x", "x", "x"))
 		assert.ErrorIs(t, c.send("x"), session.ErrSlow)
 		assert.ErrorIs(t, c.send("x"), session.ErrClosed)
 		assert.Equal(t, "closed "+session.ReasonSlow, c.next(t))
