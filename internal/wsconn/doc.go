@@ -20,15 +20,15 @@
 //
 // Any goroutine may send. The outbox has the send queue and decides who writes:
 //
-//	     +---------------------------- empty <--------------------------+
-//	     | a frame of a round            | another frame                 |
-//	     v                               v                               |
-//	  collecting ---- Flush, or ----> attempt: the sender writes what ---+ all of it is taken
-//	  until Flush     another frame   the socket takes without waiting   |
-//	                                     | some is left, or it is no TCP |
-//	                                     v                               |
-//	                                  writing: a goroutine writes -------+
-//	                                  pieces, each with a deadline
+//	  +----------------------------- empty <----------------------------+
+//	  | a frame of a round            | another frame                   |
+//	  v                               |                                 |
+//	collecting ---- Flush, or ----> attempt: the sender writes what ----+ all of it is taken
+//	until Flush     another frame   the socket takes without waiting    |
+//	                                  | some is left, or it is no TCP   |
+//	                                  v                                 |
+//	                                writing: a goroutine writes pieces -+
+//	                                each with a deadline
 //
 // A close frame is the last one, from any of these states: nothing is queued behind it. cut empties the queue, and nothing is
 // queued any more. A piece has at most 64 KiB. If the peer does not take one within WriteTimeout the connection is cut. The
