@@ -66,15 +66,15 @@ func (w *Waiting[E]) displace(size, bound int) error {
 // Shed drops all messages that wait. Frames of the protocol, and what remains of a message that is on its way, stay.
 func (w *Waiting[E]) Shed() { w.drop(w.oldest(func(int) bool { return false })) }
 
-// span is the beginning of a queue, and the messages in it that may be dropped.
-type span[E Entry] struct {
+// head is the beginning of a queue, and the messages in it that may be dropped.
+type head[E Entry] struct {
 	frames           int
 	stay             []E // the frames that may not be dropped
 	messages, counts int
 }
 
-// oldest returns the shortest span that is enough, or the whole queue.
-func (w *Waiting[E]) oldest(enough func(counts int) bool) (s span[E]) {
+// oldest returns the shortest head that is enough, or the whole queue.
+func (w *Waiting[E]) oldest(enough func(counts int) bool) (s head[E]) {
 	dropping := false
 	for _, e := range w.Entries {
 		part := e.Part()
@@ -94,7 +94,7 @@ func (w *Waiting[E]) oldest(enough func(counts int) bool) (s span[E]) {
 	return s
 }
 
-func (w *Waiting[E]) drop(s span[E]) {
+func (w *Waiting[E]) drop(s head[E]) {
 	gone := s.frames - len(s.stay)
 	copy(w.Entries[gone:], s.stay)
 	clear(w.Entries[:gone])
