@@ -148,7 +148,7 @@ func (s *polled) hold(w http.ResponseWriter, r *http.Request) bool {
 	if s.client.Flow().Hold(w, r, s.ended, s.server.cfg.WriteTimeout) {
 		return true
 	}
-	s.broke()
+	s.broke(nil)
 	return false
 }
 
