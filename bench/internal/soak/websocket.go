@@ -139,7 +139,7 @@ func (w *webSocket) take(text []byte) error {
 	case bytes.Equal(text, []byte("2")): // a heartbeat; plain WebSocket has no such text
 		go func() { _ = w.send("3") }() // it waits while the socket is full; reading goes on, as in browsers
 		return nil
-	case bytes.Equal(text, []byte("3")): // the answer to one of Socket.IO 2
+	case bytes.Equal(text, []byte("3")), bytes.Equal(text, []byte("6")): // the answer to one of Socket.IO 2, and noop
 		return nil
 	case bytes.Equal(text, []byte("1")):
 		return &endedError{"packet 1"}
