@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -48,9 +49,9 @@ const memoryHonest = 20
 
 // Run implements Scenario.
 func (m Memory) Run(ctx context.Context, self Self, r *Report) error {
-	// Sessions that nobody polls must not end while this runs.
+	const long = 5 * time.Minute // no client must go because it is silent
 	p, err := self.start(ctx, serverConfig{
-		Crowd: true, PingInterval: 5 * time.Minute, DisconnectDelay: 5 * time.Minute,
+		Crowd: true, PingInterval: long, PingTimeout: long, DisconnectDelay: long, MessageTimeout: long,
 		env: []string{fmt.Sprintf("GOMEMLIMIT=%d", int64(m.Limit))},
 	})
 	if err != nil {
@@ -65,6 +66,11 @@ func (m Memory) Run(ctx context.Context, self Self, r *Report) error {
 	if err := p.await(ctx, m.Clients); err != nil {
 		return err
 	}
+	before, err := p.state()
+	if err != nil {
+		return err
+	}
+	r.note("before", before)
 	sampling, stop := context.WithCancel(ctx)
 	defer stop()
 	peak := p.peak(sampling)
@@ -124,6 +130,8 @@ func (m Memory) all(ctx context.Context, r *Report, h *hoard) error {
 		return err
 	}
 	r.note("held in the end, as Stats counts it", size(st.Memory))
+	maps.DeleteFunc(st.Limits, func(_ string, n uint64) bool { return n == 0 })
+	r.note("limits reached", st.Limits)
 	r.note("clients in the end", st.Clients)
 	r.note("disconnected for the memory of all, counted", st.overMemory())
 	return nil
@@ -153,7 +161,7 @@ func (h *hoard) counted(room string) (figures, error) { return h.process.ask("co
 
 // memoryKinds are the clients that hold something: sessions that nobody polls hold it for certain, since the
 // kernel takes nothing from the server.
-var memoryKinds = [...]kind{polling, socketIO, xhr, plain, olderPolling, sockJS}
+var memoryKinds = [...]kind{polling, socketIO, xhr, plain, upgraded, sockJS}
 
 // enter connects all clients. Those that hold little get that now.
 func (m Memory) enter(ctx context.Context, h *hoard) error {
@@ -182,7 +190,8 @@ func (h *hoard) add(c *client, few bool) {
 	}
 }
 
-// settle has a client join its room, and fall asleep before a little that waits.
+// settle has a client join its room. One that holds little gets that: in half a message, or in its send queue, which nobody
+// polls.
 func (m Memory) settle(c *client, few bool) error {
 	c.limit(time.Now().Add(dialTimeout))
 	room := manyRoom
@@ -198,7 +207,17 @@ func (m Memory) settle(c *client, few bool) error {
 	if few {
 		return nil
 	}
-	return c.send(c.event("sleep", (4*m.For).String()), c.event("echo", strings.Repeat("x", m.Little)))
+	if w, ok := c.wire.(*webSocket); ok {
+		return w.sendPart(2*m.Little, m.Little)
+	}
+	return c.say("pour", fmt.Sprintf("1 %d 0", m.Little))
+}
+
+// sendPart sends the beginning of a message.
+func (w *webSocket) sendPart(whole, part int) error {
+	all := frame(1, strings.Repeat("x", whole))
+	_, err := w.tcp().Write(all[:len(all)-whole+part])
+	return err
 }
 
 // grow has the clients in a room hold more and more for a time. The server sends to each of them, of which none
@@ -244,9 +263,7 @@ var hoarding = [...]func(context.Context, *client) error{
 	func(_ context.Context, c *client) error {
 		switch w := c.wire.(type) {
 		case *webSocket:
-			head := frame(1, strings.Repeat("x", hoardWhole))[:14]
-			_, err := w.tcp().Write(append(head, strings.Repeat("x", hoardPart)...))
-			return err
+			return w.sendPart(hoardWhole, hoardPart)
 		case *poller:
 			return w.post.begin(w.target)
 		case *xhrPoller:

@@ -26,6 +26,7 @@ type serverConfig struct {
 	PingInterval    time.Duration `json:"pingInterval,omitempty"`
 	PingTimeout     time.Duration `json:"pingTimeout,omitempty"`
 	DisconnectDelay time.Duration `json:"disconnectDelay,omitempty"`
+	MessageTimeout  time.Duration `json:"messageTimeout,omitempty"`
 	Crowd           bool          `json:"crowd"`   // many clients come at once, from one address
 	AnyRate         bool          `json:"anyRate"` // clients may send as much as they can
 	Drop            bool          `json:"drop"`    // messages for clients that do not read are dropped
@@ -37,7 +38,7 @@ type serverConfig struct {
 func (c serverConfig) options() []thinkws.Option {
 	options := []thinkws.Option{
 		thinkws.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))), // formats, as a service's would
-		thinkws.WithSockJS(thinkws.SockJSOptions{DisconnectDelay: c.DisconnectDelay}),
+		thinkws.WithSockJS(thinkws.SockJSOptions{DisconnectDelay: c.DisconnectDelay, HeartbeatDelay: c.PingInterval}),
 	}
 	options = append(options, events()...)
 	if c.PingInterval > 0 {
@@ -52,6 +53,9 @@ func (c serverConfig) options() []thinkws.Option {
 	}
 	if c.Drop {
 		options = append(options, thinkws.WithSlowPolicy(thinkws.SlowDropOldest))
+	}
+	if c.MessageTimeout > 0 {
+		options = append(options, thinkws.WithMessageTimeout(c.MessageTimeout))
 	}
 	if c.PingTimeout > 0 {
 		options = append(options, thinkws.WithPingTimeout(c.PingTimeout))
