@@ -31,8 +31,8 @@ func (o *ours) options(cfg Config) []thinkws.Option {
 	options := []thinkws.Option{
 		thinkws.WithLogger(quietLogger()),
 		thinkws.WithLimits(thinkws.Limits{SessionsPerAddress: 1 << 20, Handshakes: 1 << 20, HandshakesPerAddress: 1 << 20}), // they all come from here
-		// The clients of a benchmark send as fast as they can. The default rate would end them on a fast
-		// machine: no machine reaches this rate, and the cost of counting is still measured.
+		// The clients of a benchmark send as fast as they can. The default rate would slow them down on a fast
+		// machine. No machine reaches this rate, and the cost of counting is still measured.
 		thinkws.WithReceiveRate(1<<30, 1<<40),
 		thinkws.On("open", func(c *thinkws.Context) error { return c.Join(roomOf(c.Request())) }),
 		thinkws.On("e", func(c *thinkws.Context) error { return c.Emit("e", c.WsData()) }),

@@ -77,7 +77,7 @@ func (m Mixed) Run(ctx context.Context, self Self, r *Report) error {
 	}
 	r.note("after", after)
 	r.note("messages that the server received", after.Received)
-	r.note("clients that it sent away for their floods, and messages refused for those too slow", fmt.Sprint(after.Flooded, ", ", after.Slow))
+	r.note("times that it delayed a flood, and messages refused because a client was slow", fmt.Sprint(after.Flooded, ", ", after.Slow))
 	atMost(r, "goroutines", after.Goroutines, goroutines)
 	atMost(r, "heap", size(after.Heap), heap)
 	atMost(r, "RSS", after.rss, rss)

@@ -65,6 +65,7 @@ func TestScenarios(t *testing.T) {
 		"burst": {
 			soak.Burst{For: time.Millisecond, Events: 200, Sleep: time.Second, Drops: 200, Large: 200 << 10},
 			[]string{
+				"sending and echoing as fast as it can for 1ms: kinds of clients that stay and get everything in order: 9 (= 9) ok",
 				"200 events at once: kinds of clients that stay and get everything in order: 9 (= 9) ok",
 				"200 events in several requests: kinds of clients that stay and get everything in order: 9 (= 9) ok",
 				"a question to a client with 200 events waiting: kinds of clients that stay and get everything in order: 9 (= 9) ok",
