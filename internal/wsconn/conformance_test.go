@@ -245,22 +245,30 @@ func limits() (all []exchange) {
 	return all
 }
 
-// Over each network, every exchange is sent whole. Over TCP the short ones are sent byte by byte, too; for the frame reader
-// see TestConformanceOfTheFrameReader.
+// Every exchange is sent whole: over TCP with and without each mechanism, and over each other network. Over TCP the short ones
+// are sent byte by byte, too; for the frame reader see TestConformanceOfTheFrameReader.
 func TestConformance(t *testing.T) {
-	all := exchanges()
-	t.Logf("%d exchanges", len(all))
-	require.Greater(t, len(all), 500)
-	everywhere(t, func(t *testing.T, cfg *wsconn.Config, link link) {
-		cfg.MaxMessage = maxExchange
-		byByte := link.network == variant.TCP && cfg.Watch != nil && cfg.CoolAfter == 0
-		for _, e := range all {
-			t.Run(e.name, func(t *testing.T) { e.run(t, cfg, link, len(e.send)) })
-			if byByte && len(e.send) < 1000 {
-				t.Run(e.name+" byte by byte", func(t *testing.T) { e.run(t, cfg, link, 1) })
-			}
+	t.Logf("%d exchanges", len(exchanges()))
+	require.Greater(t, len(exchanges()), 500)
+	everyWay(t, func(t *testing.T, cfg *wsconn.Config) { conform(t, cfg, listen(t, variant.TCP), whole) })
+	for _, name := range variant.Networks()[1:] {
+		t.Run(name, func(t *testing.T) { conform(t, config(), listen(t, name), whole) })
+	}
+	t.Run("byte by byte", func(t *testing.T) { conform(t, config(), listen(t, variant.TCP), 1) })
+}
+
+// whole is a chunk that has all of an exchange.
+const whole = 1 << 20
+
+// conform has so many bytes at a time of every exchange sent, of the short ones if that is few.
+func conform(t *testing.T, cfg *wsconn.Config, link link, chunk int) {
+	cfg.MaxMessage = maxExchange
+	for _, e := range exchanges() {
+		if chunk == whole || len(e.send) < 1000 {
+			t.Run(e.name, func(t *testing.T) { e.run(t, cfg, link, chunk) })
 		}
-	})
+	}
+	wait(t, cfg)
 }
 
 // run sends so many bytes at a time.
@@ -273,7 +281,7 @@ func (e exchange) run(t *testing.T, cfg *wsconn.Config, link link, chunk int) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		for some := range slices.Chunk(e.send, max(1, chunk)) {
+		for some := range slices.Chunk(e.send, chunk) {
 			if _, err := conn.Write(some); err != nil {
 				return // the server has seen enough
 			}
@@ -317,9 +325,9 @@ func half(conn net.Conn) { _ = conn.(*net.TCPConn).CloseWrite() }
 func TestConformanceOfTheFrameReader(t *testing.T) {
 	for _, e := range exchanges() {
 		t.Run(e.name, func(t *testing.T) {
+			e.read(t, false, slices.Collect(slices.Chunk(e.send, 1))...)
 			for _, direct := range []bool{false, true} {
 				e.read(t, direct, e.send)
-				e.read(t, direct, slices.Collect(slices.Chunk(e.send, 1))...)
 				for cut := range cutsOf(len(e.send)) {
 					e.read(t, direct, e.send[:cut], e.send[cut:])
 				}
@@ -331,7 +339,7 @@ func TestConformanceOfTheFrameReader(t *testing.T) {
 // cutsOf yields where to cut n bytes: everywhere if they are few, else at each of the first and the last bytes, where frames
 // begin and end, and at some between.
 func cutsOf(n int) iter.Seq[int] {
-	const few, edge = 300, 16
+	const few, edge = 300, 14
 	return func(yield func(int) bool) {
 		for cut := 1; cut < n; cut++ {
 			if n > few && cut > edge && cut < n-edge {

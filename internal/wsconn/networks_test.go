@@ -49,14 +49,18 @@ func everyWay(t *testing.T, test func(t *testing.T, cfg *wsconn.Config)) {
 func everywhere(t *testing.T, test func(t *testing.T, cfg *wsconn.Config, link link)) {
 	for _, name := range variant.Networks() {
 		t.Run(name, func(t *testing.T) {
-			inWays(t, name, func(t *testing.T, cfg *wsconn.Config) {
-				l, err := variant.Listen(name)
-				require.NoError(t, err)
-				t.Cleanup(func() { l.Close() })
-				test(t, cfg, link{name, l})
-			})
+			inWays(t, name, func(t *testing.T, cfg *wsconn.Config) { test(t, cfg, listen(t, name)) })
 		})
 	}
+}
+
+// listen returns a link over a network, until the test ends.
+func listen(t *testing.T, networkName string) link {
+	t.Helper()
+	l, err := variant.Listen(networkName)
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return link{networkName, l}
 }
 
 // link connects clients of TCP with servers on some network.
