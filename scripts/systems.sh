@@ -13,7 +13,7 @@ check() { # one system
 	export GOOS=${1%/*} GOARCH=${1#*/}
 	# Vet compiles all packages that others import and checks the types of the rest. A program that imports the whole
 	# library is linked, too.
-	go vet "${flags[@]}" -tags node ./... &&
+	go vet "${flags[@]}" -tags node,variants ./... &&
 		(cd e2e/middleware && go vet "${flags[@]}" ./...) &&
 		go build "${flags[@]}" -ldflags='-s -w' -o /dev/null ./examples/cluster
 }

@@ -125,6 +125,24 @@ func TestPeerThatTalksOnIsCut(t *testing.T) {
 	}
 }
 
+// The time that a peer has begins when our close frame is written.
+func TestPeerThatReadsLateGetsTheCloseFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		c, client := dial(t, cfg)
+		h := newRecorder()
+		c.Serve(h)
+		write(t, client, unmasked(fin|opText, "x"))
+		time.Sleep(3 * time.Second)
+		expectClose(t, client, 1002)
+		start := time.Now()
+		assert.ErrorIs(t, h.end(t), wsconn.ErrProtocol)
+		assert.Equal(t, 500*time.Millisecond, time.Since(start))
+		wait(t, cfg)
+		client.Close()
+	})
+}
+
 func TestCloseByThePeer(t *testing.T) {
 	tests := map[string]string{
 		"no status":    "",

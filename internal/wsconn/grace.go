@@ -91,7 +91,7 @@ const unread = 500 * time.Millisecond
 
 // closeTimeout is how long the peer may take to end the connection once our close frame is written.
 func (c *Conn) closeTimeout() time.Duration {
-	if _, ok := c.in.Conn.(half); !ok && c.has(draining) {
+	if _, ok := c.in.Conn.(half); !ok && c.has(draining) && c.has(sent) {
 		return min(unread, c.cfg.CloseTimeout)
 	}
 	return c.cfg.CloseTimeout
