@@ -27,6 +27,16 @@
 // while it is open, then for the time to fetch what waits, then for the time to be remembered. A
 // WebSocket adds the reader of package wsconn.
 //
+// What is sent to a polling client waits in the send queue of the session, and counts there until the
+// response that carries it is written. A response has at most 1 MiB, or one packet. It is written in
+// pieces, each of which the client must take within WriteTimeout. While the queue exceeds its bound and
+// no response is being written, the client has WriteTimeout to come with a GET:
+//
+//	within the bound ------> over the bound, a timer runs ------> slow: the session ends
+//	       ^      a message            |         nothing was taken
+//	       +---------------------------+
+//	            responses have taken enough
+//
 // Session.mu protects the state and the transport. Nothing is written to the network and nothing of
 // the layer above is called while it is held. Session.conn is set with it held and read without: once a
 // WebSocket carries the session, sending takes no lock of it. There are two more locks. Session.inbox is held while

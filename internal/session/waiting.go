@@ -11,8 +11,8 @@ type Entry interface {
 // Waiting is the send queue of one client, over every transport. It counts the bytes of the frames that wait or are on
 // their way, and 100 more for each message. Its owner protects it.
 //
-// A message that finds the queue empty may have any size. It does not count against the bound, so the next message finds
-// as much room as otherwise.
+// A message that finds the queue empty may have any size. It does not count against the bound: the messages behind it find
+// as much room as always.
 type Waiting[E Entry] struct {
 	Entries []E  // the frames that wait
 	held    int  // what they count, with those on their way
@@ -135,8 +135,8 @@ func (w *Waiting[E]) Pop() {
 	}
 }
 
-// Take removes the first frames, at most so many bytes, but at least one frame. They are on their way, and count until
-// Sent is called with the number that Take returns.
+// Take removes the first frames, up to the given number of bytes, but at least one frame. They are on their way, and count
+// until Sent is called with the number that Take returns.
 func (w *Waiting[E]) Take(bytes int) (entries []E, counts int) {
 	n, size := 0, 0
 	for n < len(w.Entries) && (n == 0 || size+w.Entries[n].Len() <= bytes) {
@@ -150,7 +150,7 @@ func (w *Waiting[E]) Take(bytes int) (entries []E, counts int) {
 	return entries, Counts(entries...)
 }
 
-// Sent is called when something has left the queue: the oldest comes first.
+// Sent notes that something has left the queue, the oldest first.
 func (w *Waiting[E]) Sent(counts int) {
 	w.held -= counts
 	w.first = max(0, w.first-counts)

@@ -126,10 +126,6 @@ func (c *Conn) Force(frames ...session.Frame) error {
 // Ping queues a ping frame. The answer comes as Handler.Pong.
 func (c *Conn) Ping() error { return c.force(pingFrame()) }
 
-// Idle reports whether all that was sent has been handed to the network, so that
-// something that must not wait may be sent.
-func (c *Conn) Idle() bool { return c.out.idle() }
-
 // Close starts the close handshake. What is queued goes out, then the close frame;
 // then the peer gets Config.CloseTimeout to answer it, and is cut off. Code 0 sends
 // no status; reason is cut to the 123 bytes that fit. Only the first call counts.

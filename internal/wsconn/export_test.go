@@ -63,3 +63,10 @@ func (c *Conn) Held() int {
 	defer c.out.mu.Unlock()
 	return c.out.queue.Held()
 }
+
+// Idle reports whether everything has been handed to the network.
+func (c *Conn) Idle() bool {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return !c.out.writing
+}

@@ -3,6 +3,7 @@ package wsconn
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"sync"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -89,7 +90,7 @@ func (o *outbox) admitLocked(p *parcel) error {
 		policy = session.SlowDropNewest
 	}
 	err := o.queue.Room(session.Counts(p.frames...), o.conn.cfg.Queue, policy)
-	if err == session.ErrSlow { //nolint:errorlint // it is never wrapped here
+	if errors.Is(err, session.ErrSlow) {
 		o.queue.Shed() // the close frame does not wait behind what will hardly be taken
 	}
 	return err
@@ -227,11 +228,4 @@ func (o *outbox) over() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.queue.Over(o.conn.cfg.Queue)
-}
-
-// idle reports whether everything has been handed to the network.
-func (o *outbox) idle() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.writing
 }
