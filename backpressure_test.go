@@ -2,12 +2,15 @@ package thinkws_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,11 +26,41 @@ import (
 
 // talker is a client of some kind.
 type talker struct {
-	send func(events ...string) // sends all at once and returns when the server has taken them
-	hear func() string          // returns the next event or answer from the server, "gone" at the end
-	quit func()                 // closes the connection
+	send    func(events ...string)    // sends all at once and returns when the server has taken them
+	hear    func() string             // returns the next event or answer from the server, "gone" at the end
+	quit    func()                    // leaves, as such a client does
+	context func(ctx context.Context) // cuts the connections of the client when ctx is done
+
+	sign    func() // called for everything that comes from the server; nil for nothing
+	lenient bool   // the server may end
 
 	answering sync.WaitGroup // what asks sends
+}
+
+// turn is a mutex that a bubble may wait for.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+// take runs f when nobody else does.
+func (t turn) take(f func()) {
+	t <- struct{}{}
+	defer func() { <-t }()
+	f()
+}
+
+// heard notes a sign of life.
+func (c *talker) heard() {
+	if c.sign != nil {
+		c.sign()
+	}
+}
+
+// taken checks that the server has taken what was sent.
+func (c *talker) taken(t *testing.T, want, status int, err error) {
+	if !c.lenient && assert.NoError(t, err) {
+		assert.Equal(t, want, status)
+	}
 }
 
 // eventOf is an event with one argument as a client of that kind writes it. ack is the id of the answer that it wants, or "".
@@ -80,6 +113,7 @@ func (s *site) talk(kind string) *talker {
 
 func (s *site) talkWebSocket(kind string) *talker {
 	s.t.Helper()
+	c := new(talker)
 	wrap := func(text string) string { return text }
 	var ws *rawWS
 	switch kind {
@@ -91,119 +125,121 @@ func (s *site) talkWebSocket(kind string) *talker {
 	default:
 		ws, _ = s.enter(kind)
 	}
-	var frames []string
-	return &talker{
-		send: func(events ...string) {
-			var all strings.Builder
-			for _, e := range events {
-				all.Write(maskedFrame(opText, wrap(e)))
-			}
-			_, err := ws.conn.Write([]byte(all.String()))
-			assert.NoError(s.t, err)
-		},
-		hear: func() string {
-			for len(frames) == 0 {
-				switch frame := ws.read(); {
-				case frame == "ping":
-					ws.write(maskedFrame(10, ""))
-				case frame == "2":
-					ws.send("3")
-				case frame == "h", frame == "6":
-				case kind == "SockJS websocket" && frame[0] == 'a':
-					frames = messages(frame)
-				default:
-					frames = []string{frame}
-				}
-			}
-			next := frames[0]
-			frames = frames[1:]
-			return next
-		},
-		quit: func() { _ = ws.conn.Close() },
+	writing := newTurn()
+	write := func(frames string) (err error) {
+		writing.take(func() { _, err = ws.conn.Write([]byte(frames)) })
+		return err
 	}
+	c.send = func(events ...string) {
+		var all strings.Builder
+		for _, e := range events {
+			all.Write(maskedFrame(opText, wrap(e)))
+		}
+		c.taken(s.t, 0, 0, write(all.String()))
+	}
+	var frames []string
+	c.hear = func() string {
+		for len(frames) == 0 {
+			frame := ws.read()
+			c.heard()
+			switch {
+			case frame == "ping":
+				go func() { _ = write(string(maskedFrame(10, ""))) }() // the server may not read it now
+			case frame == "2":
+				go func() { _ = write(string(maskedFrame(opText, "3"))) }()
+			case frame == "h", frame == "6", kind == "v3" && frame == "3":
+			case kind == "SockJS websocket" && frame[0] == 'a':
+				frames = messages(frame)
+			default:
+				frames = []string{frame}
+			}
+		}
+		next := frames[0]
+		frames = frames[1:]
+		return next
+	}
+	c.quit = func() { _ = ws.conn.Close() }
+	c.context = func(ctx context.Context) { context.AfterFunc(ctx, c.quit) }
+	return c
 }
 
 func (s *site) talkPolling(eio int, query string, pieces bool) *talker {
 	s.t.Helper()
+	c := new(talker)
 	p := s.open(eio, query)
+	posting := newTurn() // clients have one POST at a time
+	post := func(texts []string) (status int, err error) {
+		var packets []any
+		for _, text := range texts {
+			packets = append(packets, text)
+		}
+		posting.take(func() { status, _, err = p.request(http.MethodPost, p.payload(packets...)) })
+		return status, err
+	}
+	c.send = func(events ...string) {
+		for piece := range slices.Chunk(events, pieceOf(pieces)) {
+			status, err := post(piece)
+			c.taken(s.t, http.StatusOK, status, err)
+		}
+	}
 	var frames []string
-	var posting sync.Mutex // held during a POST: clients have one at a time
-	return &talker{
-		send: func(events ...string) {
-			posting.Lock()
-			defer posting.Unlock()
-			size := len(events)
-			if pieces {
-				size = 700
-			}
-			for len(events) > 0 {
-				var packets []any
-				for _, e := range events[:min(size, len(events))] {
-					packets = append(packets, e)
-				}
-				events = events[len(packets):]
-				status, _, err := p.request(http.MethodPost, p.payload(packets...))
-				if assert.NoError(s.t, err) {
-					assert.Equal(s.t, http.StatusOK, status)
-				}
-			}
-		},
-		hear: func() string {
-			for len(frames) == 0 || frames[0] == "6" || frames[0] == "2" {
-				if len(frames) == 0 {
-					frames = p.get()
-				} else {
-					frames = frames[1:]
-				}
+	c.hear = func() string {
+		for {
+			for len(frames) == 0 {
+				frames = p.get()
+				c.heard()
 			}
 			next := frames[0]
 			frames = frames[1:]
-			return next
-		},
-		quit: func() {
-			posting.Lock()
-			defer posting.Unlock()
-			_, _, _ = p.request(http.MethodPost, p.payload("1"))
-		},
+			switch next {
+			case "2":
+				go func() { _, _ = post([]string{"3"}) }()
+			case "3", "6":
+			default:
+				return next
+			}
+		}
 	}
+	c.quit = func() { _, _ = post([]string{"1"}) }
+	c.context = func(ctx context.Context) { p.ctx = ctx }
+	return c
+}
+
+// pieceOf returns how many events a client sends in one request.
+func pieceOf(pieces bool) int {
+	if pieces {
+		return 700
+	}
+	return math.MaxInt
 }
 
 func (s *site) talkSockJS(kind string) *talker {
 	s.t.Helper()
+	c := new(talker)
 	p := s.sockjs("/sockjs/0/talker", "")
-	post := func(events []string) {
-		path, body, want := "/xhr_send", array(events...), http.StatusNoContent
-		if kind == "SockJS jsonp" {
-			path, want = "/jsonp_send", http.StatusOK
-		}
-		status, _, err := p.request(path, body)
-		if assert.NoError(s.t, err) {
-			assert.Equal(s.t, want, status)
+	path, want := "/xhr_send", http.StatusNoContent
+	if kind == "SockJS jsonp" {
+		path, want = "/jsonp_send", http.StatusOK
+	}
+	c.send = func(events ...string) {
+		for piece := range slices.Chunk(events, pieceOf(strings.Contains(kind, "pieces"))) {
+			status, _, err := p.request(path, array(piece...))
+			c.taken(s.t, want, status, err)
 		}
 	}
 	var frames []string
-	return &talker{
-		send: func(events ...string) {
-			size := len(events)
-			if strings.Contains(kind, "pieces") {
-				size = 700
-			}
-			for len(events) > 0 {
-				n := min(size, len(events))
-				post(events[:n])
-				events = events[n:]
-			}
-		},
-		hear: func() string {
-			for len(frames) == 0 {
-				frames = messages(p.poll())
-			}
-			next := frames[0]
-			frames = frames[1:]
-			return next
-		},
-		quit: func() { post([]string{`{"event":"kick"}`}) },
+	c.hear = func() string {
+		for len(frames) == 0 {
+			frames = messages(p.poll())
+			c.heard()
+		}
+		next := frames[0]
+		frames = frames[1:]
+		return next
 	}
+	c.quit = func() { c.send(`{"event":"kick"}`) }
+	c.context = func(ctx context.Context) { p.ctx = ctx }
+	return c
 }
 
 func (s *site) talkStreaming() *talker {
@@ -212,6 +248,7 @@ func (s *site) talkStreaming() *talker {
 	require.NoError(s.t, err)
 	res, err := s.http.Do(req)
 	require.NoError(s.t, err)
+	c := new(talker)
 	frames := make(chan string, 10)
 	go func() {
 		defer close(frames)
@@ -224,26 +261,19 @@ func (s *site) talkStreaming() *talker {
 		}
 	}()
 	p := &sockjs{t: s.t, http: s.http, target: "http://localhost/sockjs/0/talker"}
-	return &talker{
-		send: func(events ...string) {
-			status, _, err := p.request("/xhr_send", array(events...))
-			if assert.NoError(s.t, err) {
-				assert.Equal(s.t, http.StatusNoContent, status)
-			}
-		},
-		hear: func() string {
-			select {
-			case text, ok := <-frames:
-				if !ok {
-					return "gone"
-				}
-				return text
-			case <-time.After(time.Minute):
-				return "nothing"
-			}
-		},
-		quit: func() { _ = res.Body.Close() },
+	c.send = func(events ...string) {
+		status, _, err := p.request("/xhr_send", array(events...))
+		c.taken(s.t, http.StatusNoContent, status, err)
 	}
+	c.hear = func() string {
+		if text, ok := <-frames; ok {
+			return text
+		}
+		return "gone"
+	}
+	c.quit = func() { _ = res.Body.Close() }
+	c.context = func(ctx context.Context) { context.AfterFunc(ctx, c.quit) }
+	return c
 }
 
 // counter is a handler of numbered events, which must come in order. The first one waits for release.

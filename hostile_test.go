@@ -333,6 +333,7 @@ type poller struct {
 	eio    int
 	target string // without the session id, then with it
 	jsonp  bool
+	ctx    context.Context // of requests; nil for one that does not end
 }
 
 // open does the handshake and enters.
@@ -354,7 +355,11 @@ func (s *site) open(eio int, query string) *poller {
 }
 
 func (p *poller) request(method, body string) (status int, answer string, err error) {
-	req, err := http.NewRequestWithContext(context.WithoutCancel(p.s.t.Context()), method, "http://localhost"+p.target, strings.NewReader(body))
+	ctx := p.ctx
+	if ctx == nil {
+		ctx = context.WithoutCancel(p.s.t.Context())
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+p.target, strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}

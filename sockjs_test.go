@@ -28,6 +28,7 @@ type sockjs struct {
 	http   *http.Client
 	target string // URL of the session
 	query  string
+	ctx    context.Context // of requests; nil for one that does not end
 }
 
 // openSockJS opens a session below an URL.
@@ -48,7 +49,11 @@ func (s *site) sockjs(target, query string) *sockjs {
 
 // request is a POST, or a GET for what is none. The line end of a frame is cut off.
 func (p *sockjs) request(path, body string) (status int, answer string, err error) {
-	req, err := http.NewRequestWithContext(context.WithoutCancel(p.t.Context()), http.MethodPost, p.target+path+p.query, strings.NewReader(body))
+	ctx := p.ctx
+	if ctx == nil {
+		ctx = context.WithoutCancel(p.t.Context())
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.target+path+p.query, strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}
