@@ -68,7 +68,7 @@ func newCollector(sockets []*Socket) *collector {
 func (c *collector) answered(s *Socket, m *session.Message) {
 	a := &Answer{ID: s.id, args: m.Args, failure: m.Failure}
 	if c.tell != nil {
-		c.settle(s, a, 0)
+		c.settle(s, a, 0, nil)
 		return
 	}
 	size := m.Kept()
@@ -76,24 +76,18 @@ func (c *collector) answered(s *Socket, m *session.Message) {
 		c.lost(s, err)
 		return
 	}
-	if !c.settle(s, a, size) {
+	if !c.settle(s, a, size, nil) {
 		s.letGo(size)
 	}
 }
 
 // lost notes that s will not answer, and why.
-func (c *collector) lost(s *Socket, why error) {
-	c.mu.Lock()
-	if c.why == nil || errors.Is(c.why, ErrClosed) {
-		c.why = why
-	}
-	c.mu.Unlock()
-	c.settle(s, nil, 0)
-}
+func (c *collector) lost(s *Socket, why error) { c.settle(s, nil, 0, why) }
 
-// settle reports whether the answer of s, which holds size bytes, has been taken.
-func (c *collector) settle(s *Socket, a *Answer, size int) bool {
-	taken := c.take(s, a, size)
+// settle reports whether the answer of s, which holds size bytes, has been taken. a is nil if s will not answer, why says
+// why.
+func (c *collector) settle(s *Socket, a *Answer, size int, why error) bool {
+	taken := c.take(s, a, size, why)
 	if taken && c.tell != nil {
 		c.tell(a)
 	}
@@ -101,7 +95,7 @@ func (c *collector) settle(s *Socket, a *Answer, size int) bool {
 }
 
 // take is false if s has been settled before, or if nobody keeps answers any more.
-func (c *collector) take(s *Socket, a *Answer, size int) bool {
+func (c *collector) take(s *Socket, a *Answer, size int, why error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.waiting[s]; !ok || c.over {
@@ -111,6 +105,9 @@ func (c *collector) take(s *Socket, a *Answer, size int) bool {
 	switch {
 	case a == nil:
 		c.lostIDs = append(c.lostIDs, s.id)
+		if c.why == nil || errors.Is(c.why, ErrClosed) {
+			c.why = why
+		}
 	case c.tell == nil:
 		c.answers = append(c.answers, *a)
 		c.held = append(c.held, holding{s, size})

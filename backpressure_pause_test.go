@@ -2,8 +2,10 @@ package thinkws_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -265,5 +267,110 @@ func TestPostWhoseClientHasGone(t *testing.T) {
 			assert.Contains(t, []thinkws.Reason{thinkws.ReasonTransportClose, thinkws.ReasonTransportError}, <-s.reasons)
 			assert.LessOrEqual(t, handled.Load(), int32(12), "what was not read is lost")
 		})
+	}
+}
+
+// The timeouts of the http.Server are for requests that are answered at once.
+func TestServerTimeoutsDoNotEndAPostThatWaits(t *testing.T) {
+	limits := func(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request) {
+		rc := http.NewResponseController(w)
+		assert.NoError(t, rc.SetReadDeadline(time.Now().Add(time.Second)))
+		assert.NoError(t, rc.SetWriteDeadline(time.Now().Add(time.Second)))
+		return w, r
+	}
+	options := []thinkws.Option{thinkws.WithReceiveQueue(2, 1<<20), thinkws.On("slow", func(*thinkws.Context) error {
+		time.Sleep(20 * time.Second)
+		return nil
+	})}
+	for _, eio := range []int{3, 4} {
+		bubbled(t, fmt.Sprint("revision ", eio), func(t *testing.T, s *site) {
+			s.around = limits
+			p := s.open(eio, "&clumsy")
+			assert.Equal(t, "200 ok", p.post(`42["slow"]`, `42["slow"]`, `42["slow"]`, `42["slow"]`))
+			p.alive()
+		}, options...)
+	}
+	bubbled(t, "SockJS", func(t *testing.T, s *site) {
+		s.around = limits
+		p := s.sockjs("/sockjs/0/slow", "?clumsy")
+		go func() {
+			for p.alive() {
+			}
+		}()
+		body := array(slices.Repeat([]string{`{"event":"slow"}`}, 4)...)
+		answers := make(chan string)
+		for range 2 { // the other one waits for its turn
+			go func() { answers <- p.post("/xhr_send", body) }()
+		}
+		assert.Equal(t, "204 ", <-answers)
+		assert.Equal(t, "204 ", <-answers)
+		assert.Equal(t, "204 ", p.send(`{"event":"kick"}`))
+		s.verify(thinkws.ReasonServerDisconnect)
+	}, options...)
+}
+
+// Requests that wait for their turn are held though their clients may have gone, so there is an end of them.
+func TestTooManySockJSRequestsAtATime(t *testing.T) {
+	release := make(chan struct{})
+	s := newSite(t, thinkws.WithReceiveQueue(2, 1<<20), thinkws.On("wait", func(*thinkws.Context) error { <-release; return nil }))
+	p := s.sockjs("/sockjs/0/crowd", "")
+	go func() {
+		for p.alive() {
+		}
+	}()
+	statuses := make(chan int)
+	for range 101 {
+		go func() {
+			status, _, err := p.request("/xhr_send", array(slices.Repeat([]string{`{"event":"wait"}`}, 2)...))
+			assert.NoError(t, err)
+			statuses <- status
+		}()
+	}
+	assert.Equal(t, http.StatusServiceUnavailable, <-statuses)
+	close(release)
+	for range 100 {
+		assert.Equal(t, http.StatusNoContent, <-statuses)
+	}
+	assert.Equal(t, "204 ", p.send(`{"event":"kick"}`))
+	s.verify(thinkws.ReasonServerDisconnect)
+}
+
+// While an answer is awaited a client makes us hold twice the limit and one message. Otherwise it is the limit and one message.
+func TestWhatIsHeldForAClientThatIsNotRead(t *testing.T) {
+	const limit, size = 2 << 20, 100_000
+	for name, most := range map[string]int{"nothing is awaited": limit + size, "an answer is awaited": 2*limit + size} {
+		for _, kind := range []string{"v4", "plain", "SockJS websocket"} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				release := make(chan struct{})
+				s := newSite(t, thinkws.WithReceiveQueue(1_000_000, limit), thinkws.On("wait", func(*thinkws.Context) error { <-release; return nil }))
+				c := s.talk(kind)
+				asked := make(chan error, 1)
+				if most > limit+size {
+					var ids []string
+					require.Eventually(t, func() bool { ids = s.strangers(); return len(ids) == 1 }, time.Minute, time.Millisecond)
+					socket, _ := s.handler.Hub().Of("/").Socket(ids[0])
+					go func() { _, err := socket.EmitAck(t.Context(), "q"); asked <- err }()
+					c.hear()
+				}
+				text := eventOf(kind, "wait", "", `"`+strings.Repeat("x", size)+`"`)
+				before := heap()
+				sent := make(chan struct{})
+				go func() {
+					defer close(sent)
+					for range 100 {
+						c.send(text)
+					}
+				}()
+				s.paused()
+				if most > limit+size {
+					require.ErrorIs(t, <-asked, thinkws.ErrTooMany)
+				}
+				require.Eventually(t, func() bool { return heapGrowth(before) < most*5/4 }, time.Minute, 10*time.Millisecond)
+				assert.Greater(t, heapGrowth(before), most*3/4)
+				close(release)
+				<-sent
+				s.gone(c)
+			})
+		}
 	}
 }

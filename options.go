@@ -161,7 +161,8 @@ func WithPingInterval(d time.Duration) Option {
 }
 
 // WithPingTimeout sets how long a client may take to answer a heartbeat before it
-// counts as gone; default 20 seconds.
+// counts as gone; default 20 seconds. The time begins anew for a client that the server has not read
+// meanwhile; see [WithReceiveQueue].
 func WithPingTimeout(d time.Duration) Option {
 	return durationOption("WithPingTimeout", d, func(c *config) *time.Duration { return &c.pingTimeout })
 }

@@ -22,6 +22,14 @@
 //	   +---------------------+
 //	     10 s pass, the WebSocket closes, or it brings anything but a probe
 //
+// A POST hands its packets on one by one, with pauses as the session's Flow says (see session.Flow):
+//
+//	is read --> a packet is handed on --> waits --> the next packet, or the answer
+//	                  ^                     |  there is room, and the rate allows it
+//	                  +---------------------+
+//	                                        |  the session ends: it is answered, as the end says
+//	                                        |  its connection ends: so does the session, since packets are lost
+//
 // While the client polls, each of its requests runs in the handler that net/http gives it, and so
 // does a GET that waits. Between requests a session has no goroutine, only an alarm: for heartbeats
 // while it is open, then for the time to fetch what waits, then for the time to be remembered. A
@@ -42,5 +50,5 @@
 // WebSocket carries the session, sending takes no lock of it. There are two more locks. Session.inbox is held while
 // the layer above receives, so that it has one caller at a time even when a client changes its
 // transport. Server.mu protects the tables of sessions. They are taken in the order Session.inbox,
-// Session.mu, Server.mu.
+// Session.mu, Server.mu. A POST that waits holds none of them.
 package engineio

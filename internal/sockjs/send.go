@@ -73,11 +73,18 @@ func (s *polled) serveSend(w http.ResponseWriter, r *http.Request, e endpoint) {
 		return
 	}
 	defer s.leaveSend()
+	if s.isClosed() { // meanwhile: its body is not read
+		w.Header().Set("Connection", "close")
+		notFound(w)
+		return
+	}
 	array, ok := s.server.readStrings(w, r, e)
 	if !ok {
 		return
 	}
 	s.receive(w, r, array)
+	// The server's own timeout is for requests that do not wait. Writers without deadlines have none.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	if e == xhrSend {
 		w.WriteHeader(http.StatusNoContent)
@@ -86,7 +93,7 @@ func (s *polled) serveSend(w http.ResponseWriter, r *http.Request, e endpoint) {
 	w.Write([]byte("ok")) // a client that has gone does not miss it
 }
 
-// enterSend waits for the turn of a request, and for room. It returns false if too many wait, or the client has gone.
+// enterSend waits for the turn of a request, and for room. It returns false if too many wait.
 func (s *polled) enterSend(r *http.Request) bool {
 	s.mu.Lock()
 	tooMany := s.sending == maxSending
@@ -97,14 +104,7 @@ func (s *polled) enterSend(r *http.Request) bool {
 	if tooMany {
 		return false
 	}
-	select {
-	case s.turn <- struct{}{}:
-	case <-r.Context().Done():
-		s.mu.Lock()
-		s.sending--
-		s.mu.Unlock()
-		return false
-	}
+	s.turn <- struct{}{} // the session's end lets everybody have it
 	s.client.Flow().Wait(s.ended, r.Context().Done())
 	return true
 }

@@ -266,6 +266,12 @@ func (s *polled) isOpen() bool {
 	return s.state == stateOpen
 }
 
+func (s *polled) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateClosed
+}
+
 // goodbye returns the code and the reason that clients get for a reason of ours.
 func goodbye(reason string) (code int, text string) {
 	code = session.CloseCode(reason)

@@ -16,6 +16,15 @@
 //	           v
 //	         reader
 //
+// Before the reader reads more it asks the session.Flow that the connection has been given. If that says so, the reader
+// waits, and so does the peer: what it sends stays in the network.
+//
+//	reads ------> waits       a queue is full, or the peer is beyond its rate
+//	  ^  <---------'          there is room, or the rate allows it
+//	  |            '---> reads to the close handshake: Close, or the connection is cut
+//	  |
+//	  +-- a task that awaits an answer of the peer has another reader go on: session.Flow.Listen
+//
 // # Writing
 //
 // Any goroutine may send. The outbox has the send queue and decides who writes:
