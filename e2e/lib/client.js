@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { io as io4 } from "socket.io-client";
 import io2 from "socket.io-client-v2";
 
-const waitTimeout = 30_000; // ms, for busy machines
+const waitTimeout = 100_000; // ms, for busy machines
 const libraries = { v2: io2, v4: io4 };
 const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
 

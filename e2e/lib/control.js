@@ -2,20 +2,26 @@
 // the same for node-server.js and server/main.go. Every scenario gets an instance, a
 // server of its own on a free port, so that scenarios may run side by side.
 import { spawn } from "node:child_process";
+import { once } from "node:events";
+import http from "node:http";
 import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
 
 const startTimeout = 30_000; // ms
 const requestTimeout = 40_000; // ms
 
+// Each request has a connection of its own. One that is kept may be closed just when it is used again.
+const agent = new http.Agent({ keepAlive: false });
+
 async function request(method, url, body) {
-  const answer = await fetch(url, {
-    method,
-    body: body === undefined ? undefined : JSON.stringify(body),
-    signal: AbortSignal.timeout(requestTimeout),
-  });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status} ${text}`);
-  return text === "" ? undefined : JSON.parse(text);
+  const signal = AbortSignal.timeout(requestTimeout);
+  const sent = http.request(url, { method, agent, signal });
+  sent.end(body === undefined ? undefined : JSON.stringify(body));
+  const [answer] = await once(sent, "response", { signal });
+  const status = answer.statusCode;
+  const content = await text(answer);
+  if (status < 200 || status > 299) throw new Error(`${method} ${url}: ${status} ${content}`);
+  return content === "" ? undefined : JSON.parse(content);
 }
 
 /** One server on a port of its own. */

@@ -5,7 +5,7 @@ import WebSocket from "ws";
 import { until } from "./client.js";
 import { Sock } from "./sockjs.js";
 
-const waitTimeout = 30_000; // ms, for busy machines
+const waitTimeout = 100_000; // ms, for busy machines
 
 /** A client of Socket.IO; socket is that of run.client. */
 export class SocketIOParty {
