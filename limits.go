@@ -78,17 +78,11 @@ type Limits struct {
 	// EmitAck returns ErrTooMany. Default: 10,000.
 	Answers int
 
-	// Memory is the maximum number of bytes that all clients together make the server hold: in the
-	// queues to and from clients, in answers that wait for others, in messages and bodies that have not
-	// come in whole, and in events that handlers work on. Near the limit, reading stops for the
-	// clients that hold most. At the limit the largest holders are disconnected with [ReasonMemory],
-	// WebSocket close code 1013, and requests are answered 503, until 7/8 of the limit are held. A
-	// client that holds next to nothing is never affected.
-	//
-	// It is not all that the process needs: each connection costs some kilobytes beside it, and so does
-	// what handlers do. A message to many clients counts once for each that it waits for, but nobody
-	// is disconnected for bytes that are in memory once. -1 means no limit. Default: a quarter of the
-	// process's memory limit (GOMEMLIMIT, read by [New]), or 1 GiB if it has none.
+	// Memory is the maximum number of bytes that clients together make the server hold in bodies of requests to
+	// an [Handler.Action], while they come in and while their actions run. At the limit the largest ones are
+	// answered 503, until 7/8 of the limit are held. Queues and messages do not count yet: they have bounds for
+	// each client. -1 means no limit. Default: a quarter of the process's memory limit (GOMEMLIMIT, read by
+	// [New]), or 1 GiB if it has none.
 	Memory int64
 
 	// Departures is how many clients per second [Handler.Shutdown] disconnects, so that they do not
