@@ -65,7 +65,7 @@ func TestBodiesOfActionsAreHeld(t *testing.T) {
 }
 
 func TestTheLargestRequestIsRefused(t *testing.T) {
-	h, out := newHandler(t, thinkws.WithLimits(thinkws.Limits{Memory: 400_000}))
+	h, out := newHandler(t, thinkws.WithLimits(thinkws.Limits{Memory: 400_000}), thinkws.WithReadTimeout(time.Minute))
 	server := httptest.NewServer(h.Action(func(c *thinkws.Context) error { return c.Ack("served") }))
 	defer server.Close()
 	post := func(body io.Reader) (status int, text string, header http.Header) {

@@ -21,8 +21,17 @@ const sockjs = ["websocket", "xhr-streaming", "eventsource", "xhr-polling", "ifr
 const atOnce = 3; // clients of SockJS on the page: Chromium has six connections to a host
 const agent = new http.Agent({ keepAlive: false }); // so that round robin takes the next server
 
+/** Sends a request until a server has time for it: one that has not answered the others in two seconds makes them answer 503. */
+async function ask(method, url, options) {
+  for (let tries = 1; ; tries++) {
+    const result = await askOnce(method, url, options);
+    if (result.answer.statusCode !== 503 || tries === 20) return result;
+    await new Promise((resolve) => setTimeout(resolve, 1_000 * Number(result.answer.headers["retry-after"] ?? 1)));
+  }
+}
+
 /** Sends a request and resolves with the answer and the beginning of its body; the rest of it is not waited for. */
-function ask(method, url, { headers = {}, body } = {}) {
+function askOnce(method, url, { headers = {}, body } = {}) {
   return new Promise((resolve, reject) => {
     const request = http.request(url, { method, agent, headers: { Origin: origin, "Accept-Encoding": "identity", ...headers } });
     request.setTimeout(patience, () => request.destroy(new Error(`no answer: ${method} ${url}`)));
