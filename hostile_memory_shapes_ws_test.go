@@ -117,7 +117,7 @@ func socketShapes() []shape {
 			attack: texts(1, `40{"a":1}`+strings.Repeat(" ", mostMessage-100))},
 		{name: "small auth with blanks in it", kind: "v4 new", bounds: theAuth,
 			attack: texts(1, `40{"a":1`+strings.Repeat(" ", mostAuth-20)+"}")},
-		{name: "auth beyond its limit", kind: "v4 new", bounds: nothing,
+		{name: "auth beyond its limit", kind: "v4 new", bounds: timersOf(10),
 			attack: texts(10, `40{"a":"`+strings.Repeat("x", mostAuth)+`"}`)},
 		{name: "auth that is deep", kind: "v4 new", bounds: nothing, attack: texts(1, deep)},
 		{name: "auth in each namespace", kind: "v4", bounds: bounds{"auth": mostAuth * mostSpaces}, idle: everywhere,

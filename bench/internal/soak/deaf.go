@@ -27,9 +27,9 @@ type Deaf struct {
 
 // What the deaf may cost.
 const (
-	deafCost   = 1 << 20 // bytes for each; what is broadcast waits for all of them together
-	deafBound  = 10 * time.Second
-	deafFactor = 2 // of the latency without them
+	deafCost   = 1 << 20          // bytes for each; what is broadcast waits for all of them together
+	deafBound  = 15 * time.Second // the write timeout of 10 s, which begins when a queue exceeds its bound
+	deafFactor = 2                // of the latency without them
 )
 
 // deafHonest are the honest clients.
