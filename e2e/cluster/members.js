@@ -67,7 +67,7 @@ export function comingsAndGoings(stays, nodeStays, start) {
       const clients = [await open(stays, { name: "one" }), await open(nodeStays, { name: "other" })];
       const hangs = await start(kind);
       const lost = await open(hangs, { name: "lost" });
-      hangs.signal("SIGSTOP");
+      await hangs.hang();
       try {
         // At the same time: a node that hangs for three seconds gives its connections up, and misses what comes.
         const [{ sockets, nodes, error }, asked] = await Promise.all([
@@ -90,7 +90,7 @@ export function comingsAndGoings(stays, nodeStays, start) {
       const client = await open(nodeStays, { name: "stays" });
       const dies = await start(kind);
       await open(dies, { name: "lost" });
-      dies.signal("SIGSTOP");
+      await dies.hang();
       setTimeout(() => dies.kill("SIGKILL"), 300);
       const began = Date.now();
       const { sockets, nodes } = await stays.do("sockets", { timeout: 15_000 });

@@ -2,6 +2,7 @@
 // clients behind one face.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { Emitter } from "@socket.io/redis-emitter";
 import { createClient } from "redis";
@@ -59,6 +60,16 @@ export class RedisProcess {
   }
 }
 
+/** Reports whether no thread of the process runs: proc_pid_stat(5), "state". */
+function allThreadsStopped(pid) {
+  const tasks = `/proc/${pid}/task`;
+  try {
+    return readdirSync(tasks).every((thread) => /\) T [^)]*$/.test(readFileSync(`${tasks}/${thread}/stat`, "latin1")));
+  } catch {
+    return false; // a thread ended meanwhile
+  }
+}
+
 /** One node. */
 export class ClusterNode {
   static async start(name, command, args, { version = "v4" } = {}) {
@@ -95,6 +106,14 @@ export class ClusterNode {
   }
 
   signal(name) { this.process.child.kill(name); }
+
+  /** Stops it until SIGCONT. The signal alone is not enough: on a busy machine, threads run on for a while. */
+  async hang() {
+    this.signal("SIGSTOP");
+    for (const end = Date.now() + requestTimeout; !allThreadsStopped(this.process.child.pid); await pause(1)) {
+      if (Date.now() > end) throw new Error(`${this.name} does not stop`);
+    }
+  }
 
   /** Ends it in a way that is not its own. */
   async kill(name) {
