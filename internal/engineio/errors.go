@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -23,22 +23,14 @@ const (
 	UnsupportedVersion
 )
 
-// String returns the message that Node's server sends with the code.
-func (c Code) String() string {
-	switch c {
-	case UnknownTransport:
-		return "Transport unknown"
-	case UnknownSID:
-		return "Session ID unknown"
-	case BadMethod:
-		return "Bad handshake method"
-	case Forbidden:
-		return "Forbidden"
-	case UnsupportedVersion:
-		return "Unsupported protocol version"
-	default:
-		return "Bad request"
-	}
+// messages are those that Node's server sends with the codes.
+var messages = [...]string{
+	UnknownTransport:   "Transport unknown",
+	UnknownSID:         "Session ID unknown",
+	BadMethod:          "Bad handshake method",
+	BadRequest:         "Bad request",
+	Forbidden:          "Forbidden",
+	UnsupportedVersion: "Unsupported protocol version",
 }
 
 // WriteError answers r with a code and its message as JSON: status 403 for
@@ -53,14 +45,14 @@ func WriteError(w http.ResponseWriter, r *http.Request, code Code, message strin
 
 func writeError(w http.ResponseWriter, r *http.Request, status int, code Code, message string) {
 	if message == "" {
-		message = code.String()
+		message = messages[code]
 	}
 	body, _ := json.Marshal(struct { // cannot fail: an int and a string
 		Code    Code   `json:"code"`
 		Message string `json:"message"`
 	}{code, message})
 	h := w.Header()
-	if isUpgrade(r) {
+	if headers.IsUpgrade(r) {
 		h.Set("Connection", "close") // frames sent right behind must not be read as a request
 	}
 	h.Set("Content-Type", "application/json")
@@ -68,22 +60,6 @@ func writeError(w http.ResponseWriter, r *http.Request, status int, code Code, m
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	w.Write(body) // a client that has gone does not read its error
-}
-
-// isUpgrade reports whether r asks for a WebSocket.
-func isUpgrade(r *http.Request) bool {
-	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
-}
-
-func hasToken(values []string, token string) bool {
-	for _, value := range values {
-		for part := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), token) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // What a client may do wrong once it has a session.

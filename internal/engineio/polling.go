@@ -67,7 +67,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 { // a connection is not watched until its request is read
 		if status := session.DropBody(w, r, s.server.cfg.MaxMessage); status != 0 {
 			s.refused(session.BodyError(status))
-			refuseBody(w, status)
+			session.RefuseBody(w, status)
 			return
 		}
 	}
@@ -161,7 +161,7 @@ func (s *Session) refuseHTTP() refusal {
 func (s *Session) refuseOverlap(w http.ResponseWriter, r *http.Request) {
 	s.server.logRefusal(r, "overlapping requests")
 	s.broken(errOverlap)
-	refuseBody(w, http.StatusBadRequest)
+	session.RefuseBody(w, http.StatusBadRequest)
 }
 
 // respond answers a GET: with nothing if it has made way for another.
@@ -245,11 +245,4 @@ func keepFromIE(h http.Header) { h.Set("X-XSS-Protection", "0") }
 func isIE(r *http.Request) bool {
 	ua := r.UserAgent()
 	return strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/")
-}
-
-// refuseBody answers a request whose body has not been read to its end: what
-// follows on the connection cannot be trusted.
-func refuseBody(w http.ResponseWriter, status int) {
-	w.Header().Set("Connection", "close")
-	w.WriteHeader(status)
 }

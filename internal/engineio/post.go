@@ -19,15 +19,15 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case isEncoded(r):
 		s.server.logRefusal(r, "body is encoded")
-		refuseBody(w, http.StatusUnsupportedMediaType)
+		session.RefuseBody(w, http.StatusUnsupportedMediaType)
 	case isBinary(r) && s.variant.Revision == 4:
 		s.server.logRefusal(r, "body is binary")
 		s.broken(errBinary)
-		refuseBody(w, http.StatusBadRequest)
+		session.RefuseBody(w, http.StatusBadRequest)
 	case r.ContentLength > s.server.cfg.MaxMessage:
 		s.refused(errBodySize)
 		s.server.logRefusal(r, "body is declared too large")
-		refuseBody(w, http.StatusRequestEntityTooLarge)
+		session.RefuseBody(w, http.StatusRequestEntityTooLarge)
 	default:
 		s.readPost(w, r)
 	}
@@ -61,13 +61,13 @@ func (s *Session) readPost(w http.ResponseWriter, r *http.Request) {
 	s.leaveBody()
 	switch {
 	case s.tornDown(): // what has been read is nobody's any more
-		refuseBody(w, http.StatusBadRequest)
+		session.RefuseBody(w, http.StatusBadRequest)
 	case status != 0:
 		cause := session.BodyError(status)
 		s.server.cfg.Tally.Note(cause)
 		s.server.logRefusal(r, http.StatusText(status))
 		s.broken(cause)
-		refuseBody(w, status)
+		session.RefuseBody(w, status)
 	default:
 		s.answerPost(w, r, s.deliver(w, r, body))
 	}

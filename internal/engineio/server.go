@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/slim"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -126,7 +127,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q query) {
 	switch {
 	case r.Method != http.MethodGet:
 		s.refuse(w, r, BadMethod, "")
-	case isUpgrade(r) != (q.transport == transportWebSocket):
+	case headers.IsUpgrade(r) != (q.transport == transportWebSocket):
 		s.refuse(w, r, BadRequest, s.explain(r, q))
 	case q.revision == 0 || q.revision == 3 && !s.cfg.EIO3:
 		s.refuse(w, r, UnsupportedVersion, "")
@@ -178,7 +179,7 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request, q query) {
 		q.transport == transportWebSocket && r.Method != http.MethodGet:
 		w.Header().Set("Allow", "GET, POST")
 		w.WriteHeader(http.StatusMethodNotAllowed)
-	case isUpgrade(r) != (q.transport == transportWebSocket):
+	case headers.IsUpgrade(r) != (q.transport == transportWebSocket):
 		s.refuse(w, r, BadRequest, s.explain(r, q))
 	case q.transport == transportWebSocket:
 		one.upgrade(w, r)
@@ -202,7 +203,7 @@ func (s *Server) explain(r *http.Request, q query) string {
 
 // refuse answers with an error.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, code Code, message string) {
-	s.logRefusal(r, code.String())
+	s.logRefusal(r, messages[code])
 	WriteError(w, r, code, message)
 }
 

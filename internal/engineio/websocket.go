@@ -2,13 +2,11 @@ package engineio
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math"
 	"net/http"
 	"time"
 
-	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -117,16 +115,5 @@ func (l *link) Closed(err error) {
 	}
 	s.server.log.Log(context.Background(), wsconn.Level(err), "Engine.IO WebSocket closed",
 		slog.Any("error", err), slog.Any("address", s.Address()))
-	s.end(ending{reason: closeReason(err), cause: wsconn.Fault(err)})
-}
-
-func closeReason(err error) string {
-	switch {
-	case errors.Is(err, wsconn.ErrProtocol):
-		return session.ReasonParseError
-	case errors.Is(err, session.ErrSlow):
-		return session.ReasonSlow
-	default: // a lost connection is a closed one, as Node has it
-		return session.ReasonTransportClose
-	}
+	s.end(ending{reason: wsconn.Reason(err), cause: wsconn.Fault(err)})
 }

@@ -1,5 +1,6 @@
 // Package headers is for headers that more than one party sets, such as Vary: the handler, the middleware in front of it,
-// and other servers. Each element of a list, and each cookie, appears once.
+// and other servers. Each element of a list, and each cookie, appears once. It also reads what several protocols ask of the
+// headers of a request.
 package headers
 
 import (
@@ -31,6 +32,11 @@ func Append(h http.Header, name, list string) {
 // Contains reports whether the list in the header called name has an element. It ignores case.
 func Contains(h http.Header, name, element string) bool {
 	return slices.ContainsFunc(h[name], func(list string) bool { return contains(list, element) })
+}
+
+// IsUpgrade reports whether r asks for a WebSocket.
+func IsUpgrade(r *http.Request) bool {
+	return Contains(r.Header, "Connection", "upgrade") && Contains(r.Header, "Upgrade", "websocket")
 }
 
 func contains(list, element string) bool {

@@ -40,6 +40,12 @@ func DropBody(w http.ResponseWriter, r *http.Request, limit int64) (status int) 
 	return refusal(err)
 }
 
+// RefuseBody answers a request whose body has not been read to its end: what follows on the connection cannot be trusted.
+func RefuseBody(w http.ResponseWriter, status int) {
+	w.Header().Set("Connection", "close")
+	w.WriteHeader(status)
+}
+
 // refusal returns the status for a body that could not be read, 0 if it could.
 func refusal(err error) (status int) {
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)

@@ -51,7 +51,7 @@ func (s *Server) serveReceive(w http.ResponseWriter, r *http.Request, route Rout
 	// A connection is not watched, so a client that goes is not missed, until its request
 	// has been read.
 	if _, status := s.readBody(w, r); status != 0 {
-		refuseBody(w, status)
+		session.RefuseBody(w, status)
 		return
 	}
 	// The server's own timeouts are for requests that are answered at once.

@@ -13,7 +13,7 @@ import (
 // known whose they are.
 func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		refuseBody(w, http.StatusUnsupportedMediaType) // no client does that
+		session.RefuseBody(w, http.StatusUnsupportedMediaType) // no client does that
 		return
 	}
 	one := s.lookup(route.key)
@@ -30,7 +30,7 @@ func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) 
 func (s *Server) readStrings(w http.ResponseWriter, r *http.Request, e endpoint) (array []byte, ok bool) {
 	body, status := s.readBody(w, r)
 	if status != 0 {
-		refuseBody(w, status)
+		session.RefuseBody(w, status)
 		return nil, false
 	}
 	wrong := ""
@@ -69,7 +69,7 @@ func (s *polled) serveSend(w http.ResponseWriter, r *http.Request, e endpoint) {
 	if !s.enterSend(r) {
 		s.server.cfg.Tally.Count(session.LimitReceiveQueue)
 		w.Header().Set("Retry-After", "1")
-		refuseBody(w, http.StatusServiceUnavailable)
+		session.RefuseBody(w, http.StatusServiceUnavailable)
 		return
 	}
 	defer s.leaveSend()
@@ -165,11 +165,4 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout)) // where supported
 	return session.ReadBody(w, r, s.cfg.MaxMessage, nil)
-}
-
-// refuseBody answers a request whose body has not been read to its end: what follows on
-// the connection cannot be trusted.
-func refuseBody(w http.ResponseWriter, status int) {
-	w.Header().Set("Connection", "close")
-	w.WriteHeader(status)
 }

@@ -5,10 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/seed-ce09063a/thinkws/internal/door"
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 	"github.com/seed-ce09063a/thinkws/internal/heartbeat"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -50,7 +49,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed b
 		return
 	}
 	if !isHandshake(r) && r.ProtoMajor < 2 {
-		if asksForWebSocket(r) && r.Header.Get(version) != "13" {
+		if headers.IsUpgrade(r) && r.Header.Get(version) != "13" {
 			w.Header().Set(version, "13") // RFC 6455, section 4.4
 		}
 		w.Header().Set("Connection", "close") // frames sent right behind must not be read as a request
@@ -120,22 +119,7 @@ const version = "Sec-WebSocket-Version"
 // isHandshake reports whether r asks for a WebSocket in due form (RFC 6455, section 4.2.1).
 func isHandshake(r *http.Request) bool {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
-	return err == nil && len(key) == 16 && r.Header.Get(version) == "13" && asksForWebSocket(r)
-}
-
-func asksForWebSocket(r *http.Request) bool {
-	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
-}
-
-func hasToken(lists []string, token string) bool {
-	return slices.ContainsFunc(lists, func(list string) bool {
-		for part := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), token) {
-				return true
-			}
-		}
-		return false
-	})
+	return err == nil && len(key) == 16 && r.Header.Get(version) == "13" && headers.IsUpgrade(r)
 }
 
 // logNoWebSocket logs a handshake that has failed. That no handshake can succeed is for
