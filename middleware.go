@@ -1,6 +1,7 @@
 package thinkws
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -98,16 +99,12 @@ func (h *Handler) socketioConfig() socketio.Config {
 	return socketio.Config{
 		ConnectTimeout: c.connectTimeout, AttachmentTimeout: c.messageTimeout,
 		MaxDepth: c.limits.Depth, MaxName: c.limits.Name, MaxAttachments: c.limits.Attachments,
-		MaxNamespaces: c.limits.Namespaces, MaxAuth: c.limits.Auth,
+		MaxNamespaces: c.limits.Namespaces, MaxAuth: c.limits.Auth, MaxIgnored: maxIgnored,
 		Config: engineio.Config{
-			Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3, Compress: c.compress > 0,
-			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
-			UpgradeTimeout: c.upgradeTimeout, WriteTimeout: c.writeTimeout, ReadTimeout: c.readTimeout,
-			MessageTimeout: c.messageTimeout, MaxPackets: c.limits.Packets,
-			Farewell: farewell, MaxMessage: c.maxMessage, SendQueue: c.sendQueue, Slow: c.slow,
-			Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies,
-			Logger: c.logger, Group: &h.tasks, Clock: &h.clock, Watch: h.watcher(), CoolAfter: c.coolAfter, Grace: &h.grace,
-			Door: h.hub.door, Meter: h.hub.meter, Tally: &h.hub.tally, Report: h.hub.report, Detach: detach,
+			Config: h.wsconnConfig(), Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3,
+			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, UpgradeTimeout: c.upgradeTimeout, Farewell: farewell,
+			MaxPackets: c.limits.Packets, Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies,
+			Logger: c.logger, Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Detach: detach,
 		},
 	}
 }
@@ -126,7 +123,7 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 		Config: h.wsconnConfig(), ReadTimeout: c.readTimeout, MaxDepth: c.limits.Depth, MaxName: c.limits.Name,
 		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, SessionCookies: c.sessionCookies, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
 		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, HeartbeatDelay: o.HeartbeatDelay,
-		PingTimeout: sockjsTimeout, Farewell: farewell,
+		PingTimeout: sockjsTimeout, Farewell: farewell, Patience: patience,
 		Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Logger: c.logger, Detach: detach,
 		Namespace: func(r *http.Request) string { return normalize(r.URL.Query().Get("nsp")) },
 		Secure: func(r *http.Request) bool {
@@ -141,7 +138,7 @@ func (h *Handler) wsconnConfig() wsconn.Config {
 	return wsconn.Config{
 		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout, Tally: &h.hub.tally,
 		MessageTime: c.messageTimeout, CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: h.watcher(),
-		CoolAfter: c.coolAfter, Grace: &h.grace, Compress: c.compress > 0,
+		CoolAfter: cmp.Or(c.coolAfter, coolAfter), Grace: &h.grace, Compress: c.compress > 0,
 	}
 }
 
@@ -157,6 +154,12 @@ const (
 	farewell      = time.Second      // for polling clients to come and be told of a shutdown: mostly one round trip
 	closeTimeout  = 5 * time.Second  // for the answer to a close frame
 	sockjsTimeout = 10 * time.Second // for the answer to a heartbeat over SockJS's WebSocket, as Node has it
+	coolAfter     = time.Second      // without a message, until a WebSocket counts as idle
+	maxIgnored    = 10               // packets of a Socket.IO client for a namespace that it is not in
+
+	// patience is how long a receiver of SockJS waits for the one before it to leave. The wait is only for clients whose
+	// first connection has just died. net/http may serve the second before it notices, which takes it about a millisecond.
+	patience = 250 * time.Millisecond
 )
 
 // ServeHTTP serves Socket.IO clients, revisions 3 and 4 of Engine.IO, at any path

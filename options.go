@@ -74,7 +74,7 @@ type config struct {
 
 	// For tests alone.
 	noWatch   bool          // handlers never run on the goroutine that reads
-	coolAfter time.Duration // of wsconn.Config; 0 for its default
+	coolAfter time.Duration // of wsconn.Config; 0 for the default
 }
 
 func defaults() *config {

@@ -22,7 +22,7 @@ import (
 
 // sendQueue sets the bound of the send queue, and leaves out heartbeats.
 func sendQueue(bytes int) option {
-	return with(func(c *engineio.Config) { c.SendQueue, c.PingInterval = bytes, 24*time.Hour })
+	return with(func(c *engineio.Config) { c.Queue, c.PingInterval = bytes, 24*time.Hour })
 }
 
 // payloads takes the packets out of what a poll is answered with.

@@ -19,9 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
 func TestMain(m *testing.M) {
@@ -30,6 +32,9 @@ func TestMain(m *testing.M) {
 }
 
 const path = "http://example.test/socket.io/?"
+
+// bodyTime is the time for the body of a POST.
+const bodyTime = 10 * time.Second
 
 // pipes is a net.Listener without a network: it works in synctest bubbles, where
 // whoever waits for a pipe counts as idle.
@@ -150,12 +155,27 @@ func onOpen(f func(*client)) option {
 func newHarness(t *testing.T, options ...option) *harness {
 	h := &harness{t: t, clients: make(chan *client, 1000), onOpen: func(*client) {}, log: new(logged)}
 	h.http = &http.Server{ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	h.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.server.ServeHTTP(w, r) })
+	h.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 { // as the handler in front of a Server does; httptest has no deadlines
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+		}
+		h.server.ServeHTTP(w, r)
+	})
 	cfg := engineio.Config{
+		Config: wsconn.Config{
+			MaxMessage: 10_000, Queue: 4 << 20,
+			WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
+			Group: &h.group, Clock: new(alarm.Clock),
+		},
 		Polling: true, WebSocket: true, EIO3: true,
-		MaxMessage: 10_000,
-		Group:      &h.group,
+		PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, UpgradeTimeout: 10 * time.Second,
+		MaxPackets: engineio.MaxPackets,
 		Logger:     slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Detach: func(r *http.Request) session.Handshake {
+			r = r.Clone(context.WithoutCancel(r.Context()))
+			r.Body = http.NoBody
+			return session.Keep(r)
+		},
 	}
 	for _, o := range options {
 		o(h, &cfg)

@@ -173,7 +173,7 @@ func (s *Session) respond(w http.ResponseWriter, r *http.Request, p *poll) {
 	}
 	err := s.write(w, r, frames)
 	s.mu.Lock()
-	slow := errors.Is(err, os.ErrDeadlineExceeded) && s.queue.Over(s.server.cfg.SendQueue)
+	slow := errors.Is(err, os.ErrDeadlineExceeded) && s.queue.Over(s.server.cfg.Queue)
 	s.queue.Sent(counts)
 	s.responding, s.took = false, true
 	s.wake()

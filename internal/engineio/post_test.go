@@ -211,7 +211,7 @@ func TestStalledPost(t *testing.T) {
 		"chunks": "Transfer-Encoding: chunked\r\n\r\n2\r\n4x\r\n",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHarness(t, with(func(c *engineio.Config) { c.ReadTimeout = 10 * time.Second }))
+			h := newHarness(t)
 			p, other := h.polling(4, ""), h.polling(4, "")
 			_, in := h.raw("POST /socket.io/?" + p.query + " HTTP/1.1\r\nHost: a\r\n" + body)
 			advance(10*time.Second - time.Millisecond)

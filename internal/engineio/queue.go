@@ -56,7 +56,7 @@ func (s *Session) enqueue(frames []session.Frame, volatile bool) (*wsconn.Conn, 
 		return nil, session.ErrDropped
 	}
 	cfg := &s.server.cfg
-	err := s.queue.Room(session.Counts(frames...), cfg.SendQueue, cfg.Slow)
+	err := s.queue.Room(session.Counts(frames...), cfg.Queue, cfg.Slow)
 	if err == nil || session.Displaced(err) {
 		s.queue.Push(session.KeepAll(frames)...)
 		s.wake()
@@ -82,7 +82,7 @@ func (s *Session) idles() bool {
 // watchLocked gives the client WriteTimeout to take something while its queue exceeds the bound. s.mu must be held.
 func (s *Session) watchLocked() {
 	cfg := &s.server.cfg
-	if s.watched || !s.queue.Over(cfg.SendQueue) {
+	if s.watched || !s.queue.Over(cfg.Queue) {
 		return
 	}
 	s.watched, s.took = true, false
@@ -93,7 +93,7 @@ func (s *Session) watchLocked() {
 // of its own.
 func (s *Session) judge() {
 	s.mu.Lock()
-	slow := s.queue.Over(s.server.cfg.SendQueue) && !s.took && !s.responding && !s.onWebSocket
+	slow := s.queue.Over(s.server.cfg.Queue) && !s.took && !s.responding && !s.onWebSocket
 	s.watched = false
 	s.watchLocked()
 	s.mu.Unlock()

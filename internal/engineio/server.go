@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/headers"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -29,10 +28,9 @@ type Receiver interface {
 
 // Server is the http.Handler of all requests of Engine.IO. It is safe for concurrent use.
 type Server struct {
-	cfg    Config
-	wsconn wsconn.Config
-	open   func(*Session) Receiver
-	log    *slog.Logger
+	cfg  Config
+	open func(*Session) Receiver
+	log  *slog.Logger
 
 	warnHeaders sync.Once // a server without a limit on slow headers
 	warnHTTP2   sync.Once // clients that try WebSocket over HTTP/2
@@ -50,8 +48,7 @@ type Server struct {
 // NewServer returns a server that calls open for each new session, before anything
 // of it is received. It may Send at once: the open packet goes first all the same.
 func NewServer(cfg Config, open func(*Session) Receiver) *Server {
-	cfg = cfg.withDefaults()
-	return &Server{cfg: cfg, wsconn: cfg.wsconn(), open: open, log: cfg.Logger}
+	return &Server{cfg: cfg, open: open, log: cfg.Logger}
 }
 
 // Len returns the number of live sessions.
@@ -97,10 +94,9 @@ func (s *Server) checkLeft() {
 	}
 }
 
-// ServeHTTP answers requests of all clients. The caller has checked the origin.
+// ServeHTTP answers requests of all clients. The caller has checked the origin, and set the time for the body.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.checkServer(r)
-	s.limitBody(w, r)
 	if !cleanPath(r.URL.Path) {
 		http.NotFound(w, r)
 		return
@@ -247,14 +243,6 @@ func (s *Server) checkServer(r *http.Request) {
 			s.log.Warn("the http.Server has no ReadHeaderTimeout: slow clients can hold connections for ever; 5 s is a good value")
 		}
 	})
-}
-
-// limitBody sets the time for the body of a request, whether it will be read by us
-// or by net/http, which wants the rest of it before it sends an answer.
-func (s *Server) limitBody(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 { // a ResponseWriter without deadlines goes without
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout))
-	}
 }
 
 // add enters a new session. If the server has been closed, it fails with the reason.

@@ -26,7 +26,7 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
 			s.abandon(l)
 		}
 	}()
-	conn, err := wsconn.Accept(w, r, &s.server.wsconn, &s.flow)
+	conn, err := wsconn.Accept(w, r, &s.server.cfg.Config, &s.flow)
 	if err != nil {
 		s.server.logNoWebSocket(r, err)
 		return

@@ -281,7 +281,7 @@ func TestUpgradeKeepsTheOrder(t *testing.T) {
 // them.
 func TestStressOfSendersDuringTheUpgrade(t *testing.T) {
 	const senders, after = 8, 20 // messages that each sends once the WebSocket has taken over
-	h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = 1 << 30 }))
+	h := newHarness(t, with(func(c *engineio.Config) { c.Queue = 1 << 30 }))
 	for range 80 {
 		p := h.polling(4, "")
 		w := h.upgrading(p)

@@ -13,7 +13,7 @@ import (
 // openWebSocket does the handshake of a client that starts with a WebSocket, and is false if
 // it is none.
 func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, one *Session) bool {
-	conn, err := wsconn.Accept(w, r, &s.wsconn, &one.flow)
+	conn, err := wsconn.Accept(w, r, &s.cfg.Config, &one.flow)
 	if err != nil {
 		s.logNoWebSocket(r, err)
 		return false

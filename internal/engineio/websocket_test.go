@@ -119,7 +119,7 @@ func TestCloseWebSocket(t *testing.T) {
 // Over a pipe nothing is buffered: what the client does not read waits with us.
 func TestSlowWebSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = session.Held(1, 2+2) / 4 }))
+		h := newHarness(t, with(func(c *engineio.Config) { c.Queue = session.Held(1, 2+2) / 4 }))
 		s, w := h.websocket(4, "")
 		synctest.Wait()
 		volatile := frames(s.Variant().TextPacket([]byte("v")))
@@ -139,7 +139,7 @@ func TestSlowWebSocket(t *testing.T) {
 // A client of revision 3 that pings without reading the answers is a slow one.
 func TestPingFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t, with(func(c *engineio.Config) { c.SendQueue = 100 }))
+		h := newHarness(t, with(func(c *engineio.Config) { c.Queue = 100 }))
 		s, w := h.websocket(3, "")
 		w.write("2", "2", "2", "2", "2", "2", "2")
 		assert.Equal(t, "closed "+session.ReasonSlow, s.next(t))

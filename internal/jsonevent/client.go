@@ -14,7 +14,6 @@
 package jsonevent
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -56,7 +55,7 @@ type Config struct {
 	Report session.Report // of what clients are sent away for; nil for none
 	Logger *slog.Logger
 
-	MaxDepth int // of JSON; 0 for session.Depth
+	MaxDepth int // of JSON
 
 	Detach func(*http.Request) session.Handshake // keeps a request beyond its handler
 }
@@ -180,7 +179,7 @@ func (c *Client) Charge(size int) { c.flow.Charge(size) }
 // Receive takes a text of the client, which is UTF-8 and the client's from then on. An
 // error ends the connection, as session.Verdict says. What comes of the text is as session.Receiver says.
 func (c *Client) Receive(text []byte) error {
-	m, malformed := decode(text, cmp.Or(c.cfg.MaxDepth, session.Depth))
+	m, malformed := decode(text, c.cfg.MaxDepth)
 	if malformed != nil {
 		return c.reject(malformed)
 	}

@@ -24,7 +24,7 @@ type Config struct {
 	wsconn.Config
 	PingInterval time.Duration  // between two pings to a client
 	PingTimeout  time.Duration  // how long after a ping nothing may come from the client
-	MaxDepth     int            // of JSON; 0 for session.Depth
+	MaxDepth     int            // of JSON
 	Door         *door.Door     // lets new connections in; nil for all of them
 	Meter        *session.Meter // limits what clients send; nil for no limit
 	Report       session.Report // of what clients are sent away for; nil for none

@@ -45,7 +45,7 @@ func TestBroadcastEncodesOncePerVariant(t *testing.T) {
 			fakeEngine: &fakeEngine{revision: int(v.Revision), request: httptest.NewRequest(http.MethodGet, "/", nil)},
 			variant:    v, places: places,
 		}
-		c := socketio.Open(socketio.Config{Config: engineio.Config{Group: &group}}, hub, e)
+		c := socketio.Open(socketio.Defaults(&group), hub, e)
 		if v.Revision == 4 {
 			require.NoError(t, c.Receive([]byte("0"), false))
 		}

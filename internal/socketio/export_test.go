@@ -1,8 +1,16 @@
 package socketio
 
 import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
+	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
 // Bridge for the tests, which are in package socketio_test.
@@ -12,7 +20,31 @@ type (
 	Client = client
 )
 
-var defaults = Config{}.withDefaults()
+var defaults = Defaults(new(serial.Group))
+
+// Defaults is what most tests work with.
+func Defaults(group *serial.Group) Config {
+	return Config{
+		ConnectTimeout: 45 * time.Second, AttachmentTimeout: 30 * time.Second,
+		MaxDepth: session.Depth, MaxName: 256, MaxAttachments: 10, MaxNamespaces: 64, MaxAuth: 64 << 10, MaxIgnored: 10,
+		Config: engineio.Config{
+			Config: wsconn.Config{
+				MaxMessage: 1_000_000, Queue: 4 << 20,
+				WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
+				Group: group, Clock: new(alarm.Clock),
+			},
+			Polling: true, WebSocket: true, EIO3: true,
+			PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, UpgradeTimeout: 10 * time.Second,
+			MaxPackets: 20_000,
+			Logger:     slog.New(slog.DiscardHandler),
+			Detach: func(r *http.Request) session.Handshake {
+				r = r.Clone(context.WithoutCancel(r.Context()))
+				r.Body = http.NoBody
+				return session.Keep(r)
+			},
+		},
+	}
+}
 
 // Packet is a packet with strings for its parts, to be compared.
 type Packet struct {
@@ -72,7 +104,7 @@ func Codec(v engineio.Variant) session.Codec { return codec{v} }
 
 // Open starts a client on an engine session, as a Server does.
 func Open(cfg Config, hub session.Admitter, e Engine) *Client {
-	return (&Server{cfg: cfg.withDefaults(), hub: hub}).open(e)
+	return (&Server{cfg: cfg, hub: hub}).open(e)
 }
 
 // DecodeOnly is Decode without the copies that it makes to compare.

@@ -207,7 +207,7 @@ type world struct {
 func open(t *testing.T, revision int, answer func(session.Peer), change ...func(*socketio.Config)) *world {
 	r := httptest.NewRequest(http.MethodGet, "/socket.io/?EIO=4&transport=polling&a=1", nil)
 	w := &world{t: t, hub: &fakeHub{answer: answer}, engine: &fakeEngine{revision: revision, request: r}, group: new(serial.Group)}
-	cfg := socketio.Config{Config: engineio.Config{Group: w.group}}
+	cfg := socketio.Defaults(w.group)
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -434,7 +434,7 @@ func TestLeaveAndCloseUnderALockOfTheHub(t *testing.T) {
 
 func TestHubWithoutReceiver(t *testing.T) {
 	w := open(t, 4, nil)
-	client := socketio.Open(socketio.Config{}, noReceiver{}, w.engine)
+	client := socketio.Open(socketio.Defaults(w.group), noReceiver{}, w.engine)
 	err := client.Receive([]byte(`0`), false)
 	require.NoError(t, err)
 	client.Closed(session.ReasonTransportClose)

@@ -10,73 +10,40 @@
 package socketio
 
 import (
-	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
-	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// Config says how a Server works. Zero bounds stand for the defaults named.
+// Config says how a Server works. All fields have to be set, but for those that say otherwise.
 type Config struct {
 	engineio.Config
 
-	// ConnectTimeout is how long a client may stay without having entered a
-	// namespace: 45 s.
+	// ConnectTimeout is how long a client may stay without having entered a namespace.
 	ConnectTimeout time.Duration
-	// AttachmentTimeout is how long the attachments of one packet may take: 30 s.
+	// AttachmentTimeout is how long the attachments of one packet may take.
 	AttachmentTimeout time.Duration
-	// MaxDepth bounds how deep the JSON of a client is nested: session.Depth.
+	// MaxDepth bounds how deep the JSON of a client is nested.
 	MaxDepth int
-	// MaxName bounds the name of a namespace, in bytes: 256.
+	// MaxName bounds the name of a namespace, in bytes.
 	MaxName int
-	// MaxAttachments bounds the binary messages of one packet: 10.
+	// MaxAttachments bounds the binary messages of one packet.
 	MaxAttachments int
 	// MaxNamespaces limits the namespaces that a client is in or waits for, and the sockets that
-	// the hub has not released: 64.
+	// the hub has not released.
 	MaxNamespaces int
-	// MaxAuth bounds what a client sends along with CONNECT, in bytes: 64 KiB.
+	// MaxAuth bounds what a client sends along with CONNECT, in bytes.
 	MaxAuth int
 	// MaxIgnored bounds the packets of a client that name a namespace it is not
-	// in, or enter one twice: 10. One more ends the connection.
+	// in, or enter one twice. One more ends the connection.
 	MaxIgnored int
-}
-
-func (c Config) withDefaults() Config {
-	c.ConnectTimeout = orDefault(c.ConnectTimeout, 45*time.Second)
-	c.AttachmentTimeout = orDefault(c.AttachmentTimeout, 30*time.Second)
-	c.MaxDepth = orDefault(c.MaxDepth, session.Depth)
-	c.MaxName = orDefault(c.MaxName, 256)
-	c.MaxAttachments = orDefault(c.MaxAttachments, 10)
-	c.MaxNamespaces = orDefault(c.MaxNamespaces, 64)
-	c.MaxAuth = orDefault(c.MaxAuth, 64<<10)
-	c.MaxIgnored = orDefault(c.MaxIgnored, 10)
-	c.MaxMessage = orDefault(c.MaxMessage, 1_000_000)
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.Clock == nil {
-		c.Clock = new(alarm.Clock)
-	}
-	if c.Group == nil {
-		c.Group = new(serial.Group)
-	}
-	return c
 }
 
 // grammar is what clients of a revision of Engine.IO are held to.
 func (c *Config) grammar(revision int) grammar {
 	return grammar{revision: revision, maxAttachments: c.MaxAttachments, maxName: c.MaxName, maxDepth: c.MaxDepth}
-}
-
-func orDefault[T int | int64 | time.Duration](value, fallback T) T {
-	if value > 0 {
-		return value
-	}
-	return fallback
 }
 
 // Server serves Socket.IO to clients and brings them to a hub. It is safe for
@@ -91,7 +58,7 @@ var _ http.Handler = (*Server)(nil)
 
 // NewServer returns a server that asks hub for each namespace a client wants to enter.
 func NewServer(cfg Config, hub session.Admitter) *Server {
-	s := &Server{cfg: cfg.withDefaults(), hub: hub}
+	s := &Server{cfg: cfg, hub: hub}
 	s.engine = engineio.NewServer(s.cfg.Config, func(es *engineio.Session) engineio.Receiver {
 		return s.open(es)
 	})

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/socketio"
@@ -23,9 +22,7 @@ import (
 // serve returns a server whose background is over when the test is.
 func serve(t *testing.T, hub session.Admitter) *socketio.Server {
 	group := new(serial.Group)
-	s := socketio.NewServer(socketio.Config{
-		Config: engineio.Config{Polling: true, WebSocket: true, EIO3: true, Group: group},
-	}, hub)
+	s := socketio.NewServer(socketio.Defaults(group), hub)
 	t.Cleanup(func() {
 		s.Shut(session.ReasonServerShutdown)
 		assert.NoError(t, group.Wait(context.Background()))

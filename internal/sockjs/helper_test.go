@@ -181,11 +181,13 @@ func newHarness(t *testing.T, change ...func(*harness)) *harness {
 	h.cfg = sockjs.Config{
 		Config: wsconn.Config{
 			MaxMessage: 10_000, Queue: 100_000,
-			WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, Group: &h.group,
+			WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
+			Group: &h.group,
 			Clock: new(alarm.Clock), Watch: new(wsconn.Watch),
 		},
 		ReadTimeout: 10 * time.Second,
-		WebSocket:   true, ClientURL: "/client.js",
+		MaxDepth:    session.Depth, MaxName: 256, Patience: 250 * time.Millisecond,
+		WebSocket: true, ClientURL: "/client.js",
 		ResponseLimit: 4096, DisconnectDelay: 5 * time.Second, HeartbeatDelay: 25 * time.Second, PingTimeout: 10 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Detach: func(r *http.Request) session.Handshake {

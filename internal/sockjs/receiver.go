@@ -1,7 +1,6 @@
 package sockjs
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -9,10 +8,6 @@ import (
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
-
-// patience is how long a receiver waits, by default, for the one before it to leave. The wait is only for clients whose
-// first connection has just died. net/http may serve the second before it notices, which takes it about a millisecond.
-const patience = 250 * time.Millisecond
 
 // receiver is a request that carries frames to a client. The goroutine of its handler
 // owns it, and alone writes; the session keeps it to wake it.
@@ -82,7 +77,7 @@ func (s *Server) seat(r *receiver, k key) {
 			return
 		}
 		if impatient == nil {
-			impatient = time.After(cmp.Or(s.cfg.Patience, patience))
+			impatient = time.After(s.cfg.Patience)
 		}
 		select {
 		case <-left:

@@ -1,7 +1,6 @@
 package sockjs
 
 import (
-	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -20,8 +19,8 @@ import (
 type Config struct {
 	wsconn.Config               // its Queue bounds what waits for a session over HTTP, too
 	ReadTimeout   time.Duration // of the body of a POST, from its first byte to its last
-	MaxDepth      int           // of JSON; 0 for session.Depth
-	MaxName       int           // of what a client puts before the transport in a path, in bytes; 0 for 256
+	MaxDepth      int           // of JSON
+	MaxName       int           // of what a client puts before the transport in a path, in bytes
 
 	WebSocket  bool   // clients may use it
 	Cookie     bool   // JSESSIONID is set, for load balancers
@@ -33,7 +32,7 @@ type Config struct {
 	ResponseLimit   int           // bytes after which a streaming answer ends, for another to begin
 	DisconnectDelay time.Duration // how long a session lives without a request that receives
 	HeartbeatDelay  time.Duration // until a client to whom nothing is sent gets a heartbeat
-	Patience        time.Duration // of a receiver that waits for the one before it to leave; 0 for 250 ms
+	Patience        time.Duration // of a receiver that waits for the one before it to leave
 	PingTimeout     time.Duration // for the answer to one over WebSocket
 	Farewell        time.Duration // for which a closed server waits for clients between two requests; 0 for not at all
 
@@ -80,7 +79,7 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, route Route) {
 	e := route.endpoint
 	switch {
-	case route.longest > cmp.Or(s.cfg.MaxName, 256):
+	case route.longest > s.cfg.MaxName:
 		s.cfg.Tally.Note(errLongName)
 		notFound(w)
 		s.cfg.Report.Request(errLongName, r)

@@ -23,8 +23,8 @@ type Config struct {
 	Slow         session.SlowPolicy // what becomes of messages beyond that
 	WriteTimeout time.Duration      // for a peer to take session.Piece bytes, or as much as there is
 	CloseTimeout time.Duration      // how long the peer may take to answer our close frame
-	MessageTime  time.Duration      // from the first byte of a message to its last; 0 for 30 s
-	CoolAfter    time.Duration      // without a message, until a connection counts as idle; 0 for a second
+	MessageTime  time.Duration      // from the first byte of a message to its last
+	CoolAfter    time.Duration      // without a message, until a connection counts as idle
 	Compress     bool               // permessage-deflate is negotiated with peers that offer it
 	Tally        *session.Tally     // of limits that peers run into; nil for none
 	Group        *serial.Group      // every goroutine of the connection runs in it

@@ -98,6 +98,8 @@ func config() *wsconn.Config {
 		Queue:        1 << 20,
 		WriteTimeout: 10 * time.Second,
 		CloseTimeout: 5 * time.Second,
+		MessageTime:  30 * time.Second,
+		CoolAfter:    time.Second,
 		Group:        new(serial.Group),
 		Clock:        new(alarm.Clock),
 		Watch:        new(wsconn.Watch),

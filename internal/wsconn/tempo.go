@@ -1,21 +1,15 @@
 package wsconn
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // A peer may take its time between two messages, but not within one, and it may ask for
 // pongs, but not for any number of them.
-
-// messageTime is how long a message may take, in however many fragments, unless the Config
-// says otherwise.
-const messageTime = 30 * time.Second
 
 // errDawdles ends a connection whose message does not.
 var errDawdles = session.Beyond(session.LimitMessageTime, fmt.Errorf("%w: a message took too long", ErrProtocol))
@@ -46,7 +40,7 @@ func (c *Conn) ping(pong []byte) {
 // then, so they need no timer.
 func (s *stream) clock() {
 	if !s.frames.between() && s.timer == nil {
-		s.timer = s.conn.cfg.Group.AfterFunc(cmp.Or(s.conn.cfg.MessageTime, messageTime), func() {
+		s.timer = s.conn.cfg.Group.AfterFunc(s.conn.cfg.MessageTime, func() {
 			s.conn.cfg.Tally.Note(errDawdles)
 			s.conn.fail(errDawdles, session.ClosePolicy, "message takes too long")
 		})

@@ -1,7 +1,6 @@
 package wsconn
 
 import (
-	"cmp"
 	"errors"
 	"net"
 	"os"
@@ -12,10 +11,9 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 )
 
-// A connection is warm while it is in use: the stack of its reader has grown. If nothing comes for a while it becomes cold,
-// and waits on a new goroutine with the smallest stack there is. What comes then is handed to a goroutine whose stack has
+// A connection is warm while it is in use: the stack of its reader has grown. If nothing comes for Config.CoolAfter it
+// becomes cold, and waits on a new goroutine with the smallest stack there is. What comes then is handed to a goroutine whose stack has
 // grown already. That costs a cold connection a microsecond, and a warm one nothing.
-const coolAfter = time.Second // unless the Config says otherwise
 
 // What the reader of a connection does.
 const (
@@ -39,7 +37,7 @@ type warmth struct {
 func (c *Conn) warm() {
 	if c.in.socket != nil {
 		c.warmth.used.Store(true)
-		c.cfg.Clock.Set(&c.warmth.alarm, cmp.Or(c.cfg.CoolAfter, coolAfter), (*cooler)(c))
+		c.cfg.Clock.Set(&c.warmth.alarm, c.cfg.CoolAfter, (*cooler)(c))
 	}
 }
 
@@ -58,7 +56,7 @@ func (w *cooler) Ring() {
 	if !c.cfg.Clock.Rang(&c.warmth.alarm) || !c.warmth.used.Swap(false) && c.warmth.wake(c.in.Conn) {
 		return
 	}
-	c.cfg.Clock.Set(&c.warmth.alarm, cmp.Or(c.cfg.CoolAfter, coolAfter), w)
+	c.cfg.Clock.Set(&c.warmth.alarm, c.cfg.CoolAfter, w)
 	if c.has(over) { // since when does not matter
 		c.chill()
 	}

@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"net/http"
+	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
+	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
 // engine is an echo over bare Engine.IO. Users of the library reach Engine.IO only through
@@ -19,8 +24,19 @@ type engine struct {
 func newEngine(eio3 bool) *engine {
 	group := new(serial.Group)
 	return &engine{group: group, Server: engineio.NewServer(engineio.Config{
-		Polling: true, WebSocket: true, EIO3: eio3, MaxMessage: 1e6,
-		PingInterval: pingInterval, PingTimeout: pingTimeout, Group: group,
+		Config: wsconn.Config{
+			MaxMessage: 1e6, Queue: 4 << 20,
+			WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
+			Group: group, Clock: new(alarm.Clock),
+		},
+		Polling: true, WebSocket: true, EIO3: eio3,
+		PingInterval: pingInterval, PingTimeout: pingTimeout, UpgradeTimeout: 10 * time.Second, MaxPackets: 20_000,
+		Logger: slog.New(slog.DiscardHandler),
+		Detach: func(r *http.Request) session.Handshake {
+			r = r.Clone(context.WithoutCancel(r.Context()))
+			r.Body = http.NoBody
+			return session.Keep(r)
+		},
 	}, func(s *engineio.Session) engineio.Receiver { return echo{s} })}
 }
 
