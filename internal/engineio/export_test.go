@@ -28,7 +28,23 @@ const (
 func (s *Server) Ended() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ended.Len()
+	return s.ended
+}
+
+// Len returns how many sessions are open.
+func (s *Server) Len() (open int) {
+	s.mu.Lock()
+	var all []*Session
+	for _, one := range s.sessions.All() {
+		all = append(all, one)
+	}
+	s.mu.Unlock()
+	for _, one := range all {
+		if !one.hasEnded() {
+			open++
+		}
+	}
+	return open
 }
 
 // MaxPackets is how many packets a payload may have in tests.

@@ -37,9 +37,8 @@ type Server struct {
 	warnHijack  sync.Once // middleware in the way of WebSocket
 
 	mu       sync.Mutex // protects what follows
-	sessions slim.Map[string, *Session]
-	leaving  slim.Map[string, *Session] // closed, but what waits in them may still be fetched
-	ended    slim.Map[string, *Session] // closed less than endedMemory ago, maxEnded at most
+	sessions slim.Map[string, *Session] // all that have not ended, and those that ended less than endedMemory ago
+	ended    int                        // of these, how many have ended; maxEnded at most
 	closed   bool
 	reason   string // why, if closed
 	left     func() // to be called when nobody is there any more; nil before WaitForPolls
@@ -49,13 +48,6 @@ type Server struct {
 // of it is received. It may Send at once: the open packet goes first all the same.
 func NewServer(cfg Config, open func(*Session) Receiver) *Server {
 	return &Server{cfg: cfg, open: open, log: cfg.Logger}
-}
-
-// Len returns the number of live sessions.
-func (s *Server) Len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.sessions.Len()
 }
 
 // Holds reports whether r names a session of s.
@@ -71,7 +63,9 @@ func (s *Server) Close(reason string) (ends []func()) {
 	defer s.mu.Unlock()
 	s.closed, s.reason = true, reason
 	for _, one := range s.sessions.All() {
-		ends = append(ends, func() { one.end(shutdown(reason)) })
+		if !one.ended {
+			ends = append(ends, func() { one.end(shutdown(reason)) })
+		}
 	}
 	return ends
 }
@@ -89,7 +83,7 @@ func (s *Server) WaitForPolls() {
 
 // checkLeft ends the wait of WaitForPolls once all sessions have ended. s.mu must be held.
 func (s *Server) checkLeft() {
-	if s.left != nil && s.sessions.Len()+s.leaving.Len() == 0 {
+	if s.left != nil && s.sessions.Len() == s.ended {
 		s.left()
 	}
 }
@@ -149,7 +143,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, q query) {
 		case one == nil: // the context, which may be of middleware, has panicked
 			s.cfg.Door.Leave(source)
 		default: // there is no WebSocket, or the ResponseWriter has panicked
-			s.remove(one)
+			s.remove(one, false)
 		}
 	}()
 	one = newSession(s, r, q, source) // before the connection is taken over: Detach may look at it
@@ -256,52 +250,44 @@ func (s *Server) add(one *Session) (reason string, ok bool) {
 	return "", true
 }
 
-// retire keeps a session that is closed but has something to be fetched.
-func (s *Server) retire(one *Session) {
+// keep enters a session that is closing, if the layer above has closed it before add.
+func (s *Server) keep(one *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions.Delete(one.id)
-	s.leaving.Set(one.id, one)
+	s.sessions.Set(one.id, one)
 }
 
-// remove forgets a session. It may be called again.
-func (s *Server) remove(one *Session) {
+// remove takes a session out that has ended. If it is to be remembered, and there are not too many of these, it stays until
+// forget is called. Only the first call counts.
+func (s *Server) remove(one *Session, remember bool) (remembered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions.Delete(one.id)
-	s.leaving.Delete(one.id)
-	one.ended = true
-	one.leaveLocked()
-	s.checkLeft()
-}
-
-// bury remembers a session that has been removed, unless there are too many.
-func (s *Server) bury(one *Session) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended.Len() >= maxEnded {
+	if one.ended {
 		return false
 	}
-	s.ended.Set(one.id, one)
-	return true
+	one.ended = true
+	one.leaveLocked()
+	if remembered = remember && s.ended < maxEnded; remembered {
+		s.ended++
+		s.sessions.Set(one.id, one)
+	} else {
+		s.sessions.Delete(one.id)
+	}
+	s.checkLeft()
+	return remembered
 }
 
 func (s *Server) forget(one *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended.Delete(one.id)
+	s.ended--
+	s.sessions.Delete(one.id)
 }
 
 func (s *Server) lookup(sid string) *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if one := s.sessions.Get(sid); one != nil {
-		return one
-	}
-	if one := s.leaving.Get(sid); one != nil {
-		return one
-	}
-	return s.ended.Get(sid)
+	return s.sessions.Get(sid)
 }
 
 func (s *Server) isClosed() bool {

@@ -37,7 +37,7 @@ type Session struct {
 
 	// protected by server.mu
 	source   *door.Source // nil once it has left
-	ended    bool         // it is in no table any more
+	ended    bool         // nothing can be fetched from it any more
 	occupied int          // see Occupy
 
 	inbox    sync.Mutex // held while recv is called, protects what follows
@@ -321,7 +321,7 @@ func (s *Session) lastPoll(e ending) {
 		s.wake()
 	case e.graceful:
 		s.state = stateClosing
-		s.server.retire(s)
+		s.server.keep(s)
 		s.arm(lingerTimeout)
 	case e.quits:
 		s.quit = true // also while an answer is written: its client may have it and ask again
@@ -333,10 +333,9 @@ func (s *Session) lastPoll(e ending) {
 func (s *Session) closeLocked() {
 	s.state = stateClosed
 	s.server.cfg.Clock.Stop(&s.alarm)
-	if !s.onWebSocket && s.server.bury(s) {
+	if s.server.remove(s, !s.onWebSocket) {
 		s.arm(endedMemory)
 	}
-	s.server.remove(s) // last: requests find the session all along
 }
 
 // report tells the layer above, on a goroutine of its own: whoever ends a session

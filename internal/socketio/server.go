@@ -83,6 +83,3 @@ func (s *Server) Close(reason string) (ends []func()) { return s.engine.Close(re
 // WaitForPolls holds the group until clients between two polls have been told of their end,
 // or for Config.Farewell. It returns at once.
 func (s *Server) WaitForPolls() { s.engine.WaitForPolls() }
-
-// Len returns the number of connections, whatever namespaces they are in.
-func (s *Server) Len() int { return s.engine.Len() }
