@@ -13,18 +13,14 @@ type jsonp struct {
 	index string // digits only: it becomes a part of the script
 }
 
-// newJSONP returns nil for other clients.
-func newJSONP(query url.Values) *jsonp {
-	if !query.Has("j") {
-		return nil
-	}
+func newJSONP(index string) *jsonp {
 	digits := func(r rune) rune {
 		if r < '0' || r > '9' {
 			return -1
 		}
 		return r
 	}
-	return &jsonp{index: strings.Map(digits, query.Get("j"))}
+	return &jsonp{index: strings.Map(digits, index)}
 }
 
 // newlines undoes what clients do to line feeds, because browsers change those in

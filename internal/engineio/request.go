@@ -14,7 +14,7 @@ const (
 
 // query is what a request asks for.
 type query struct {
-	transport string // "" if it is not exactly one
+	transport string
 	sid       string
 	revision  int // 3 or 4; 0 if there is no such revision, or the request names several
 	base64    bool
@@ -23,65 +23,56 @@ type query struct {
 
 // newQuery reads the query of a URL. A semicolon is a character like any other in
 // it, as it is for Node; what is malformed counts as absent.
-func newQuery(raw string) query {
-	if q, ok := readQuery(raw); ok {
-		return q
+func newQuery(raw string) (q query) {
+	var transport, sid, revision, base64, index parameter
+	for part := range strings.SplitSeq(raw, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil {
+			continue
+		}
+		if value, err = url.QueryUnescape(value); err != nil {
+			continue
+		}
+		switch name {
+		case "transport":
+			transport.add(value)
+		case "sid":
+			sid.add(value)
+		case "EIO":
+			revision.add(value)
+		case "b64":
+			base64.add(value)
+		case "j":
+			index.add(value)
+		}
 	}
-	values, _ := url.ParseQuery(strings.ReplaceAll(raw, ";", "%3B"))
-	q := query{
-		transport: only(values["transport"]),
-		sid:       strings.Join(values["sid"], ","), // of several, none is known
-		base64:    values.Get("b64") != "",
-		jsonp:     newJSONP(values),
+	q.transport, q.sid, q.base64 = transport.all, sid.all, base64.first != ""
+	if index.given {
+		q.jsonp = newJSONP(index.first)
 	}
-	if revisions := values["EIO"]; len(revisions) == 0 {
-		q.revision = revisionOf("")
-	} else if text := only(revisions); text != "" {
-		q.revision = revisionOf(text)
+	switch {
+	case !revision.given, revision.all == "2", revision.all == "3": // clients that name none speak revision 3
+		q.revision = 3
+	case revision.all == "4":
+		q.revision = 4
 	}
 	return q
 }
 
-// revisionOf returns the revision that a request names. Clients that name none, or 2, speak
-// revision 3.
-func revisionOf(text string) int {
-	switch text {
-	case "", "2", "3":
-		return 3
-	case "4":
-		return 4
-	default:
-		return 0
-	}
+// parameter is what a query has under one name.
+type parameter struct {
+	given bool
+	first string // of its values
+	all   string // joined, so that several are none that means anything
 }
 
-// readQuery is newQuery for what all clients send that follow the protocol, at a tenth of
-// the cost: each parameter of ours once, and none of them escaped. It is false for
-// everything else.
-func readQuery(raw string) (q query, ok bool) {
-	var revision string
-	for parameter := range strings.SplitSeq(raw, "&") {
-		name, value, _ := strings.Cut(parameter, "=")
-		var field *string
-		switch name {
-		case "transport":
-			field = &q.transport
-		case "sid":
-			field = &q.sid
-		case "EIO":
-			field = &revision
-		case "b64", "j":
-			return q, false
-		default:
-			continue
-		}
-		if *field != "" || value == "" {
-			return q, false
-		}
-		*field = value
+func (p *parameter) add(value string) {
+	if p.given {
+		p.all += "," + value
+		return
 	}
-	q.revision = revisionOf(revision) // none is empty
-	return q, !strings.ContainsAny(raw, ";%+")
+	*p = parameter{given: true, first: value, all: value}
 }
 
 // IsJSONP reports whether a request comes from a script element, of which CORS says
@@ -93,14 +84,6 @@ func IsJSONP(r *http.Request) bool {
 // IsRevision3 reports whether r is of a client of revision 3, which browsers let ask only with
 // credentials.
 func IsRevision3(r *http.Request) bool { return newQuery(r.URL.RawQuery).revision == 3 }
-
-// only returns the single value of a parameter, or "".
-func only(values []string) string {
-	if len(values) != 1 {
-		return ""
-	}
-	return values[0]
-}
 
 func (q query) variant() Variant {
 	return Variant{Revision: uint8(q.revision), Base64: q.base64 || q.jsonp != nil}

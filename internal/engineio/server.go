@@ -36,7 +36,7 @@ type Server struct {
 	warnHTTP2   sync.Once // clients that try WebSocket over HTTP/2
 	warnHijack  sync.Once // middleware in the way of WebSocket
 
-	mu       sync.Mutex // protects what follows
+	mu       sync.Mutex                 // protects what follows
 	sessions slim.Map[string, *Session] // all that have not ended, and those that ended less than endedMemory ago
 	ended    int                        // of these, how many have ended; maxEnded at most
 	closed   bool
