@@ -2,7 +2,6 @@ package engineio
 
 import (
 	"bytes"
-	"iter"
 	"strconv"
 	"unicode/utf8"
 
@@ -20,21 +19,13 @@ const (
 	kindBinary = 1
 )
 
-// encodeTextV3 joins packets as <length>:<packet>, where the length counts
+// appendTextV3 appends a packet as <length>:<packet>, where the length counts
 // UTF-16 code units, as JavaScript does. Binary ones become b<type><base64>.
-func encodeTextV3(frames []session.Frame) []byte {
-	size := 0
-	for _, f := range frames {
-		size += f.Len() + maxDigits
-	}
-	payload := make([]byte, 0, size)
-	for _, f := range frames {
-		data := textV3(f)
-		payload = strconv.AppendInt(payload, int64(utf16Len(data)), 10)
-		payload = append(payload, ':')
-		payload = append(payload, data...)
-	}
-	return payload
+func appendTextV3(payload []byte, f session.Frame) []byte {
+	data := textV3(f)
+	payload = strconv.AppendInt(payload, int64(utf16Len(data)), 10)
+	payload = append(payload, ':')
+	return append(payload, data...)
 }
 
 // textV3 returns the text of a packet as the client will see it: with invalid
@@ -49,103 +40,72 @@ func textV3(f session.Frame) []byte {
 	return bytes.ToValidUTF8(f.Payload(), []byte("\uFFFD"))
 }
 
-// encodeBinaryV3 joins packets as <kind><digits of the length in bytes><255><packet>.
-func encodeBinaryV3(frames []session.Frame) []byte {
-	size := 0
-	for _, f := range frames {
-		size += f.Len() + maxDigits + 2
+// appendBinaryV3 appends a packet as <kind><digits of the length in bytes><255><packet>.
+func appendBinaryV3(payload []byte, f session.Frame) []byte {
+	kind := byte(kindText)
+	if f.Binary {
+		kind = kindBinary
 	}
-	payload := make([]byte, 0, size)
-	for _, f := range frames {
-		kind := byte(kindText)
-		if f.Binary {
-			kind = kindBinary
-		}
-		payload = append(payload, kind)
-		for _, digit := range strconv.Itoa(f.Len()) {
-			payload = append(payload, byte(digit-'0'))
-		}
-		payload = append(payload, lengthEnd)
-		payload = append(payload, f.Payload()...)
+	payload = append(payload, kind)
+	for _, digit := range strconv.Itoa(f.Len()) {
+		payload = append(payload, byte(digit-'0'))
 	}
-	return payload
-}
-
-// decodeV3 goes through the packets of a payload, as Variant.decode does. cut takes the first packet off a payload.
-func decodeV3(payload []byte, most int, valid bool, cut func([]byte) (packet, []byte, error)) iter.Seq2[packet, error] {
-	return func(yield func(packet, error) bool) {
-		if len(payload) == 0 || !valid {
-			yield(packet{}, errPayload)
-			return
-		}
-		for n := 0; len(payload) > 0; n++ {
-			if n == most {
-				yield(packet{}, errCount)
-				return
-			}
-			p, rest, err := cut(payload)
-			p.wire, payload = len(payload)-len(rest), rest
-			if !yield(p, err) || err != nil {
-				return
-			}
-		}
-	}
+	payload = append(payload, lengthEnd)
+	return append(payload, f.Payload()...)
 }
 
 func cutTextV3(payload []byte) (p packet, rest []byte, err error) {
-	head := payload[:min(len(payload), maxDigits+1)]
-	colon := bytes.IndexByte(head, ':')
-	if colon < 0 {
-		return packet{}, nil, errPayload
-	}
-	n, ok := decimal(head[:colon], '0')
-	if !ok {
-		return packet{}, nil, errPayload
-	}
-	data, rest, ok := cutUTF16(payload[colon+1:], n)
+	n, behind := cutLength(payload, '0', ':')
+	data, rest, ok := cutUTF16(behind, n)
 	if !ok {
 		return packet{}, nil, errPayload
 	}
 	p, err = Variant{Revision: 3}.textPacket(data)
-	return p, rest, err
+	return p, tail(rest), err
 }
 
 func cutBinaryV3(payload []byte) (p packet, rest []byte, err error) {
-	kind, payload := payload[0], payload[1:]
-	head := payload[:min(len(payload), maxDigits+1)]
-	end := bytes.IndexByte(head, lengthEnd)
-	if end < 0 || kind > kindBinary {
+	if len(payload) == 0 || payload[0] > kindBinary {
 		return packet{}, nil, errPayload
 	}
-	n, ok := decimal(head[:end], 0)
-	payload = payload[end+1:]
-	if !ok || n > len(payload) {
+	n, behind := cutLength(payload[1:], 0, lengthEnd)
+	if n < 0 || n > len(behind) {
 		return packet{}, nil, errPayload
 	}
-	data, rest := payload[:n], payload[n:]
+	data, rest := behind[:n], behind[n:]
 	switch {
-	case kind == kindBinary:
+	case payload[0] == kindBinary:
 		p, err = binaryPacketV3(data)
 	case !utf8.Valid(data):
 		err = errPayload
 	default:
 		p, err = Variant{Revision: 3}.textPacket(data)
 	}
-	return p, rest, err
+	return p, tail(rest), err
 }
 
-// decimal reads a length without leading zeros; zero is the digit that stands for 0.
-func decimal(digits []byte, zero byte) (n int, ok bool) {
-	if len(digits) == 0 || digits[0] == zero {
-		return 0, false
+// tail returns nil for nothing.
+func tail(rest []byte) []byte {
+	if len(rest) == 0 {
+		return nil
+	}
+	return rest
+}
+
+// cutLength reads the length before a packet, which has no leading zeros: digits, of which zero is the one that stands for
+// 0, then end. n is -1 if there is none.
+func cutLength(payload []byte, zero, end byte) (n int, rest []byte) {
+	digits, _, found := bytes.Cut(payload[:min(len(payload), maxDigits+1)], []byte{end})
+	if !found || len(digits) == 0 || digits[0] == zero {
+		return -1, nil
 	}
 	for _, d := range digits {
 		if d -= zero; d > 9 {
-			return 0, false
+			return -1, nil
 		}
 		n = n*10 + int(d)
 	}
-	return n, true
+	return n, payload[len(digits)+1:]
 }
 
 // utf16Len counts the UTF-16 code units of valid UTF-8.

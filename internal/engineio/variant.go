@@ -2,8 +2,6 @@ package engineio
 
 import (
 	"encoding/base64"
-	"iter"
-	"unicode/utf8"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -50,38 +48,4 @@ func (v Variant) appendBase64(dst, data []byte) []byte {
 		dst = append(dst, byte(typeMessage))
 	}
 	return base64.StdEncoding.AppendEncode(dst, data)
-}
-
-// encode joins the packets of one poll, and reports whether the result is binary.
-func (v Variant) encode(frames []session.Frame) (payload []byte, binary bool) {
-	switch {
-	case v.Revision == 4:
-		return encodeV4(frames), false
-	case !v.Base64 && anyBinary(frames):
-		return encodeBinaryV3(frames), true
-	default:
-		return encodeTextV3(frames), false
-	}
-}
-
-// decode goes through the packets in the body of a POST, most of them at the most. An error comes after the packets before
-// it, and last. A body of small packets is not decoded at once, because its packets hold many times what it does.
-func (v Variant) decode(payload []byte, binary bool, most int) iter.Seq2[packet, error] {
-	switch {
-	case v.Revision == 4:
-		return decodeV4(payload, most)
-	case binary:
-		return decodeV3(payload, most, true, cutBinaryV3)
-	default:
-		return decodeV3(payload, most, utf8.Valid(payload), cutTextV3)
-	}
-}
-
-func anyBinary(frames []session.Frame) bool {
-	for _, f := range frames {
-		if f.Binary {
-			return true
-		}
-	}
-	return false
 }
