@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"internal/slim":        {},
 	"internal/ledger":      {"internal/slim"},
 	"internal/body":        {"internal/guard", "internal/ledger", "internal/session"},
-	"internal/wsconn":      {"internal/alarm", "internal/serial", "internal/session", "internal/slim"},
+	"internal/wsconn":      {"internal/alarm", "internal/headers", "internal/serial", "internal/session", "internal/slim"},
 	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/guard", "internal/headers", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},
 	"internal/socketio":    {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
 	"internal/heartbeat":   {"internal/alarm"},

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"path"
 	"strings"
+
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 )
 
 // clientNames are the files of Node's client that a Socket.IO server hands out.
@@ -54,7 +56,7 @@ func (c clientFiles) serve(w http.ResponseWriter, r *http.Request) bool {
 	header.Set("Cache-Control", "public, max-age=0")
 	header.Set("ETag", f.etag)
 	header.Set("X-Content-Type-Options", "nosniff")
-	if matches(r.Header.Get("If-None-Match"), f.etag) {
+	if headers.MatchesETag(r, f.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return true
 	}
@@ -66,15 +68,4 @@ func (c clientFiles) serve(w http.ResponseWriter, r *http.Request) bool {
 		_, _ = w.Write(f.body) // the client may have gone; nobody is left to tell
 	}
 	return true
-}
-
-// matches compares entity tags weakly (RFC 9110, section 13.1.2).
-func matches(header, etag string) bool {
-	for tag := range strings.SplitSeq(header, ",") {
-		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-		if tag == etag || tag == "*" {
-			return true
-		}
-	}
-	return false
 }

@@ -38,10 +38,10 @@ func OriginPolicyOf(nested bool, options ...Option) (OriginPolicy, error) {
 	return p, err
 }
 
-func (p OriginPolicy) Judge(r *http.Request) OriginVerdict { return shown(p.p.judge(r)) }
+func (p OriginPolicy) Judge(r *http.Request) OriginVerdict { return shown(p.p.decide(r, evidenceNone)) }
 
 func (p OriginPolicy) JudgeEmbedded(r *http.Request) OriginVerdict {
-	return shown(p.p.judgeEmbedded(r))
+	return shown(p.p.decide(r, evidenceEmbedded))
 }
 
 func shown(v originVerdict) OriginVerdict {

@@ -202,14 +202,7 @@ const (
 	evidenceAmbient
 )
 
-// judge decides whether a request may go on.
-func (p *originPolicy) judge(r *http.Request) originVerdict { return p.decide(r, evidenceNone) }
-
-// judgeEmbedded is judge for what a page can embed.
-func (p *originPolicy) judgeEmbedded(r *http.Request) originVerdict {
-	return p.decide(r, evidenceEmbedded)
-}
-
+// decide decides whether a request may go on.
 func (p *originPolicy) decide(r *http.Request, want evidence) originVerdict {
 	c, err := readClaim(r)
 	if p.any && errors.Is(err, errNoScheme) {

@@ -75,20 +75,17 @@ func (p *originPolicy) preflight(w http.ResponseWriter, r *http.Request, v origi
 // exceeds the limit.
 func requestedHeaders(r *http.Request) string {
 	var names []byte
-	for _, list := range r.Header.Values("Access-Control-Request-Headers") {
-		for name := range strings.SplitSeq(list, ",") {
-			name = strings.Trim(name, " \t")
-			if !isHeaderName(name) {
-				continue
-			}
-			if len(names)+1+len(name) > maxAllowHeaders {
-				return string(names)
-			}
-			if len(names) > 0 {
-				names = append(names, ',')
-			}
-			names = append(names, name...)
+	for name := range headers.Elements(r.Header["Access-Control-Request-Headers"]) {
+		if !isHeaderName(name) {
+			continue
 		}
+		if len(names)+1+len(name) > maxAllowHeaders {
+			return string(names)
+		}
+		if len(names) > 0 {
+			names = append(names, ',')
+		}
+		names = append(names, name...)
 	}
 	return string(names)
 }

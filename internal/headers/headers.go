@@ -4,6 +4,7 @@
 package headers
 
 import (
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,10 +15,9 @@ import (
 func Append(h http.Header, name, list string) {
 	lines := h[name]
 	joined := strings.Join(lines, ", ")
-	for element := range strings.SplitSeq(list, ",") {
-		element = strings.Trim(element, " \t")
+	for element := range Elements([]string{list}) {
 		switch {
-		case element == "" || contains(joined, element):
+		case element == "" || contains([]string{joined}, element):
 		case joined == "":
 			joined = element
 		default:
@@ -30,18 +30,39 @@ func Append(h http.Header, name, list string) {
 }
 
 // Contains reports whether the list in the header called name has an element. It ignores case.
-func Contains(h http.Header, name, element string) bool {
-	return slices.ContainsFunc(h[name], func(list string) bool { return contains(list, element) })
-}
+func Contains(h http.Header, name, element string) bool { return contains(h[name], element) }
 
 // IsUpgrade reports whether r asks for a WebSocket.
 func IsUpgrade(r *http.Request) bool {
 	return Contains(r.Header, "Connection", "upgrade") && Contains(r.Header, "Upgrade", "websocket")
 }
 
-func contains(list, element string) bool {
-	for e := range strings.SplitSeq(list, ",") {
-		if strings.EqualFold(strings.Trim(e, " \t"), element) {
+func contains(lines []string, element string) bool {
+	for e := range Elements(lines) {
+		if strings.EqualFold(e, element) {
+			return true
+		}
+	}
+	return false
+}
+
+// Elements yields the elements of the list in the lines of a header.
+func Elements(lines []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range lines {
+			for element := range strings.SplitSeq(line, ",") {
+				if !yield(strings.Trim(element, " \t")) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// MatchesETag reports whether If-None-Match of r names an entity tag, which it does weakly (RFC 9110, section 13.1.2).
+func MatchesETag(r *http.Request, etag string) bool {
+	for tag := range Elements(r.Header["If-None-Match"]) {
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
 			return true
 		}
 	}

@@ -19,6 +19,14 @@ func (h Hold) set(bytes int) {
 	}
 }
 
+// Beside returns a Hold for what is held beside so many bytes; nil for nil.
+func (h Hold) Beside(bytes int) Hold {
+	if h == nil {
+		return nil
+	}
+	return func(more int) { h(bytes + more) }
+}
+
 // ReadBody reads the body of a request, up to limit bytes. Otherwise status is what to refuse the request with: 413 for
 // a longer one, 408 for one that was not there before the deadline for reading, 400 for any other error. hold may be nil.
 // It hears of what is held while the body comes in. The caller owns that in the end, also after an error.

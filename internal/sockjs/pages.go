@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"html"
 	"net/http"
-	"strings"
+
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 )
 
 // serveGreeting answers people who look whether somebody is at home.
@@ -65,23 +66,10 @@ func (p page) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	setCacheable(h)
 	h.Set("ETag", p.etag)
-	if hasETag(r.Header.Values("If-None-Match"), p.etag) {
+	if headers.MatchesETag(r, p.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	h.Set("Content-Type", "text/html; charset=UTF-8")
 	w.Write([]byte(p.body)) // a client that has gone does not read it
-}
-
-// hasETag compares weakly, as If-None-Match demands (RFC 9110, section 13.1.2).
-func hasETag(lists []string, etag string) bool {
-	for _, list := range lists {
-		for candidate := range strings.SplitSeq(list, ",") {
-			candidate = strings.TrimSpace(candidate)
-			if candidate == "*" || strings.TrimPrefix(candidate, "W/") == etag {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -82,7 +82,7 @@ func acceptOptions(cfg *Config) *websocket.AcceptOptions {
 	}
 }
 
-const extensions = "Sec-WebSocket-Extensions"
+const extensions = "Sec-Websocket-Extensions"
 
 // canHijack finds out before the 101 is written what Hijack would say after it.
 func canHijack(w http.ResponseWriter, r *http.Request) error {

@@ -2,21 +2,21 @@ package wsconn
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
+
+	"github.com/seed-ce09063a/thinkws/internal/headers"
 )
 
 // withValidOffers returns r without the offers of permessage-deflate that RFC 7692, section 7.1, has a server decline and
 // coder/websocket accepts: parameters that are there twice, that have a value where they may have none, or one that is not 8 to 15.
 func withValidOffers(r *http.Request) *http.Request {
-	lines := r.Header.Values(extensions)
 	var valid []string
 	declined := false
-	for _, line := range lines {
-		for offer := range strings.SplitSeq(line, ",") {
-			if isDeflate(offer) && !isValidOffer(offer) {
-				declined = true
-				continue
-			}
+	for offer := range headers.Elements(r.Header[extensions]) {
+		if isInvalid(offer) {
+			declined = true
+		} else {
 			valid = append(valid, offer)
 		}
 	}
@@ -29,25 +29,22 @@ func withValidOffers(r *http.Request) *http.Request {
 	return &clean
 }
 
-func isDeflate(offer string) bool {
-	name, _, _ := strings.Cut(offer, ";")
-	return strings.TrimSpace(name) == "permessage-deflate"
-}
-
-func isValidOffer(offer string) bool {
-	_, parameters, some := strings.Cut(offer, ";")
+// isInvalid reports whether an offer is one of permessage-deflate that has to be declined.
+func isInvalid(offer string) bool {
+	parts := strings.Split(offer, ";")
+	if strings.TrimSpace(parts[0]) != "permessage-deflate" {
+		return false
+	}
 	seen := map[string]bool{}
-	for some {
-		var parameter string
-		parameter, parameters, some = strings.Cut(parameters, ";")
+	for _, parameter := range parts[1:] {
 		name, value, hasValue := strings.Cut(parameter, "=")
 		name = strings.TrimSpace(name)
 		if seen[name] || !isValidParameter(name, strings.TrimSpace(value), hasValue) {
-			return false
+			return true
 		}
 		seen[name] = true
 	}
-	return true
+	return false
 }
 
 func isValidParameter(name, value string, hasValue bool) bool {
@@ -66,10 +63,6 @@ func isValidParameter(name, value string, hasValue bool) bool {
 
 // isWindow reports whether value is a number from 8 to 15, without leading zeros.
 func isWindow(value string) bool {
-	switch value {
-	case "8", "9", "10", "11", "12", "13", "14", "15":
-		return true
-	default:
-		return false
-	}
+	n, _ := strconv.Atoi(value)
+	return 8 <= n && n <= 15 && value == strconv.Itoa(n)
 }

@@ -266,7 +266,7 @@ func (r *frameReader) endFrame() (incoming, error) {
 	r.opcode, r.message = 0, nil
 	if compressed {
 		var err error
-		if in.data, err = inflated(in.data, r.limit, r.holdBeside(in.data)); err != nil {
+		if in.data, err = inflated(in.data, r.limit, r.hold); err != nil {
 			return incoming{}, err
 		}
 	}
@@ -275,14 +275,6 @@ func (r *frameReader) endFrame() (incoming, error) {
 	}
 	in.data = session.Fit(in.data)
 	return in, nil
-}
-
-// holdBeside returns what hears of bytes that are held beside message.
-func (r *frameReader) holdBeside(message []byte) session.Hold {
-	if r.hold == nil {
-		return nil
-	}
-	return func(bytes int) { r.hold(cap(message) + bytes) }
 }
 
 // checkClose checks the payload of a close frame (RFC 6455, sections 5.5.1 and 7.4).

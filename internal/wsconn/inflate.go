@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"errors"
 	"io"
-	"strings"
 	"sync"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -16,48 +15,31 @@ const deflateTail = "\x00\x00\xff\xff"
 
 // inflater reads one message at a time. The window and the tables take some 40 KB, so inflaters are shared.
 type inflater struct {
-	flate   io.ReadCloser // reads from the inflater; also a flate.Resetter
+	flate   io.ReadCloser // reads message; also a flate.Resetter
 	message bytes.Reader
-	tail    strings.Reader
 }
 
 var inflaters = sync.Pool{New: func() any {
 	f := new(inflater)
-	f.flate = flate.NewReader(f)
+	f.flate = flate.NewReader(&f.message)
 	return f
 }}
-
-// Read implements io.Reader.
-func (f *inflater) Read(p []byte) (int, error) {
-	if f.message.Len() > 0 {
-		return f.message.Read(p)
-	}
-	return f.tail.Read(p)
-}
-
-// ReadByte implements io.ByteReader, without which compress/flate would have a buffer of its own.
-func (f *inflater) ReadByte() (byte, error) {
-	if f.message.Len() > 0 {
-		return f.message.ReadByte()
-	}
-	return f.tail.ReadByte()
-}
 
 // inflated returns what a compressed message holds, which may be limit bytes.
 //
 // Security: some bytes of a message may become a thousand times as many, so limit is checked while it is inflated. The message itself is
 // not longer than limit, either.
-// hold hears of what is held beside the message.
+// hold hears of what is held, the message included.
 func inflated(message []byte, limit int64, hold session.Hold) ([]byte, error) {
 	if len(message) == 0 { // RFC 7692, section 7.2.3.6, has senders write a byte; coder/websocket takes nothing, too
 		return nil, nil
 	}
 	f, _ := inflaters.Get().(*inflater)
 	defer f.release()
+	message = append(message, deflateTail...)
 	f.message.Reset(message)
-	f.tail.Reset(deflateTail)
-	_ = f.flate.(flate.Resetter).Reset(f, nil) // never fails
-	data, err := session.ReadAll(io.LimitReader(lenient{f.flate}, limit+1), int(min(4*int64(len(message)), limit)), limit, hold)
+	_ = f.flate.(flate.Resetter).Reset(&f.message, nil) // never fails
+	data, err := session.ReadAll(io.LimitReader(lenient{f.flate}, limit+1), int(min(4*int64(len(message)), limit)), limit, hold.Beside(cap(message)))
 	switch {
 	case err != nil:
 		return nil, violated("message cannot be inflated")
