@@ -104,18 +104,6 @@ func cleanPath(path string) bool {
 	return true
 }
 
-// cleanOrigin reports whether the origin is made of what a header may carry.
-func cleanOrigin(r *http.Request) bool {
-	for _, origin := range r.Header["Origin"] {
-		for i := range len(origin) {
-			if c := origin[i]; c < ' ' || c > '~' {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // isBinary reports whether the body of a POST is a binary payload.
 func isBinary(r *http.Request) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")

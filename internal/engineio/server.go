@@ -1,7 +1,6 @@
 package engineio
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -32,9 +31,8 @@ type Server struct {
 	open func(*Session) Receiver
 	log  *slog.Logger
 
+	refusals    wsconn.Refusals
 	warnHeaders sync.Once // a server without a limit on slow headers
-	warnHTTP2   sync.Once // clients that try WebSocket over HTTP/2
-	warnHijack  sync.Once // middleware in the way of WebSocket
 
 	mu       sync.Mutex                 // protects what follows
 	sessions slim.Map[string, *Session] // all that have not ended, and those that ended less than endedMemory ago
@@ -47,7 +45,7 @@ type Server struct {
 // NewServer returns a server that calls open for each new session, before anything
 // of it is received. It may Send at once: the open packet goes first all the same.
 func NewServer(cfg Config, open func(*Session) Receiver) *Server {
-	return &Server{cfg: cfg, open: open, log: cfg.Logger}
+	return &Server{cfg: cfg, open: open, log: cfg.Logger, refusals: wsconn.Refusals{Logger: cfg.Logger, Address: cfg.Door.Address}}
 }
 
 // Holds reports whether r names a session of s.
@@ -99,8 +97,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !s.speaks(q.transport):
 		s.refuse(w, r, UnknownTransport, "")
-	case !cleanOrigin(r):
-		s.refuse(w, r, BadRequest, "")
 	case q.sid == "":
 		s.handshake(w, r, q)
 	default:
@@ -185,9 +181,7 @@ func (s *Server) explain(r *http.Request, q query) string {
 	if q.transport != transportWebSocket || r.ProtoMajor < 2 {
 		return ""
 	}
-	s.warnHTTP2.Do(func() {
-		s.log.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", slog.Any("address", s.cfg.Door.Address(r)))
-	})
+	s.refusals.Log(r, wsconn.ErrHTTP2)
 	return "WebSocket needs HTTP/1.1"
 }
 
@@ -216,17 +210,6 @@ func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request, sid strin
 func (s *Server) logRefusal(r *http.Request, why string) {
 	s.log.Debug("Engine.IO request refused",
 		slog.String("why", why), slog.String("method", r.Method), slog.Any("address", s.cfg.Door.Address(r)))
-}
-
-// logNoWebSocket logs a handshake that has failed. That no handshake can succeed is
-// for the service to know.
-func (s *Server) logNoWebSocket(r *http.Request, err error) {
-	if errors.Is(err, wsconn.ErrNoHijacker) {
-		s.warnHijack.Do(func() {
-			s.log.Error("WebSocket cannot be served", slog.Any("error", err), slog.String("url", r.URL.Path))
-		})
-	}
-	s.logRefusal(r, err.Error())
 }
 
 // checkServer warns of a server that lets clients send headers for ever.

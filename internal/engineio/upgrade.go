@@ -28,7 +28,7 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
 	}()
 	conn, err := wsconn.Accept(w, r, &s.server.cfg.Config, &s.flow)
 	if err != nil {
-		s.server.logNoWebSocket(r, err)
+		s.server.refusals.Log(r, err)
 		return
 	}
 	accepted = true

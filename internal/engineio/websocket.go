@@ -15,7 +15,7 @@ import (
 func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, one *Session) bool {
 	conn, err := wsconn.Accept(w, r, &s.cfg.Config, &one.flow)
 	if err != nil {
-		s.logNoWebSocket(r, err)
+		s.refusals.Log(r, err)
 		return false
 	}
 	served := false

@@ -6,7 +6,6 @@
 package plain
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -35,11 +34,9 @@ type Config struct {
 // Server serves clients that speak JSON over plain WebSocket. It is safe for
 // concurrent use.
 type Server struct {
-	cfg     Config
-	clients jsonevent.Config
-
-	warnHTTP2  sync.Once // clients that come over HTTP/2
-	warnHijack sync.Once // middleware in the way of WebSocket
+	cfg      Config
+	clients  jsonevent.Config
+	refusals wsconn.Refusals
 
 	mu     sync.Mutex                // protects what follows
 	conns  slim.Map[*conn, struct{}] // all that are not closed yet
@@ -54,6 +51,7 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 			Hub: hub, Group: cfg.Group, Meter: cfg.Meter, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger,
 			MaxDepth: cfg.MaxDepth, Detach: cfg.Detach,
 		},
+		refusals: wsconn.Refusals{Logger: cfg.Logger, Address: cfg.Door.Address},
 	}
 }
 
@@ -84,28 +82,12 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, namespace string)
 	c := newConn(s, namespace, source)
 	ws, err := wsconn.Accept(w, r, &s.cfg.Config, c.client.Flow())
 	if err != nil {
-		s.logRefusal(r, err)
+		s.refusals.Log(r, err)
 		return
 	}
 	accepted = true
 	c.ws = ws
 	c.open(r)
-}
-
-// logRefusal logs a handshake that has failed. That no handshake can succeed is for
-// the service to know.
-func (s *Server) logRefusal(r *http.Request, err error) {
-	switch {
-	case errors.Is(err, wsconn.ErrHTTP2):
-		s.warnHTTP2.Do(func() {
-			s.cfg.Logger.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", "address", s.cfg.Door.Address(r))
-		})
-	case errors.Is(err, wsconn.ErrNoHijacker):
-		s.warnHijack.Do(func() {
-			s.cfg.Logger.Error("WebSocket cannot be served", "error", err, "url", r.URL.Path)
-		})
-	}
-	s.cfg.Logger.Debug("websocket refused", "address", s.cfg.Door.Address(r), "error", err)
 }
 
 // Close refuses new connections from now on, and returns what closes each of those that there

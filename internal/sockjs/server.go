@@ -47,13 +47,12 @@ type Config struct {
 
 // Server serves clients of SockJS. It is safe for concurrent use.
 type Server struct {
-	cfg     Config
-	clients jsonevent.Config
-	iframe  page
+	cfg      Config
+	clients  jsonevent.Config
+	iframe   page
+	refusals wsconn.Refusals
 
-	warnHTTP2  sync.Once // clients that come over HTTP/2
-	warnHijack sync.Once // middleware in the way of WebSocket
-	warnFlush  sync.Once // middleware in the way of streaming
+	warnFlush sync.Once // middleware in the way of streaming
 
 	mu       sync.Mutex // protects what follows
 	sessions slim.Map[key, *polled]
@@ -71,7 +70,8 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 			Hub: hub, Group: cfg.Group, Meter: cfg.Meter, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger,
 			MaxDepth: cfg.MaxDepth, Detach: cfg.Detach,
 		},
-		iframe: newIframePage(cfg.ClientURL),
+		iframe:   newIframePage(cfg.ClientURL),
+		refusals: wsconn.Refusals{Logger: cfg.Logger, Address: cfg.Door.Address},
 	}
 }
 

@@ -70,7 +70,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, framed b
 	c.client = jsonevent.NewClient(&s.clients, c, s.cfg.Namespace(r))
 	ws, err := wsconn.Accept(w, r, &s.cfg.Config, c.client.Flow())
 	if err != nil {
-		s.logNoWebSocket(r, err)
+		s.refusals.Log(r, err)
 		return
 	}
 	accepted = true
@@ -120,22 +120,6 @@ const version = "Sec-WebSocket-Version"
 func isHandshake(r *http.Request) bool {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
 	return err == nil && len(key) == 16 && r.Header.Get(version) == "13" && headers.IsUpgrade(r)
-}
-
-// logNoWebSocket logs a handshake that has failed. That no handshake can succeed is for
-// the service to know.
-func (s *Server) logNoWebSocket(r *http.Request, err error) {
-	switch {
-	case errors.Is(err, wsconn.ErrHTTP2):
-		s.warnHTTP2.Do(func() {
-			s.cfg.Logger.Warn("WebSocket was asked for over HTTP/2, which cannot be upgraded", "address", s.cfg.Door.Address(r))
-		})
-	case errors.Is(err, wsconn.ErrNoHijacker):
-		s.warnHijack.Do(func() {
-			s.cfg.Logger.Error("WebSocket cannot be served", "error", err, "url", r.URL.Path)
-		})
-	}
-	s.cfg.Logger.Debug("websocket refused", "address", s.cfg.Door.Address(r), "error", err)
 }
 
 func (s *Server) isClosed() bool {

@@ -58,31 +58,16 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config, flow *session.F
 	c := newConn(cfg, flow)
 	w.Header().Del(extensions) // which are for the handshake to name
 	nameSubprotocol(w.Header(), r, cfg.Subprotocol)
-	ws, err := websocket.Accept(&upgrade{w, c}, withValidOffers(r), acceptOptions(cfg))
+	c.deflates = cfg.Compress && nameDeflate(w.Header(), r)
+	c.in.frames.limit, c.in.frames.deflates = cfg.MaxMessage, c.deflates
+	// Origins are checked before, for every transport alike.
+	ws, err := websocket.Accept(&upgrade{w, c}, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		return nil, fmt.Errorf("wsconn: %w", err)
 	}
 	_ = ws.CloseNow() // the handshake is done, and the connection is ours: see upgrade.Hijack
-	c.in.frames.limit = cfg.MaxMessage
-	c.deflates = w.Header().Get(extensions) != "" // there is no other that is negotiated
-	c.in.frames.deflates = c.deflates
 	return c, nil
 }
-
-func acceptOptions(cfg *Config) *websocket.AcceptOptions {
-	// Without context from message to message, both ways: that would cost each
-	// connection more than all the rest of it, and frames could not be shared.
-	mode := websocket.CompressionDisabled
-	if cfg.Compress {
-		mode = websocket.CompressionNoContextTakeover
-	}
-	return &websocket.AcceptOptions{
-		InsecureSkipVerify: true, // origins are checked before, for every transport alike
-		CompressionMode:    mode,
-	}
-}
-
-const extensions = "Sec-Websocket-Extensions"
 
 // canHijack finds out before the 101 is written what Hijack would say after it.
 func canHijack(w http.ResponseWriter, r *http.Request) error {
@@ -115,6 +100,7 @@ func (u *upgrade) WriteHeader(status int) {
 	if 400 <= status && status < 500 {
 		status = http.StatusBadRequest
 		u.Header().Del(subprotocol)
+		u.Header().Del(extensions)
 	}
 	u.ResponseWriter.WriteHeader(status)
 }

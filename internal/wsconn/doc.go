@@ -1,7 +1,8 @@
 // Package wsconn is a WebSocket connection that costs little while it is idle and whose writes never block the caller.
 //
-// coder/websocket does the handshake: Accept, the subprotocol and the negotiation of compression. Frames are read and
-// written here. A connection of coder/websocket would read well, too, but it keeps a third of all that an idle connection
+// coder/websocket does the handshake: it checks the request, writes the answer and takes the connection over. The answer
+// names the subprotocol and the compression that are chosen here: by its own rules it would accept offers of compression that
+// RFC 7692 has a server decline. Frames are read and written here. A connection of coder/websocket would read well, too, but it keeps a third of all that an idle connection
 // costs, writes each message to each client by itself, and holds its caller while it does so.
 //
 // # Reading
