@@ -67,12 +67,17 @@ func (s *Socket) dispatch(m *session.Message) {
 		c.event = strings.Clone(m.Name) // whoever keeps a name does not keep its message
 	}
 	if fn == nil {
-		s.space.hub.stats.ignored.Add(1)
-		s.log().Debug("event without an action", "event", m.Name)
-		c.fail(&session.Failure{Name: NotFound, Message: "no such event", Unheard: true})
+		c.ignore(m.Name)
 		return
 	}
 	c.act(fn)
+}
+
+// ignore is for an event without an action.
+func (c *Context) ignore(event string) {
+	c.hub.stats.ignored.Add(1)
+	c.socket.log().Debug("event without an action", "event", event)
+	c.fail(&session.Failure{Name: NotFound, Message: "no such event", Unheard: true})
 }
 
 func (s *Socket) context(event string) *Context {

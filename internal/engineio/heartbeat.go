@@ -57,7 +57,7 @@ func (w *sleeper) Ring() {
 	s.mu.Unlock()
 	if overdue {
 		s.server.cfg.Tally.Count(session.LimitPingTime)
-		s.end(ending{reason: session.ReasonPingTimeout, last: frameClose})
+		s.end(ending{reason: session.ReasonPingTimeout})
 	} else {
 		s.force(beat)
 	}

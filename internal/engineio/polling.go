@@ -184,7 +184,7 @@ func (s *Session) respond(w http.ResponseWriter, r *http.Request, p *poll) {
 	case err != nil:
 		s.server.log.Debug("Engine.IO poll cannot be answered",
 			slog.Any("error", err), slog.Any("address", s.server.cfg.Door.Address(r)))
-		s.end(ending{reason: session.ReasonTransportError, last: frameClose, ifPolling: len(frames) == 0})
+		s.end(ending{reason: session.ReasonTransportError, ifPolling: len(frames) == 0})
 	}
 }
 

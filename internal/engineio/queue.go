@@ -104,5 +104,5 @@ func (s *Session) judge() {
 
 // endSlow ends the session of a client that takes too little.
 func (s *Session) endSlow() {
-	s.end(ending{reason: session.ReasonSlow, code: session.CloseTryLater, last: frameClose, cause: session.ErrSlow})
+	s.end(ending{reason: session.ReasonSlow, code: session.CloseTryLater, cause: session.ErrSlow})
 }

@@ -281,5 +281,5 @@ func (s *Server) isClosed() bool {
 
 // shutdown is how a session ends when its server is closed.
 func shutdown(reason string) ending {
-	return ending{reason: reason, code: session.CloseGoingAway, graceful: true, last: frameClose}
+	return ending{reason: reason, code: session.CloseGoingAway, graceful: true}
 }

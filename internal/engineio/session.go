@@ -211,7 +211,7 @@ func (s *Session) handle(p packet) error {
 	case typePong:
 		return s.gotPong()
 	case typeClose:
-		s.end(ending{reason: session.ReasonTransportClose, last: frameNoop, quits: true})
+		s.end(ending{reason: session.ReasonTransportClose, quits: true})
 	}
 	return nil // the others mean nothing from a client
 }
@@ -226,12 +226,11 @@ func (s *Session) hasEnded() bool {
 // ending is how a session ends.
 type ending struct {
 	reason    string
-	code      int           // of the WebSocket close frame; 0 for one without
-	graceful  bool          // what waits goes out first
-	last      session.Frame // answer to the GET that waits
-	cause     error         // what the client has done for it; nil if nothing
-	quits     bool          // the client asked for it
-	ifPolling bool          // not once the session has gone to a WebSocket
+	code      int   // of the WebSocket close frame; 0 for one without
+	graceful  bool  // what waits goes out first
+	cause     error // what the client has done for it; nil if nothing
+	quits     bool  // the client asked for it
+	ifPolling bool  // not once the session has gone to a WebSocket
 }
 
 // Close ends the session after what has been sent before has gone out. A client
@@ -242,12 +241,12 @@ func (s *Session) Close(reason string) {
 	if reason == session.ReasonParseError { // found out later than by Receive
 		code = session.CloseProtocol
 	}
-	s.end(ending{reason: reason, code: code, graceful: true, last: frameClose})
+	s.end(ending{reason: reason, code: code, graceful: true})
 }
 
 // Drop is Close for a client that does not seem to be there: a poll that waits is answered,
 // but nothing is kept for others.
-func (s *Session) Drop(reason string) { s.end(ending{reason: reason, last: frameClose}) }
+func (s *Session) Drop(reason string) { s.end(ending{reason: reason}) }
 
 // Address returns the address of the client, the zero Addr if it is unknown.
 func (s *Session) Address() netip.Addr { return s.server.cfg.Door.Address(s.came.Request()) }
@@ -258,13 +257,13 @@ func (s *Session) fail(err error) {
 	code, reason := verdict(err)
 	s.server.log.Log(context.Background(), wsconn.Level(err), "Engine.IO client violates the protocol",
 		slog.Any("error", err), slog.Any("address", s.Address()))
-	s.end(ending{reason: reason, code: code, last: frameClose, cause: err})
+	s.end(ending{reason: reason, code: code, cause: err})
 }
 
 // broken ends the session because its polling does not work as it must; cause is nil if that
 // need not be the client's doing.
 func (s *Session) broken(cause error) {
-	s.end(ending{reason: session.ReasonTransportError, last: frameClose, cause: cause, ifPolling: true})
+	s.end(ending{reason: session.ReasonTransportError, cause: cause, ifPolling: true})
 }
 
 // refused notes what a request of the session was refused for, without ending it.
@@ -317,7 +316,11 @@ func (s *Session) end(e ending) {
 func (s *Session) lastPoll(e ending) {
 	switch {
 	case s.poll != nil && len(s.queue.Entries) == 0:
-		s.queue.Push(e.last)
+		last := frameClose
+		if e.quits {
+			last = frameNoop
+		}
+		s.queue.Push(last)
 		s.wake()
 	case e.graceful:
 		s.state = stateClosing

@@ -27,21 +27,32 @@ type Part struct {
 	Data []byte
 }
 
-// First splits the first value off.
+// First returns the first value and the others.
 func (a Args) First() (first, rest Args) {
+	first, _ = a.At(0)
+	a.TakeFirst()
+	return first, a
+}
+
+// TakeFirst splits the first value off, and returns its text: none if it is a binary part, or if there is no value.
+func (a *Args) TakeFirst() (text []byte) {
 	if a.Count == 0 {
-		return Args{}, Args{}
+		return nil
 	}
-	first = a.value(0, a.end(0, 0))
-	if a.Count == 1 {
-		return first, Args{}
+	end := a.end(0, 0)
+	text = a.Text[:end:end]
+	if a.Count--; a.Count == 0 {
+		*a = Args{}
+		return text
 	}
-	start := len(first.Text) + 1
-	rest = Args{Text: a.Text[start:], Count: a.Count - 1, Parts: shift(a.Parts[len(first.Parts):], start)}
-	for i, comma := range a.commas[1:] {
-		rest.commas[i] = max(comma-start, 0)
+	start := end + 1
+	a.Text, a.Parts = a.Text[start:], shift(a.Parts[partsUpTo(a.Parts, end):], start)
+	known := a.commas
+	a.commas = [knownCommas]int{}
+	for i, comma := range known[1:] {
+		a.commas[i] = max(comma-start, 0)
 	}
-	return first, rest
+	return text
 }
 
 // At returns the value with index i, and false if there is none.

@@ -38,15 +38,16 @@ func CheckJSON(text []byte, depth int) error {
 
 // ParseArray checks text, as CheckJSON does, and in the same pass finds the values of the JSON array that text must be.
 // The result shares memory with text.
-func ParseArray(text []byte, depth int) (Args, error) {
+func ParseArray(text []byte, depth int) (args Args, err error) {
 	s := ofClient(text, depth)
-	return s.array(text)
+	err = s.array(text, &args)
+	return args, err
 }
 
 // CutArray is ParseArray for an array in which some objects stand for binary parts: those for which isPart returns true
 // are cut out of text, which is changed by that. Their parts have no data yet. isPart is called in the order of the
 // text.
-func CutArray(text []byte, depth int, isPart func(object []byte) bool) (Args, error) {
+func CutArray(text []byte, depth int, isPart func(object []byte) bool) (args Args, err error) {
 	s := ofClient(text, depth)
 	var holes []span
 	s.object = func(o span) {
@@ -54,8 +55,7 @@ func CutArray(text []byte, depth int, isPart func(object []byte) bool) (Args, er
 			holes = append(holes, o)
 		}
 	}
-	args, err := s.array(text)
-	if err == nil {
+	if err = s.array(text, &args); err == nil {
 		args.cut(holes, s.first)
 	}
 	return args, err
@@ -78,9 +78,9 @@ func EachMember(text []byte, do func(key, value []byte)) {
 
 // Elements is ParseArray for valid JSON. The values are equal to those that another server has given to a bus, also by
 // reflect.DeepEqual.
-func Elements(text []byte) (Args, error) {
+func Elements(text []byte) (args Args, err error) {
 	s := ofServer(text, len(text))
-	args, err := s.array(text)
+	err = s.array(text, &args)
 	args.commas = [knownCommas]int{}
 	return args, err
 }

@@ -56,23 +56,23 @@ func (s *scanner) check() error {
 	return nil
 }
 
-// array checks s.text, which is text, and returns the values of the array that it is. If the result were made of
-// s.text, all of s would escape.
-func (s *scanner) array(text []byte) (Args, error) {
+// array checks s.text, which is text, and sets args to the values of the array that it is. If they were made of s.text,
+// all of s would escape.
+func (s *scanner) array(text []byte, args *Args) error {
 	if err := s.check(); err != nil {
-		return Args{}, err
+		return err
 	}
 	if s.outer != ']' {
-		return Args{}, errNotArray
+		return errNotArray
 	}
 	if s.count == 0 {
-		return Args{}, nil
+		return nil
 	}
-	args := Args{Text: text[s.first:s.last:s.last], Count: s.count}
+	args.Text, args.Count = text[s.first:s.last:s.last], s.count
 	for i := range args.commas {
 		args.commas[i] = max(s.commas[i]-s.first, 0)
 	}
-	return args, nil
+	return nil
 }
 
 // peek returns the next byte, 0 at the end, which is none of JSON's.

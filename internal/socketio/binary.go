@@ -3,7 +3,6 @@ package socketio
 import (
 	"bytes"
 	"errors"
-	"slices"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -26,11 +25,11 @@ type assembly struct {
 }
 
 // newAssembly waits for the attachments of p, for each of which there must be a placeholder.
-func newAssembly(p packet, left int64) (*assembly, error) {
+func newAssembly(p *packet, left int64) (*assembly, error) {
 	if p.places.wrong || len(p.args.Parts) != p.attachments {
 		return nil, errPlaceholder
 	}
-	return &assembly{packet: p, left: left}, nil
+	return &assembly{packet: *p, left: left}, nil
 }
 
 // add puts the next attachment where it belongs, and reports whether it was the last.
@@ -54,8 +53,12 @@ type placeholders struct {
 	wrong bool // a placeholder has no number of an attachment, or that of another one
 }
 
-func newPlaceholders(attachments int) placeholders {
-	return placeholders{parts: slices.Repeat([]int{-1}, attachments)}
+func newPlaceholders(attachments int) *placeholders {
+	p := &placeholders{parts: make([]int, attachments)}
+	for i := range p.parts {
+		p.parts[i] = -1
+	}
+	return p
 }
 
 // take reports whether a JSON object is a placeholder, which becomes the next part.

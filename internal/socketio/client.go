@@ -81,14 +81,14 @@ func (c *client) Receive(data []byte, binary bool) error {
 	case pending != nil:
 		return errMissing
 	}
-	cfg := &c.server.cfg
-	p, err := cfg.grammar(c.engine.Revision()).decode(data)
-	if err != nil {
+	g := c.server.cfg.grammar(c.engine.Revision())
+	var p packet
+	if err := g.decode(data, &p); err != nil {
 		return err
 	}
 	p.wire = len(data)
 	if p.attachments > 0 {
-		return c.await(p, data)
+		return c.await(&p, data)
 	}
 	p.own(data)
 	return c.dispatch(&p)
@@ -96,7 +96,7 @@ func (c *client) Receive(data []byte, binary bool) error {
 
 // await starts to collect the attachments of p. Together with p, which came as message, they may be as
 // long as one message.
-func (c *client) await(p packet, message []byte) error {
+func (c *client) await(p *packet, message []byte) error {
 	a, err := newAssembly(p, c.server.cfg.MaxMessage-int64(len(message)))
 	if err != nil {
 		return err

@@ -69,19 +69,22 @@ func export(p *packet) Packet {
 
 // Decode decodes a packet of a client of the given revision of Engine.IO.
 func Decode(revision int, text []byte) (Packet, error) {
-	p, err := defaults.grammar(revision).decode(text)
+	var p packet
+	g := defaults.grammar(revision)
+	err := g.decode(text, &p)
 	return export(&p), err
 }
 
 // Assemble decodes a packet and gives it its attachments, as far as they are
 // wanted, so that the result is the message the hub would get.
 func Assemble(revision int, text []byte, attachment func(i int) []byte) (*session.Message, error) {
-	p, err := defaults.grammar(revision).decode(text)
-	if err != nil {
+	var p packet
+	g := defaults.grammar(revision)
+	if err := g.decode(text, &p); err != nil {
 		return nil, err
 	}
 	if p.attachments > 0 {
-		a, err := newAssembly(p, 1<<20)
+		a, err := newAssembly(&p, 1<<20)
 		if err != nil {
 			return nil, err
 		}
@@ -109,8 +112,8 @@ func Open(cfg Config, hub session.Admitter, e Engine) *Client {
 
 // DecodeOnly is Decode without the copies that it makes to compare.
 func DecodeOnly(text []byte) error {
-	_, err := defaults.grammar(4).decode(text)
-	return err
+	g := defaults.grammar(4)
+	return g.decode(text, &packet{})
 }
 
 // ErrLookalike is what Encode says of data that a client would take for a placeholder.

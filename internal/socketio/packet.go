@@ -54,16 +54,16 @@ var (
 // packet is what a client sent, checked. Its slices share memory with the message
 // it came in.
 type packet struct {
-	kind        packetType   // never one of the binary types: attachments tells
-	attachments int          // how many binary messages follow
-	namespace   []byte       // with its slash, without the query
-	query       []byte       // what followed a "?" in the namespace, revision 3 only
-	id          []byte       // decimal digits without leading zeros, nil if there is none
-	name        string       // of an event
-	args        session.Args // of an event, without its name, or of an ack
-	wire        int          // bytes that it took on the wire, with its attachments
-	auth        []byte       // the payload of CONNECT, a JSON object, nil if there is none
-	places      placeholders // of the attachments
+	kind        packetType    // never one of the binary types: attachments tells
+	attachments int           // how many binary messages follow
+	namespace   []byte        // with its slash, without the query
+	query       []byte        // what followed a "?" in the namespace, revision 3 only
+	id          []byte        // decimal digits without leading zeros, nil if there is none
+	name        string        // of an event
+	args        session.Args  // of an event, without its name, or of an ack
+	wire        int           // bytes that it took on the wire, with its attachments
+	auth        []byte        // the payload of CONNECT, a JSON object, nil if there is none
+	places      *placeholders // of the attachments; nil if there are none
 }
 
 // own makes p keep no more of the message that it came in than it needs.
@@ -81,28 +81,23 @@ type grammar struct {
 	maxDepth       int // of JSON
 }
 
-// decode reads <type>[<attachments>-][<namespace>,][<ack id>][<JSON>]. It allocates nothing, except for names of events
+// decode reads <type>[<attachments>-][<namespace>,][<ack id>][<JSON>] into p, which is empty. It allocates nothing, except for names of events
 // with escapes and for attachments. Their placeholders are cut out of the arguments, and of text: see assembly.
-func (g grammar) decode(text []byte) (packet, error) {
+func (g *grammar) decode(text []byte, p *packet) (err error) {
 	if len(text) == 0 || text[0] < '0' || text[0] > '6' {
-		return packet{}, errType
+		return errType
 	}
-	p := packet{kind: packetType(text[0] - '0')}
-	text = text[1:]
-	var err error
-	if text, err = p.readAttachments(text, g.maxAttachments); err != nil {
-		return packet{}, err
+	p.kind = packetType(text[0] - '0')
+	if text, err = p.readAttachments(text[1:], g.maxAttachments); err != nil {
+		return err
 	}
 	if text, err = p.readNamespace(text, g); err != nil {
-		return packet{}, err
+		return err
 	}
 	if text, err = p.readID(text); err != nil {
-		return packet{}, err
+		return err
 	}
-	if err := p.readPayload(text, g.maxDepth); err != nil {
-		return packet{}, err
-	}
-	return p, nil
+	return p.readPayload(text, g.maxDepth)
 }
 
 // readAttachments reads "<n>-" if p is of a binary type, which it then turns into
@@ -127,7 +122,7 @@ func (p *packet) readAttachments(text []byte, most int) ([]byte, error) {
 	return text[n+1:], nil
 }
 
-func (p *packet) readNamespace(text []byte, g grammar) ([]byte, error) {
+func (p *packet) readNamespace(text []byte, g *grammar) ([]byte, error) {
 	if len(text) == 0 || text[0] != '/' {
 		p.namespace = mainName
 		return text, nil
@@ -209,9 +204,7 @@ func (p *packet) readArgs(text []byte, depth int) error {
 	if p.kind == typeAck {
 		return nil
 	}
-	var name session.Args
-	name, p.args = p.args.First()
-	p.name, err = eventName(bytes.TrimRight(name.Text, " \t\r\n"))
+	p.name, err = eventName(bytes.TrimRight(p.args.TakeFirst(), " \t\r\n"))
 	return err
 }
 

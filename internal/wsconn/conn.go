@@ -99,18 +99,22 @@ func (c *Conn) Send(frames ...session.Frame) error { return c.Deliver(frames, fa
 
 // Deliver is Send. Volatile frames are dropped, with session.ErrDropped, unless they can be written at once.
 func (c *Conn) Deliver(frames []session.Frame, volatile bool) error {
-	var room [4]queued // on the stack
-	p := parcel{frames: room[:0], volatile: volatile, lent: frames[0].Lent(), round: frames[0].Round()}
+	var room [2]queued // on the stack
+	p := parcel{volatile: volatile, lent: frames[0].Lent(), round: frames[0].Round()}
+	p.frames = c.queue(room[:0], frames)
+	return c.pushed(c.out.push(&p))
+}
+
+// queue appends the frames of a message to dst as they wait.
+func (c *Conn) queue(dst []queued, frames []session.Frame) []queued {
 	if whole := session.Adjoin(frames); whole != nil {
-		p.frames = append(p.frames, queued{whole, session.MessageStart})
-		return c.pushed(c.out.push(p))
+		return append(dst, queued{whole, session.MessageStart})
 	}
-	part := session.MessageStart
 	for _, f := range frames {
-		p.frames = append(p.frames, queued{c.wire(f), part})
-		part = session.MessageRest
+		dst = append(dst, queued{c.wire(f), session.MessageRest})
 	}
-	return c.pushed(c.out.push(p))
+	dst[0].part = session.MessageStart
+	return dst
 }
 
 // Force is Send without the bound, for what the protocol cannot do without. It returns session.ErrClosed if the connection

@@ -2,7 +2,6 @@ package wsconn
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"sync"
 
@@ -53,9 +52,9 @@ type parcel struct {
 }
 
 // push queues all of p or nothing. It returns session.ErrClosed, ErrDropped, ErrSlow or a DisplacedError.
-func (o *outbox) push(p parcel) error {
+func (o *outbox) push(p *parcel) error {
 	o.mu.Lock()
-	err := o.admitLocked(&p)
+	err := o.admitLocked(p)
 	if err != nil && !session.Displaced(err) {
 		o.mu.Unlock()
 		return err
@@ -72,7 +71,10 @@ func (o *outbox) push(p parcel) error {
 	if p.lent {
 		o.ownLocked(len(p.frames))
 	}
-	return cmp.Or(o.settle(broken), err)
+	if closed := o.settle(broken); closed != nil {
+		return closed
+	}
+	return err
 }
 
 // admitLocked decides about p. o.mu must be held.

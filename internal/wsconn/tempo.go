@@ -33,7 +33,7 @@ func (c *Conn) ping(pong []byte) {
 		c.fail(fmt.Errorf("%w: %w", ErrProtocol, err), session.ClosePolicy, "too many pings")
 		return
 	}
-	_ = c.pushed(c.out.push(parcel{frames: []queued{{data: pong}}})) // refused: the connection is on its way out, and says so itself
+	_ = c.pushed(c.out.push(&parcel{frames: []queued{{data: pong}}})) // refused: the connection is on its way out, and says so itself
 }
 
 // clock sets the time for a message that has begun, before the network is waited for. Most messages are there in whole by

@@ -65,12 +65,12 @@ func (c *Conn) force(frames ...[]byte) error {
 	for _, f := range frames {
 		p.frames = append(p.frames, queued{data: f})
 	}
-	return c.out.push(p)
+	return c.out.push(&p)
 }
 
 // finish queues a close frame, behind which nothing goes.
 func (c *Conn) finish(frame []byte) {
-	if c.out.push(parcel{frames: []queued{{data: frame}}, forced: true, last: true}) == nil {
+	if c.out.push(&parcel{frames: []queued{{data: frame}}, forced: true, last: true}) == nil {
 		c.reach(closing)
 		c.cfg.Grace.leave(c)
 	}
