@@ -27,8 +27,10 @@ func (b *Bucket) Take(now int64, perSecond, cost int) bool {
 // Spend takes cost tokens, also those that are not there, and returns how long it takes until that debt is paid.
 func (b *Bucket) Spend(now int64, perSecond, cost int) (debt time.Duration) {
 	b.fill(now, perSecond)
-	b.left -= float64(cost)
-	return time.Duration(max(0, -b.left) / float64(perSecond) * float64(time.Second))
+	if b.left -= float64(cost); b.left >= 0 {
+		return 0
+	}
+	return time.Duration(-b.left / float64(perSecond) * float64(time.Second))
 }
 
 // Full reports whether nothing has been taken that has not been filled up since.

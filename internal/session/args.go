@@ -56,7 +56,7 @@ func (a *Args) TakeFirst() (text []byte) {
 }
 
 // At returns the value with index i, and false if there is none.
-func (a Args) At(i int) (Args, bool) {
+func (a *Args) At(i int) (Args, bool) {
 	if i < 0 || i >= a.Count {
 		return Args{}, false
 	}
@@ -68,7 +68,7 @@ func (a Args) At(i int) (Args, bool) {
 }
 
 // All returns the values in their order.
-func (a Args) All() iter.Seq2[int, Args] {
+func (a *Args) All() iter.Seq2[int, Args] {
 	return func(yield func(int, Args) bool) {
 		start := 0
 		for i := range a.Count {
@@ -101,7 +101,7 @@ func (a *Args) end(i, start int) int {
 
 // JSON returns the values, joined by commas, with binary parts as base64 strings.
 // The result shares memory with a if there are no binary parts.
-func (a Args) JSON() []byte {
+func (a *Args) JSON() []byte {
 	if len(a.Parts) == 0 {
 		return a.Text
 	}
@@ -114,7 +114,7 @@ func (a Args) JSON() []byte {
 
 // AppendJSON appends the values to dst, joined by commas, and lets put append the JSON
 // text that stands for each binary part.
-func (a Args) AppendJSON(dst []byte, put func(dst []byte, i int, data []byte) []byte) []byte {
+func (a *Args) AppendJSON(dst []byte, put func(dst []byte, i int, data []byte) []byte) []byte {
 	pos := 0
 	for i, p := range a.Parts {
 		dst = append(dst, a.Text[pos:p.At]...)
@@ -125,7 +125,7 @@ func (a Args) AppendJSON(dst []byte, put func(dst []byte, i int, data []byte) []
 }
 
 // Values returns each value as JSON text of its own, as JSON does.
-func (a Args) Values() []json.RawMessage {
+func (a *Args) Values() []json.RawMessage {
 	if a.Count == 0 {
 		return nil
 	}
@@ -138,7 +138,7 @@ func (a Args) Values() []json.RawMessage {
 
 // Bytes returns the single binary part that makes up the whole of a one-value
 // list, and false if the value is anything else.
-func (a Args) Bytes() ([]byte, bool) {
+func (a *Args) Bytes() ([]byte, bool) {
 	if a.Count == 1 && len(bytes.TrimLeft(a.Text, " \t\r\n")) == 0 && len(a.Parts) == 1 {
 		return a.Parts[0].Data, true
 	}

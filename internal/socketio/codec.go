@@ -64,7 +64,7 @@ func (c codec) Encode(dst []session.Frame, m *session.Message) ([]session.Frame,
 }
 
 // size is the room that the frames take, if names and texts need no escapes.
-func (c codec) size(m *session.Message, args session.Args) int {
+func (c codec) size(m *session.Message, args *session.Args) int {
 	n := c.variant.TextSize(maxHead + len(m.Namespace) + len(m.ID) + len(m.Name) + len(args.Text) + len(args.Parts)*placeholderSize)
 	for _, p := range args.Parts {
 		n += c.variant.BinarySize(len(p.Data))
@@ -79,15 +79,15 @@ const (
 )
 
 // argsOf returns what goes between the brackets, behind the name of an event.
-func argsOf(m *session.Message) (session.Args, error) {
+func argsOf(m *session.Message) (*session.Args, error) {
 	if m.Kind != session.Answer || m.Failure == nil {
-		return m.Args, nil
+		return &m.Args, nil
 	}
 	text, err := marshal(map[string]any{"error": failureJSON{m.Failure.Name, m.Failure.Message, m.Failure.Data}})
 	if err != nil {
-		return session.Args{}, fmt.Errorf("socketio: failure: %w", err)
+		return nil, fmt.Errorf("socketio: failure: %w", err)
 	}
-	return session.Args{Text: text, Count: 1}, nil
+	return &session.Args{Text: text, Count: 1}, nil
 }
 
 // checkHeader reports whether the start of the packet can be written.
