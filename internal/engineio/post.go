@@ -94,8 +94,8 @@ func (s *Session) tornDown() bool {
 	return s.state == stateClosed && !s.due
 }
 
-// deliver hands the packets of a POST to the layer above, with pauses as the session's Flow says. What came before a packet
-// that is wrong has been delivered.
+// deliver hands the packets of a POST to the layer above, with pauses as the session's Flow says: all of them, also if a
+// WebSocket takes over meanwhile. What came before a packet that is wrong has been delivered.
 func (s *Session) deliver(w http.ResponseWriter, r *http.Request, body []byte) error {
 	binary := isBinary(r)
 	if s.jsonp != nil && !binary {
@@ -107,12 +107,13 @@ func (s *Session) deliver(w http.ResponseWriter, r *http.Request, body []byte) e
 	}
 	s.inbox.Lock()
 	defer s.inbox.Unlock()
+	if s.Transport() != transportPolling {
+		return errLate
+	}
 	for p, err := range s.variant.decode(body, binary, s.server.cfg.MaxPackets) {
 		switch {
 		case err != nil:
 			return err
-		case s.Transport() != transportPolling:
-			return errLate
 		case !p.binary || binary: // else it has been decoded from base64, into memory of its own
 			p.data = session.Own(p.data, body)
 		}
