@@ -19,7 +19,7 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                     {"internal/alarm", "internal/arguments", "internal/body", "internal/clientip", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/headers", "internal/ledger", "internal/plain", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"":                     {"internal/alarm", "internal/arguments", "internal/body", "internal/clientip", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/headers", "internal/jsonws", "internal/ledger", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
 	"internal/alarm":       {},
 	"internal/bucket":      {},
 	"internal/clientip":    {},
@@ -40,10 +40,10 @@ var mayImport = map[string][]string{
 	"internal/socketio":    {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
 	"internal/heartbeat":   {"internal/alarm"},
 	"internal/jsonevent":   {"internal/serial", "internal/session"},
-	"internal/plain":       {"internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
+	"internal/jsonws":      {"internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
 	"stickiness":           {"internal/clientip", "internal/guard", "internal/headers", "internal/quiet", "internal/session"},
 	"redisbus":             {"", "internal/arguments", "internal/guard", "internal/quiet", "internal/session", "stickiness"},
-	"internal/sockjs":      {"internal/alarm", "internal/credentials", "internal/door", "internal/headers", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
+	"internal/sockjs":      {"internal/alarm", "internal/credentials", "internal/door", "internal/headers", "internal/jsonevent", "internal/jsonws", "internal/session", "internal/slim"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {
@@ -71,7 +71,7 @@ func TestImportsPointOneWay(t *testing.T) {
 
 // Only middleware.go puts protocols and hub together.
 func TestOnlyMiddlewareNamesProtocols(t *testing.T) {
-	protocols := []string{"engineio", "plain", "socketio", "sockjs", "wsconn"}
+	protocols := []string{"engineio", "jsonws", "socketio", "sockjs", "wsconn"}
 	for name, file := range parseRoot(t) {
 		for _, spec := range file.Imports {
 			if slices.Contains(protocols, path.Base(strings.Trim(spec.Path.Value, `"`))) {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/excerpt"
 	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/headers"
-	"github.com/seed-ce09063a/thinkws/internal/plain"
+	"github.com/seed-ce09063a/thinkws/internal/jsonws"
 	"github.com/seed-ce09063a/thinkws/internal/quiet"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -30,7 +30,7 @@ type Handler struct {
 	use      []func(HandlerFunc) HandlerFunc // what New was given for all namespaces
 	hub      *Hub
 	socketio *socketio.Server
-	plain    *plain.Server
+	plain    *jsonws.Server
 	sockjs   *sockjs.Server
 	client   clientFiles
 	clock    alarm.Clock  // for all that waits for a time
@@ -89,7 +89,7 @@ func newHandler(options []Option) (*Handler, error) {
 		}
 	}
 	h.socketio = socketio.NewServer(h.socketioConfig(), (*admitter)(h.hub))
-	h.plain = plain.NewServer(h.plainConfig(), (*admitter)(h.hub))
+	h.plain = jsonws.NewServer(h.jsonwsConfig(b.cfg.pingInterval, b.cfg.pingTimeout), (*admitter)(h.hub))
 	h.sockjs = sockjs.NewServer(h.sockjsConfig(), (*admitter)(h.hub))
 	return h, nil
 }
@@ -109,10 +109,10 @@ func (h *Handler) socketioConfig() socketio.Config {
 	}
 }
 
-func (h *Handler) plainConfig() plain.Config {
+func (h *Handler) jsonwsConfig(pingInterval, pingTimeout time.Duration) jsonws.Config {
 	c := h.cfg
-	return plain.Config{
-		Config: h.wsconnConfig(), PingInterval: c.pingInterval, PingTimeout: c.pingTimeout,
+	return jsonws.Config{
+		Config: h.wsconnConfig(), PingInterval: pingInterval, PingTimeout: pingTimeout,
 		MaxDepth: c.limits.Depth, Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Logger: c.logger, Detach: detach,
 	}
 }
@@ -120,11 +120,9 @@ func (h *Handler) plainConfig() plain.Config {
 func (h *Handler) sockjsConfig() sockjs.Config {
 	c, o := h.cfg, h.cfg.sockjs
 	return sockjs.Config{
-		Config: h.wsconnConfig(), ReadTimeout: c.readTimeout, MaxDepth: c.limits.Depth, MaxName: c.limits.Name,
+		Config: h.jsonwsConfig(o.HeartbeatDelay, sockjsTimeout), ReadTimeout: c.readTimeout, MaxName: c.limits.Name,
 		WebSocket: !o.NoWebSocket, Cookie: o.Cookie, SessionCookies: c.sessionCookies, RawStrings: o.RawStrings, ClientURL: o.ClientURL,
-		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, HeartbeatDelay: o.HeartbeatDelay,
-		PingTimeout: sockjsTimeout, Farewell: farewell, Patience: patience,
-		Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Logger: c.logger, Detach: detach,
+		ResponseLimit: o.ResponseLimit, DisconnectDelay: o.DisconnectDelay, Farewell: farewell, Patience: patience,
 		Namespace: func(r *http.Request) string { return normalize(r.URL.Query().Get("nsp")) },
 		Secure: func(r *http.Request) bool {
 			scheme, _ := h.origins.target(r)
@@ -201,7 +199,7 @@ func (h *Handler) bare(r *http.Request, v originVerdict, cookie bool) *http.Requ
 func (h *Handler) WebSocket() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h.admits(w, r, evidenceNone) {
-			h.plain.Serve(w, r, namespaceOf(r, h.cfg.wsPath))
+			h.plain.Serve(w, r, namespaceOf(r, h.cfg.wsPath), nil)
 		}
 	})
 }

@@ -57,7 +57,7 @@ run() { # of a row: writes its log
 	[ "$without" != - ] || without=
 	case $what in
 	packages)
-		go test -race -shuffle=on -count=1 -v -cpu "$cpu" -timeout 20m ./internal/wsconn ./internal/engineio ./internal/socketio ./internal/plain ./internal/sockjs
+		go test -race -shuffle=on -count=1 -v -cpu "$cpu" -timeout 20m ./internal/wsconn ./internal/engineio ./internal/socketio ./internal/jsonws ./internal/sockjs
 		;;
 	root)
 		"$logs/root.test" -test.run 'Hostile|Stress|Compress|Burst|Slow|StayBehind' -test.skip 'HostileMemory' -test.v -test.shuffle on -test.cpu "$cpu" \

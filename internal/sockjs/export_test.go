@@ -73,7 +73,7 @@ var CallbackOf = callbackOf
 func (s *Server) Len() (sessions, sockets int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sessions.Len(), s.sockets.Len()
+	return s.sessions.Len(), s.ws.Len()
 }
 
 // Waiting reports whether a request waits for frames of the session with this id.

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
+	"github.com/seed-ce09063a/thinkws/internal/jsonws"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/sockjs"
@@ -179,20 +180,23 @@ func (h *harness) Admit(p session.Peer) session.Receiver {
 func newHarness(t *testing.T, change ...func(*harness)) *harness {
 	h := &harness{t: t, clients: make(chan *client, 10_000), log: new(logged)}
 	h.cfg = sockjs.Config{
-		Config: wsconn.Config{
-			MaxMessage: 10_000, Queue: 100_000,
-			WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
-			Group: &h.group,
-			Clock: new(alarm.Clock), Watch: new(wsconn.Watch),
+		Config: jsonws.Config{
+			Config: wsconn.Config{
+				MaxMessage: 10_000, Queue: 100_000,
+				WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
+				Group: &h.group,
+				Clock: new(alarm.Clock), Watch: new(wsconn.Watch),
+			},
+			PingInterval: 25 * time.Second, PingTimeout: 10 * time.Second, MaxDepth: session.Depth,
+			Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Detach: func(r *http.Request) session.Handshake {
+				return session.Keep(r.Clone(context.WithoutCancel(r.Context())))
+			},
 		},
 		ReadTimeout: 10 * time.Second,
-		MaxDepth:    session.Depth, MaxName: 256, Patience: 250 * time.Millisecond,
+		MaxName:     256, Patience: 250 * time.Millisecond,
 		WebSocket: true, ClientURL: "/client.js",
-		ResponseLimit: 4096, DisconnectDelay: 5 * time.Second, HeartbeatDelay: 25 * time.Second, PingTimeout: 10 * time.Second,
-		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Detach: func(r *http.Request) session.Handshake {
-			return session.Keep(r.Clone(context.WithoutCancel(r.Context())))
-		},
+		ResponseLimit: 4096, DisconnectDelay: 5 * time.Second,
 		Namespace: func(r *http.Request) string { return "/" + r.URL.Query().Get("nsp") },
 	}
 	h.http = &http.Server{ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}

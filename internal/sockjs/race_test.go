@@ -111,7 +111,7 @@ func TestRaceOfReceivers(t *testing.T) {
 // Everything that can end a session, at once: it ends once, which the client of this
 // package watches.
 func TestRaceOfEndings(t *testing.T) {
-	h := newHarness(t, func(h *harness) { h.cfg.HeartbeatDelay = 10 * time.Millisecond })
+	h := newHarness(t, func(h *harness) { h.cfg.PingInterval = 10 * time.Millisecond })
 	for range 100 {
 		target, c := h.open()
 		conn, _ := h.raw("POST " + base + target + "/xhr HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -66,7 +66,7 @@ func (s *polled) next(r *receiver) (frame outgoing, last bool) {
 	r.ends = last
 	if frame.none() {
 		s.waiting = true
-		s.arm(s.server.cfg.HeartbeatDelay)
+		s.arm(s.server.cfg.PingInterval)
 		return frame, false
 	}
 	s.waiting = false

@@ -2,24 +2,20 @@ package sockjs
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/seed-ce09063a/thinkws/internal/door"
-	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
+	"github.com/seed-ce09063a/thinkws/internal/jsonws"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/slim"
-	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
 // Config tells how a Server treats its clients. All fields have to be set, but for those
 // that say what they mean without.
 type Config struct {
-	wsconn.Config               // its Queue bounds what waits for a session over HTTP, too
+	jsonws.Config               // its Queue bounds what waits for a session over HTTP, and PingInterval is for heartbeats, too
 	ReadTimeout   time.Duration // of the body of a POST, from its first byte to its last
-	MaxDepth      int           // of JSON
 	MaxName       int           // of what a client puts before the transport in a path, in bytes
 
 	WebSocket  bool   // clients may use it
@@ -31,32 +27,25 @@ type Config struct {
 
 	ResponseLimit   int           // bytes after which a streaming answer ends, for another to begin
 	DisconnectDelay time.Duration // how long a session lives without a request that receives
-	HeartbeatDelay  time.Duration // until a client to whom nothing is sent gets a heartbeat
 	Patience        time.Duration // of a receiver that waits for the one before it to leave
-	PingTimeout     time.Duration // for the answer to one over WebSocket
 	Farewell        time.Duration // for which a closed server waits for clients between two requests; 0 for not at all
 
-	Door      *door.Door     // lets new clients in; nil for all of them
-	Meter     *session.Meter // charges what clients send; nil for no limit
-	Report    session.Report // of what clients are refused or sent away for; nil for none
-	Logger    *slog.Logger
-	Detach    func(*http.Request) session.Handshake // keeps a request beyond its handler
-	Namespace func(*http.Request) string            // which a client asks to enter
-	Secure    func(*http.Request) bool              // reports whether a client speaks TLS to a proxy; nil for never
+	Namespace func(*http.Request) string // which a client asks to enter
+	Secure    func(*http.Request) bool   // reports whether a client speaks TLS to a proxy; nil for never
 }
 
 // Server serves clients of SockJS. It is safe for concurrent use.
 type Server struct {
-	cfg      Config
-	clients  jsonevent.Config
-	iframe   page
-	refusals wsconn.Refusals
+	cfg    Config
+	ws     *jsonws.Server
+	iframe page
+	plain  *jsonws.Framing // of the endpoint without framing
+	own    *jsonws.Framing // of the one with it
 
 	warnFlush sync.Once // middleware in the way of streaming
 
 	mu       sync.Mutex // protects what follows
 	sessions slim.Map[key, *polled]
-	sockets  slim.Map[*socket, struct{}] // WebSockets that are not closed yet
 	closed   bool
 	told     int    // of the sessions, how many are only there to say once more that they are closed
 	left     func() // to be called when there are no others any more; nil before WaitForPolls
@@ -64,15 +53,9 @@ type Server struct {
 
 // NewServer returns a server that brings its clients to hub.
 func NewServer(cfg Config, hub session.Admitter) *Server {
-	return &Server{
-		cfg: cfg,
-		clients: jsonevent.Config{
-			Hub: hub, Group: cfg.Group, Meter: cfg.Meter, Tally: cfg.Tally, Report: cfg.Report, Logger: cfg.Logger,
-			MaxDepth: cfg.MaxDepth, Detach: cfg.Detach,
-		},
-		iframe:   newIframePage(cfg.ClientURL),
-		refusals: wsconn.Refusals{Logger: cfg.Logger, Address: cfg.Door.Address},
-	}
+	s := &Server{cfg: cfg, ws: jsonws.NewServer(cfg.Config, hub), iframe: newIframePage(cfg.ClientURL)}
+	s.plain, s.own = s.unframed(), s.framed()
+	return s
 }
 
 // Serve answers a request whose path leads to route. Its origin has been checked.
@@ -104,8 +87,10 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, route Route) {
 		s.serveInfo(w)
 	case iframe:
 		s.iframe.serve(w, r)
-	case rawWebSocket, webSocket:
-		s.serveWebSocket(w, r, e == webSocket)
+	case rawWebSocket:
+		s.serveWebSocket(w, r, s.plain)
+	case webSocket:
+		s.serveWebSocket(w, r, s.own)
 	case xhrSend, jsonpSend:
 		s.serveSend(w, r, route)
 	default:
@@ -130,13 +115,11 @@ func (s *Server) has(e endpoint) bool {
 // Close refuses new clients from now on, and returns what ends each of those that there are,
 // for reason, once what waits has gone out. WaitForPolls has to follow.
 func (s *Server) Close(reason string) (ends []func()) {
+	ends = s.ws.Close(reason)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 	for _, one := range s.sessions.All() {
-		ends = append(ends, func() { one.Close(reason) })
-	}
-	for one := range s.sockets.All() {
 		ends = append(ends, func() { one.Close(reason) })
 	}
 	return ends
@@ -217,25 +200,4 @@ func (s *Server) lookup(k key) *polled {
 // Holds reports whether route leads to a session of s.
 func (s *Server) Holds(route Route) bool {
 	return route.endpoint.isHTTP() && s.lookup(route.key) != nil
-}
-
-// add returns false if s has been closed.
-func (s *Server) add(one *socket) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.sockets.Set(one, struct{}{})
-	return true
-}
-
-// drop is called once for each WebSocket, in the end.
-func (s *Server) drop(one *socket) {
-	if one.client.Gone() {
-		s.cfg.Door.Leave(one.source)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sockets.Delete(one)
 }

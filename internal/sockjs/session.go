@@ -64,7 +64,7 @@ func newPolled(s *Server, k key, first *receiver, source *door.Source) *polled {
 		receiver: first, transport: first.transport.name(),
 		turn: make(chan struct{}, 1),
 	}
-	one.client = jsonevent.NewClient(&s.clients, one, s.cfg.Namespace(first.r))
+	one.client = jsonevent.NewClient(s.ws.Clients(), one, s.cfg.Namespace(first.r))
 	one.turn <- struct{}{}
 	return one
 }
@@ -275,10 +275,14 @@ func (s *polled) isClosed() bool {
 // goodbye returns the code and the reason that clients get for a reason of ours.
 func goodbye(reason string) (code int, text string) {
 	code = session.CloseCode(reason)
-	if code == session.CloseNormal {
+	switch {
+	case reason == session.ReasonPingTimeout:
+		return closeProtocol, "No response from heartbeat"
+	case code == session.CloseNormal:
 		return code, "Normal closure"
+	default:
+		return code, reason
 	}
-	return code, reason
 }
 
 // refusal is what clients are told that are not let in, beside the close frame.

@@ -112,7 +112,7 @@ func TestHeartbeatOfAPoll(t *testing.T) {
 		for range 3 {
 			start := time.Now()
 			assert.Equal(t, "h", h.frame(target))
-			assert.Equal(t, h.cfg.HeartbeatDelay, time.Since(start))
+			assert.Equal(t, h.cfg.PingInterval, time.Since(start))
 		}
 		require.NoError(t, c.send("x"))
 		assert.Equal(t, e("x"), h.frame(target))
@@ -126,13 +126,13 @@ func TestHeartbeatOfAStream(t *testing.T) {
 		c := <-h.clients
 		start := time.Now()
 		s.expect("data: h\r\n\r\n", "data: h\r\n\r\n")
-		assert.Equal(t, 2*h.cfg.HeartbeatDelay, time.Since(start))
-		time.Sleep(h.cfg.HeartbeatDelay - time.Second)
+		assert.Equal(t, 2*h.cfg.PingInterval, time.Since(start))
+		time.Sleep(h.cfg.PingInterval - time.Second)
 		require.NoError(t, c.send("x"))
 		s.chunk()
 		start = time.Now()
 		s.expect("data: h\r\n\r\n")
-		assert.Equal(t, h.cfg.HeartbeatDelay, time.Since(start), "silence counts, not time")
+		assert.Equal(t, h.cfg.PingInterval, time.Since(start), "silence counts, not time")
 	})
 }
 
@@ -142,13 +142,13 @@ func TestHeartbeatOfABusyStream(t *testing.T) {
 		s := h.stream("GET", h.id()+"/eventsource")
 		s.expect("\r\n", "data: o\r\n\r\n")
 		c := <-h.clients
-		time.Sleep(h.cfg.HeartbeatDelay - time.Second)
+		time.Sleep(h.cfg.PingInterval - time.Second)
 		require.NoError(t, c.send("x"))
 		time.Sleep(5 * time.Second)
 		s.expect("data: " + e("x") + "\r\n\r\n")
 		start := time.Now()
 		s.expect("data: h\r\n\r\n")
-		assert.Equal(t, h.cfg.HeartbeatDelay, time.Since(start))
+		assert.Equal(t, h.cfg.PingInterval, time.Since(start))
 	})
 }
 

@@ -244,14 +244,14 @@ func TestWebSocketHeartbeat(t *testing.T) {
 						}
 					}
 				}()
-				time.Sleep(10*h.cfg.HeartbeatDelay + time.Second)
+				time.Sleep(10*h.cfg.PingInterval + time.Second)
 				assert.Equal(t, int32(10), w.pings.Load())
 				assert.Empty(t, c.events)
 				w.mute.Store(true)
 				start := time.Now().Add(-time.Second)
 				err := <-read
 				assert.Equal(t, websocket.StatusCode(3000), websocket.CloseStatus(err))
-				assert.Equal(t, h.cfg.HeartbeatDelay+h.cfg.PingTimeout, time.Since(start))
+				assert.Equal(t, h.cfg.PingInterval+h.cfg.PingTimeout, time.Since(start))
 				assert.Equal(t, "closed "+session.ReasonPingTimeout, c.next(t))
 			})
 		})

@@ -1,4 +1,4 @@
-package plain_test
+package jsonws_test
 
 import (
 	"bufio"
@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
-	"github.com/seed-ce09063a/thinkws/internal/plain"
+	"github.com/seed-ce09063a/thinkws/internal/jsonws"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -32,8 +32,8 @@ const (
 	pongFrame   = 0x8a
 )
 
-func config() plain.Config {
-	return plain.Config{
+func config() jsonws.Config {
+	return jsonws.Config{
 		Config: wsconn.Config{
 			MaxMessage:   64 << 10,
 			Queue:        1 << 20,
@@ -138,11 +138,11 @@ type client struct {
 }
 
 // dial connects to s by a net.Pipe. At the end of the test the connection is closed.
-func dial(t *testing.T, s *plain.Server) *client {
+func dial(t *testing.T, s *jsonws.Server) *client {
 	t.Helper()
 	near, far := net.Pipe()
 	w := &hijackable{httptest.NewRecorder(), far}
-	s.Serve(w, handshake(), "/chat")
+	s.Serve(w, handshake(), "/chat", nil)
 	require.Equal(t, http.StatusSwitchingProtocols, w.Code)
 	c := &client{Conn: near, frames: make(chan frame, 1000)}
 	go c.read()
@@ -225,7 +225,7 @@ func (c *client) expectEnd(t *testing.T) {
 }
 
 // wait waits until no goroutine of the server is left.
-func wait(t *testing.T, cfg plain.Config) {
+func wait(t *testing.T, cfg jsonws.Config) {
 	t.Helper()
 	require.NoError(t, cfg.Group.Wait(t.Context()))
 }
@@ -253,18 +253,18 @@ func (w *watched) Close() error {
 }
 
 // newPipe connects a client that reads nothing, and tells when the server has cut it off.
-func newPipe(t *testing.T, s *plain.Server) (near net.Conn, end <-chan struct{}) {
+func newPipe(t *testing.T, s *jsonws.Server) (near net.Conn, end <-chan struct{}) {
 	t.Helper()
 	return newPipeWith(t, s, func() {})
 }
 
 // newPipeWith does something just when the connection is taken over.
-func newPipeWith(t *testing.T, s *plain.Server, during func()) (near net.Conn, end <-chan struct{}) {
+func newPipeWith(t *testing.T, s *jsonws.Server, during func()) (near net.Conn, end <-chan struct{}) {
 	t.Helper()
 	near, far := net.Pipe()
 	w := &watched{Conn: far, end: make(chan struct{})}
 	rw := &interrupted{hijackable{httptest.NewRecorder(), w}, during}
-	s.Serve(rw, handshake(), "/chat")
+	s.Serve(rw, handshake(), "/chat", nil)
 	require.Equal(t, http.StatusSwitchingProtocols, rw.Code)
 	return near, w.end
 }

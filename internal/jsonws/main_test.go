@@ -1,4 +1,4 @@
-package plain_test
+package jsonws_test
 
 import (
 	"testing"

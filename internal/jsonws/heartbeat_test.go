@@ -1,4 +1,4 @@
-package plain_test
+package jsonws_test
 
 import (
 	"testing"
@@ -8,13 +8,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/plain"
+	"github.com/seed-ce09063a/thinkws/internal/jsonws"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 func TestHeartbeat(t *testing.T) {
 	cfg := config()
-	runWith(t, cfg, func(t *testing.T, s *plain.Server, h *hub) {
+	runWith(t, cfg, func(t *testing.T, s *jsonws.Server, h *hub) {
 		c := dial(t, s)
 		start := time.Now()
 		for i := range 5 {
@@ -42,7 +42,7 @@ func TestHeartbeat(t *testing.T) {
 // What came before the ping does not answer it.
 func TestHeartbeatWantsSomethingNew(t *testing.T) {
 	cfg := config()
-	runWith(t, cfg, func(t *testing.T, s *plain.Server, h *hub) {
+	runWith(t, cfg, func(t *testing.T, s *jsonws.Server, h *hub) {
 		c := dial(t, s)
 		c.text(t, `{"event":"early"}`)
 		c.send(t, pongFrame, "")
@@ -60,7 +60,7 @@ func TestHeartbeatWantsSomethingNew(t *testing.T) {
 func TestHeartbeatWithALongTimeout(t *testing.T) {
 	cfg := config()
 	cfg.PingInterval, cfg.PingTimeout = 5*time.Second, 20*time.Second
-	runWith(t, cfg, func(t *testing.T, s *plain.Server, h *hub) {
+	runWith(t, cfg, func(t *testing.T, s *jsonws.Server, h *hub) {
 		c := dial(t, s)
 		start := time.Now()
 		for _, at := range []time.Duration{5 * time.Second, 25 * time.Second, 45 * time.Second} {
@@ -78,7 +78,7 @@ func TestHeartbeatWithALongTimeout(t *testing.T) {
 func TestHeartbeatOfAClientThatDoesNotRead(t *testing.T) {
 	cfg := config()
 	cfg.WriteTimeout = time.Minute
-	runWith(t, cfg, func(t *testing.T, s *plain.Server, h *hub) {
+	runWith(t, cfg, func(t *testing.T, s *jsonws.Server, h *hub) {
 		near, end := newPipe(t, s)
 		defer near.Close()
 		start := time.Now()
@@ -98,7 +98,7 @@ func TestHeartbeatEndsWithTheConnection(t *testing.T) {
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, s *plain.Server, h *hub) {
+			run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 				dial(t, s)
 				require.Equal(t, 1, s.Beating())
 				end(h.peer(0).Conn)

@@ -1,11 +1,4 @@
-package plain
-
-// Len is the number of connections that are not closed yet.
-func (s *Server) Len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.conns.Len()
-}
+package jsonws
 
 // Beating is the number of connections whose heartbeat has not stopped.
 func (s *Server) Beating() (n int) {

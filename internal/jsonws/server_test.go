@@ -1,4 +1,4 @@
-package plain_test
+package jsonws_test
 
 import (
 	"errors"
@@ -14,21 +14,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/plain"
+	"github.com/seed-ce09063a/thinkws/internal/jsonws"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 // run runs f in a bubble with a fresh server, and checks that nothing is left of it.
-func run(t *testing.T, f func(t *testing.T, s *plain.Server, h *hub)) {
+func run(t *testing.T, f func(t *testing.T, s *jsonws.Server, h *hub)) {
 	t.Helper()
 	runWith(t, config(), f)
 }
 
-func runWith(t *testing.T, cfg plain.Config, f func(t *testing.T, s *plain.Server, h *hub)) {
+func runWith(t *testing.T, cfg jsonws.Config, f func(t *testing.T, s *jsonws.Server, h *hub)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := new(hub)
-		s := plain.NewServer(cfg, h)
+		s := jsonws.NewServer(cfg, h)
 		f(t, s, h)
 		s.Shut("end of the test")
 		wait(t, cfg)
@@ -37,7 +37,7 @@ func runWith(t *testing.T, cfg plain.Config, f func(t *testing.T, s *plain.Serve
 }
 
 func TestAdmission(t *testing.T) {
-	run(t, func(t *testing.T, s *plain.Server, h *hub) {
+	run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 		c := dial(t, s)
 		p := h.peer(0)
 		assert.Len(t, p.ID, 20)
@@ -81,7 +81,7 @@ func TestRefusal(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, s *plain.Server, h *hub) {
+			run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 				c := dial(t, s)
 				h.peer(0).Conn.Refuse(&tt.failure)
 				h.peer(0).Conn.Leave("too late")
@@ -98,7 +98,7 @@ func TestRefusal(t *testing.T) {
 // The hub may answer before Admit has returned.
 func TestAnswersWithinAdmit(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
-		run(t, func(t *testing.T, s *plain.Server, h *hub) {
+		run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 			h.admit = func(p session.Peer) { p.Conn.Refuse(&session.Failure{Name: "N", Message: "m"}) }
 			c := dial(t, s)
 			c.expect(t, `{"error":{"name":"N","message":"m"}}`)
@@ -107,7 +107,7 @@ func TestAnswersWithinAdmit(t *testing.T) {
 		})
 	})
 	t.Run("left", func(t *testing.T) {
-		run(t, func(t *testing.T, s *plain.Server, h *hub) {
+		run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 			h.admit = func(p session.Peer) {
 				p.Conn.Accept()
 				assert.NoError(t, p.Conn.Send(event("bye")))
@@ -122,7 +122,7 @@ func TestAnswersWithinAdmit(t *testing.T) {
 }
 
 func TestEventsAndAnswers(t *testing.T) {
-	run(t, func(t *testing.T, s *plain.Server, h *hub) {
+	run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 		c := dial(t, s)
 		c.text(t, `{"event":"sum","data":[1,2],"cid":"a"}`, `{"rid":5,"data":true}`)
 		synctest.Wait()
@@ -144,7 +144,7 @@ func TestEventsAndAnswers(t *testing.T) {
 // Which names are reserved is for the hub to know, for all protocols alike.
 func TestEveryNameIsHandedOn(t *testing.T) {
 	names := []string{"open", "close", "connect", "disconnect", "error", "#publish", "#"}
-	run(t, func(t *testing.T, s *plain.Server, h *hub) {
+	run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 		c := dial(t, s)
 		for _, name := range names {
 			c.text(t, `{"event":"`+name+`","data":1,"cid":3}`)
@@ -159,7 +159,7 @@ func TestEveryNameIsHandedOn(t *testing.T) {
 }
 
 func TestMalformedFramesAreAnswered(t *testing.T) {
-	run(t, func(t *testing.T, s *plain.Server, h *hub) {
+	run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 		c := dial(t, s)
 		c.text(t, `{`, `{"event":"","cid":"q"}`)
 		c.send(t, binaryFrame, `{"event":"x"}`)
@@ -177,7 +177,7 @@ func TestMalformedFramesAreAnswered(t *testing.T) {
 }
 
 func TestTooManyMalformedFrames(t *testing.T) {
-	run(t, func(t *testing.T, s *plain.Server, h *hub) {
+	run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 		c, honest := dial(t, s), dial(t, s)
 		for range 10 {
 			c.text(t, `no`)
@@ -245,7 +245,7 @@ func TestReasons(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, s *plain.Server, h *hub) {
+			run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 				c := dial(t, s)
 				tt.do(t, c, h.peer(0).Conn)
 				synctest.Wait()
@@ -257,7 +257,7 @@ func TestReasons(t *testing.T) {
 
 // Whoever calls Close may hold a lock that Closed needs.
 func TestClosedDoesNotRunWithinClose(t *testing.T) {
-	run(t, func(t *testing.T, s *plain.Server, h *hub) {
+	run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 		c := dial(t, s)
 		conn := h.peer(0).Conn
 		h.mu.Lock()
@@ -273,7 +273,7 @@ func TestClosedDoesNotRunWithinClose(t *testing.T) {
 func TestSlowClient(t *testing.T) {
 	cfg := config()
 	cfg.Queue = session.Held(1, 2+len(`{"event":"x"}`))
-	runWith(t, cfg, func(t *testing.T, s *plain.Server, h *hub) {
+	runWith(t, cfg, func(t *testing.T, s *jsonws.Server, h *hub) {
 		near, end := newPipe(t, s)
 		defer near.Close()
 		conn := h.peer(0).Conn
@@ -293,7 +293,7 @@ func TestSlowClient(t *testing.T) {
 }
 
 func TestServerClose(t *testing.T) {
-	run(t, func(t *testing.T, s *plain.Server, h *hub) {
+	run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 		clients := []*client{dial(t, s), dial(t, s), dial(t, s)}
 		require.Equal(t, 3, s.Len())
 		require.NoError(t, h.peer(0).Conn.Send(event("last")))
@@ -308,7 +308,7 @@ func TestServerClose(t *testing.T) {
 		assert.Zero(t, s.Len())
 
 		w := httptest.NewRecorder()
-		s.Serve(w, handshake(), "/")
+		s.Serve(w, handshake(), "/", nil)
 		assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 	})
 }
@@ -316,7 +316,7 @@ func TestServerClose(t *testing.T) {
 // A server may be closed while a client is being let in, or before that.
 func TestServerCloseDuringTheHandshake(t *testing.T) {
 	t.Run("in Admit", func(t *testing.T) {
-		run(t, func(t *testing.T, s *plain.Server, h *hub) {
+		run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 			h.admit = func(session.Peer) { s.Shut(session.ReasonServerShutdown) }
 			c := dial(t, s)
 			c.expectClose(t, 1001, session.ReasonServerShutdown)
@@ -325,7 +325,7 @@ func TestServerCloseDuringTheHandshake(t *testing.T) {
 		})
 	})
 	t.Run("in the upgrade", func(t *testing.T) {
-		run(t, func(t *testing.T, s *plain.Server, h *hub) {
+		run(t, func(t *testing.T, s *jsonws.Server, h *hub) {
 			near, end := newPipeWith(t, s, func() { s.Shut(session.ReasonServerShutdown) })
 			defer near.Close()
 			c := &client{Conn: near, frames: make(chan frame, 10)}
@@ -350,10 +350,10 @@ func TestBadRequests(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := new(hub)
-			s := plain.NewServer(config(), h)
+			s := jsonws.NewServer(config(), h)
 			r, w := handshake(), &hijackable{httptest.NewRecorder(), nil}
 			tt.change(r)
-			s.Serve(w, r, "/")
+			s.Serve(w, r, "/", nil)
 			assert.Equal(t, tt.status, w.Code)
 			assert.Empty(t, h.peers)
 			assert.Zero(t, s.Len())
@@ -365,7 +365,7 @@ func TestBadRequests(t *testing.T) {
 func TestConcurrentUse(t *testing.T) {
 	cfg := config()
 	h := new(hub)
-	s := plain.NewServer(cfg, h)
+	s := jsonws.NewServer(cfg, h)
 	h.receive = func(m *session.Message) {
 		reply := &session.Message{Kind: session.Answer, ID: m.ID, Args: m.Args}
 		for _, p := range h.all() {
@@ -374,7 +374,7 @@ func TestConcurrentUse(t *testing.T) {
 			}
 		}
 	}
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Serve(w, r, "/") }))
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Serve(w, r, "/", nil) }))
 	defer web.Close()
 
 	var wg sync.WaitGroup
