@@ -48,7 +48,7 @@ const (
 // goroutine, at any time, and none of them blocks.
 //
 // The goroutine that reads owns in's read side and busy, and does all of the
-// tear-down. It is one at a time, but not always the same: see warm.go and watch.go.
+// tear-down. It is one at a time, but not always the same: see deadline.go and watch.go.
 // Writing to the network is the outbox's alone.
 type Conn struct {
 	cfg      *Config
@@ -60,7 +60,7 @@ type Conn struct {
 	place    uint8          // of the Watch, that of this connection
 	pings    *session.Pings // of the peer; nil as long as it has sent none
 	out      outbox
-	warmth   warmth
+	deadline readDeadline
 	state    atomic.Uint32         // the bits above
 	cause    atomic.Pointer[error] // why it ended, once that is known
 }
@@ -75,7 +75,6 @@ func newConn(cfg *Config, flow *session.Flow) *Conn {
 // else is done with c.
 func (c *Conn) Serve(h Handler) {
 	c.handler = h
-	c.warm()
 	c.cfg.Group.Start((*reader)(c))
 }
 
@@ -185,7 +184,7 @@ func (c *Conn) Wait() bool {
 		return true
 	}
 	c.flow.Dispatch()
-	c.in.unclock() // the peer is not to blame for the time until it is read again
+	c.deadline.endMessage() // the peer is not to blame for the time until it is read again
 	c.flow.Wait(c.ending, nil)
 	return !c.ending()
 }

@@ -10,7 +10,7 @@
 // The goroutine that reads owns stream and, in it, the frameReader. It is one at a time, but not always the same:
 //
 //	Serve -> reader: waits for bytes, hands messages to the Handler, runs the tasks that come of them
-//	           | nothing for a second (warm.go)        | a task takes long (watch.go)
+//	           | nothing for a second (deadline.go)    | a task takes long (watch.go)
 //	           v                                       v
 //	         coldReader: a new, small goroutine      another reader goes on; this one ends after its task
 //	           | bytes
@@ -25,6 +25,17 @@
 //	  |            '---> reads to the close handshake: Close, or the connection is cut
 //	  |
 //	  +-- a task that awaits an answer of the peer has another reader go on: session.Flow.Listen
+//
+// The goroutine that reads sets the read deadline, until limit is called. What it is for:
+//
+//	       a message is waited for           MessageTime
+//	idling ----------------------> a message ----------> nothing, and the connection is closed
+//	 |  ^ <----------------------------'
+//	 |  |     it is there, or the peer is not read for a while
+//	 |  |
+//	 |  +-- nothing <-- coldReader: bytes
+//	 | CoolAfter, and nothing was read         ^
+//	 '-----------------------------------------'
 //
 // # Writing
 //

@@ -27,12 +27,10 @@ func (c *Conn) read() {
 
 // finishReading ends the connection, err being why no more can be read.
 func (c *Conn) finishReading(err error) {
-	c.in.unclock()
 	err = c.end(err)
 	c.cut(err)
 	c.in.drained()
 	c.state.Or(over)
-	c.chill()
 	c.cfg.Grace.forget(c)
 	c.flow.Dispatch() // the handler may have panicked
 	c.handler.Closed(*c.cause.Load())
@@ -42,16 +40,13 @@ func (c *Conn) finishReading(err error) {
 func (c *Conn) readMessages() error {
 	for c.in.err == nil {
 		c.Wait()
-		ours, err := c.await()
-		if err != nil {
-			return err
-		}
-		if !ours {
-			return errElsewhere
-		}
 		if len(c.in.ahead) == 0 {
-			if err := c.in.fill(); err != nil {
+			ours, err := c.fill()
+			if err != nil {
 				return err
+			}
+			if !ours {
+				return errElsewhere
 			}
 		}
 		if err := c.next(); err != nil {
@@ -112,7 +107,7 @@ func (c *Conn) closed(payload []byte) error {
 
 // hurryBy limits how long the peer may still take, wherever it is waited for.
 func (c *Conn) hurryBy(d time.Duration) {
-	_ = c.warmth.limit(c.in.Conn, time.Now().Add(d)) // fails on a closed connection only
+	c.limit(time.Now().Add(d))
 }
 
 // handle hands a message to the handler, or closes over it. If the message is refused, reading goes on: the close handshake

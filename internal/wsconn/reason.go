@@ -2,6 +2,7 @@ package wsconn
 
 import (
 	"errors"
+	"log/slog"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -13,6 +14,14 @@ func Fault(err error) error {
 		return err
 	}
 	return nil
+}
+
+// Level is how much what Handler.Closed gets is worth a line in the log.
+func Level(err error) slog.Level {
+	if errors.Is(err, session.ErrPings) {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
 }
 
 // Reason puts what Handler.Closed gets in the words of package session.

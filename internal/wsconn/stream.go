@@ -22,11 +22,10 @@ type stream struct {
 	net.Conn
 	conn   *Conn
 	frames frameReader
-	socket *socket     // nil where the connection is no plain TCP
-	small  []byte      // where there is no socket: see readBuffer
-	ahead  []byte      // read, and not taken yet
-	err    error       // why the network connection can be read no more
-	timer  *time.Timer // for a message to come to its end; nil if it has not been waited for
+	socket *socket // nil where the connection is no plain TCP
+	small  []byte  // where there is no socket: see readBuffer
+	ahead  []byte  // read, and not taken yet
+	err    error   // why the network connection can be read no more
 
 	// of the write side
 	taken   int  // bytes that the network has taken since it was looked how much of it is unsent
@@ -38,12 +37,6 @@ func (s *stream) init(c *Conn, nc net.Conn, early []byte) {
 	s.Conn, s.conn, s.socket, s.ahead = nc, c, newSocket(nc), bytes.Clone(early)
 }
 
-// waits reports whether the network has to be waited for between two messages, and can be waited for without holding
-// anything.
-func (s *stream) waits() bool {
-	return s.socket != nil && len(s.ahead) == 0 && s.frames.between()
-}
-
 // await returns when there is something to be read from the socket.
 func (s *stream) await() (err error) {
 	s.ahead, err = s.socket.read()
@@ -52,7 +45,6 @@ func (s *stream) await() (err error) {
 
 // fill waits for something to be read.
 func (s *stream) fill() error {
-	s.clock()
 	if s.socket != nil {
 		return s.await()
 	}
@@ -94,7 +86,7 @@ func (s *stream) take() (in incoming, err error) {
 		s.drained()
 	}
 	if s.frames.between() {
-		s.unclock()
+		s.conn.deadline.endMessage()
 	}
 	return in, err
 }
