@@ -1,7 +1,5 @@
 package session
 
-import "sync"
-
 // Flusher is a connection that has something to write.
 type Flusher interface {
 	// Flush writes what waits, as far as the network takes it at once.
@@ -18,16 +16,11 @@ type Batch struct {
 	conns [batchSize]Flusher
 }
 
-var batches = sync.Pool{New: func() any { return new(Batch) }}
-
 // Flush flushes all of them. The batch must not be used afterwards.
 func (b *Batch) Flush() {
-	for i, conn := range b.conns[:b.n] {
-		b.conns[i] = nil
+	for _, conn := range b.conns[:b.n] {
 		conn.Flush()
 	}
-	b.Next, b.n = nil, 0
-	batches.Put(b)
 }
 
 // Round collects the connections that have queued a message for many in place of writing
@@ -45,10 +38,10 @@ func (r *Round) Add(f Flusher) bool {
 	}
 	switch {
 	case r.last == nil:
-		r.first = batches.Get().(*Batch)
+		r.first = new(Batch)
 		r.last = r.first
 	case r.last.n == batchSize:
-		r.last.Next = batches.Get().(*Batch)
+		r.last.Next = new(Batch)
 		r.last = r.last.Next
 	}
 	r.last.conns[r.last.n] = f
