@@ -19,12 +19,12 @@ const module = "github.com/seed-ce09063a/thinkws"
 
 // mayImport is the architecture: who knows whom among our packages.
 var mayImport = map[string][]string{
-	"":                     {"internal/alarm", "internal/arguments", "internal/body", "internal/clientip", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/headers", "internal/jsonws", "internal/ledger", "internal/quiet", "internal/serial", "internal/session", "internal/slim", "internal/socketio", "internal/sockjs", "internal/wsconn"},
+	"":                     {"internal/alarm", "internal/arguments", "internal/body", "internal/clientip", "internal/door", "internal/engineio", "internal/excerpt", "internal/guard", "internal/headers", "internal/jsonws", "internal/ledger", "internal/quiet", "internal/serial", "internal/session", "internal/socketio", "internal/sockjs", "internal/wsconn"},
 	"internal/alarm":       {},
 	"internal/bucket":      {},
 	"internal/clientip":    {},
 	"internal/credentials": {},
-	"internal/door":        {"internal/bucket", "internal/clientip", "internal/session", "internal/slim"},
+	"internal/door":        {"internal/bucket", "internal/clientip", "internal/session"},
 	"internal/excerpt":     {},
 	"internal/guard":       {},
 	"internal/headers":     {},
@@ -32,18 +32,17 @@ var mayImport = map[string][]string{
 	"internal/session":     {"internal/bucket"},
 	"internal/arguments":   {"internal/guard", "internal/session"},
 	"internal/serial":      {"internal/guard"},
-	"internal/slim":        {},
-	"internal/ledger":      {"internal/slim"},
+	"internal/ledger":      {},
 	"internal/body":        {"internal/guard", "internal/ledger", "internal/session"},
-	"internal/wsconn":      {"internal/alarm", "internal/headers", "internal/serial", "internal/session", "internal/slim"},
-	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/guard", "internal/headers", "internal/serial", "internal/session", "internal/slim", "internal/wsconn"},
+	"internal/wsconn":      {"internal/alarm", "internal/headers", "internal/serial", "internal/session"},
+	"internal/engineio":    {"internal/alarm", "internal/credentials", "internal/door", "internal/guard", "internal/headers", "internal/serial", "internal/session", "internal/wsconn"},
 	"internal/socketio":    {"internal/alarm", "internal/engineio", "internal/serial", "internal/session"},
 	"internal/heartbeat":   {"internal/alarm"},
 	"internal/jsonevent":   {"internal/serial", "internal/session"},
-	"internal/jsonws":      {"internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/slim", "internal/wsconn"},
+	"internal/jsonws":      {"internal/door", "internal/heartbeat", "internal/jsonevent", "internal/session", "internal/wsconn"},
 	"stickiness":           {"internal/clientip", "internal/guard", "internal/headers", "internal/quiet", "internal/session"},
 	"redisbus":             {"", "internal/arguments", "internal/guard", "internal/quiet", "internal/session", "stickiness"},
-	"internal/sockjs":      {"internal/alarm", "internal/credentials", "internal/door", "internal/headers", "internal/jsonevent", "internal/jsonws", "internal/session", "internal/slim"},
+	"internal/sockjs":      {"internal/alarm", "internal/credentials", "internal/door", "internal/headers", "internal/jsonevent", "internal/jsonws", "internal/session"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -34,7 +34,7 @@ func (n *node) Wants(namespace, room string) bool {
 	}
 	sp.mu.RLock()
 	defer sp.mu.RUnlock()
-	return room == "" || sp.sockets.Get(room) != nil || sp.rooms.Get(room) != nil
+	return room == "" || sp.sockets[room] != nil || sp.rooms[room] != nil
 }
 
 // Deliver implements BusNode: it does here what another node does there.
@@ -140,12 +140,12 @@ func (h *Hub) roomsHere(namespace string) []string {
 	}
 	sp.mu.RLock()
 	defer sp.mu.RUnlock()
-	names := make([]string, 0, sp.rooms.Len()+sp.sockets.Len())
-	for name := range sp.rooms.All() {
+	names := make([]string, 0, len(sp.rooms)+len(sp.sockets))
+	for name := range sp.rooms {
 		names = append(names, name)
 	}
-	for id := range sp.sockets.All() {
-		if sp.rooms.Get(id) == nil {
+	for id := range sp.sockets {
+		if sp.rooms[id] == nil {
 			names = append(names, id)
 		}
 	}

@@ -154,7 +154,7 @@ func (sp *Space) Socket(id string) (*Socket, bool) {
 	}
 	state.mu.RLock()
 	defer state.mu.RUnlock()
-	s := state.sockets.Get(id)
+	s := state.sockets[id]
 	return s, s != nil
 }
 
@@ -322,7 +322,7 @@ func (h *Hub) Stats() Stats {
 	for _, sp := range h.spaces {
 		sp.mu.RLock()
 		st.Clients += len(sp.all)
-		st.Rooms += sp.rooms.Len()
+		st.Rooms += len(sp.rooms)
 		sp.mu.RUnlock()
 	}
 	return st

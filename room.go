@@ -9,7 +9,6 @@ import (
 
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
-	"github.com/seed-ce09063a/thinkws/internal/slim"
 )
 
 // space is a namespace and who is in it.
@@ -25,9 +24,9 @@ type space struct {
 	users   int                  // clients in it or about to enter; protected by hub.mu
 
 	mu      sync.RWMutex // protects what follows, and slot and rooms of each Socket
-	sockets slim.Map[string, *Socket]
+	sockets map[string]*Socket
 	all     []*Socket
-	rooms   slim.Map[string, *room]
+	rooms   map[string]*room
 }
 
 // room is a set of sockets. Its space's mu protects it.
@@ -41,7 +40,7 @@ type room struct {
 const serverEvents = 64 << 20
 
 func newSpace(h *Hub, name string, t *table) *space {
-	sp := &space{hub: h, name: name, table: t}
+	sp := &space{hub: h, name: name, table: t, sockets: map[string]*Socket{}, rooms: map[string]*room{}}
 	limit := h.cfg.receiveQueue
 	limit.Bytes = max(limit.Bytes, serverEvents)
 	sp.events = serial.NewQueue(h.tasks, nil, limit, func(run func()) { run() })
@@ -58,7 +57,7 @@ func (sp *space) add(s *Socket) bool {
 	}
 	s.slot = len(sp.all)
 	sp.all = append(sp.all, s)
-	sp.sockets.Set(s.id, s)
+	sp.sockets[s.id] = s
 	return true
 }
 
@@ -81,8 +80,8 @@ func (sp *space) remove(s *Socket, reason string) bool {
 	if s.inside {
 		sp.dropFromAll(s)
 	}
-	if sp.sockets.Get(s.id) == s { // clients of revision 3 come back under the same id
-		sp.sockets.Delete(s.id)
+	if sp.sockets[s.id] == s { // clients of revision 3 come back under the same id
+		delete(sp.sockets, s.id)
 	}
 	return true
 }
@@ -93,7 +92,7 @@ func (sp *space) dropFromAll(s *Socket) {
 	sp.all[s.slot] = moved
 	moved.slot = s.slot
 	sp.all[last] = nil
-	sp.all = slim.Slice(sp.all[:last])
+	sp.all = sp.all[:last]
 }
 
 // join puts s into rooms, all or none. It may be called before s has been added.
@@ -138,10 +137,10 @@ func (h *Hub) tooManyRooms() error {
 }
 
 func (sp *space) enter(s *Socket, name string) {
-	r := sp.rooms.Get(name)
+	r := sp.rooms[name]
 	if r == nil {
 		r = &room{name: name}
-		sp.rooms.Set(name, r)
+		sp.rooms[name] = r
 	}
 	s.rooms.take(r, len(r.members))
 	r.members = append(r.members, s)
@@ -151,7 +150,7 @@ func (sp *space) leave(s *Socket, names []string) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	for _, name := range names {
-		if r := sp.rooms.Get(name); r != nil {
+		if r := sp.rooms[name]; r != nil {
 			sp.drop(s, r)
 		}
 	}
@@ -168,10 +167,10 @@ func (sp *space) drop(s *Socket, r *room) {
 	r.members[at] = moved
 	moved.rooms.take(r, at)
 	r.members[last] = nil
-	r.members = slim.Slice(r.members[:last])
+	r.members = r.members[:last]
 	s.rooms.leave(r)
 	if last == 0 {
-		sp.rooms.Delete(r.name)
+		delete(sp.rooms, r.name)
 	}
 }
 
@@ -180,7 +179,7 @@ func (sp *space) in(s *Socket, name string) bool {
 	if name == s.id {
 		return true
 	}
-	r := sp.rooms.Get(name)
+	r := sp.rooms[name]
 	if r == nil {
 		return false
 	}
@@ -228,10 +227,10 @@ func (sp *space) collect(found []*Socket, rooms, except []string) []*Socket {
 }
 
 func (sp *space) appendRoom(found []*Socket, name string) []*Socket {
-	if s := sp.sockets.Get(name); s != nil {
+	if s := sp.sockets[name]; s != nil {
 		found = append(found, s)
 	}
-	if r := sp.rooms.Get(name); r != nil {
+	if r := sp.rooms[name]; r != nil {
 		found = append(found, r.members...)
 	}
 	return found

@@ -15,7 +15,6 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/bucket"
 	"github.com/seed-ce09063a/thinkws/internal/clientip"
 	"github.com/seed-ce09063a/thinkws/internal/session"
-	"github.com/seed-ce09063a/thinkws/internal/slim"
 )
 
 // Config tells whom a Door lets in. All limits have to be set.
@@ -45,7 +44,7 @@ type Door struct {
 	mu      sync.Mutex // protects what follows, and what stands in a Source
 	in      int
 	rate    bucket.Bucket
-	sources slim.Map[netip.Prefix, *Source]
+	sources map[netip.Prefix]*Source
 	sweepAt int // sources, at which those are looked for that can be forgotten
 }
 
@@ -64,7 +63,7 @@ const (
 // New returns a door where nobody has come in yet.
 func New(cfg Config) *Door {
 	proxies := clientip.Proxies{Networks: cfg.Trusted, Unix: cfg.TrustUnix}
-	return &Door{cfg: cfg, proxies: proxies, began: time.Now(), sweepAt: minSweep}
+	return &Door{cfg: cfg, proxies: proxies, began: time.Now(), sweepAt: minSweep, sources: map[netip.Prefix]*Source{}}
 }
 
 // Enter lets one more session in that a request wants to begin; Leave has to follow. If it is
@@ -171,7 +170,7 @@ func (d *Door) admit(c clientip.Client) (s *Source, limit session.Limit, ok bool
 // source returns the source of an address, and whether it is known. d.mu must be held. Clients
 // without an address share one source, which has no limits of its own.
 func (d *Door) source(address netip.Addr) (*Source, bool) {
-	if s := d.sources.Get(network(address)); s != nil {
+	if s := d.sources[network(address)]; s != nil {
 		return s, true
 	}
 	return &Source{}, false
@@ -189,15 +188,15 @@ func network(address netip.Addr) netip.Prefix {
 // keep takes d.mu as held. Sources are forgotten that nobody is in from, and that have not been
 // heard of for a while, whenever there are twice as many as after the last time.
 func (d *Door) keep(n netip.Prefix, s *Source, now int64) {
-	if d.sources.Len() >= d.sweepAt {
-		for n, s := range d.sources.All() {
+	if len(d.sources) >= d.sweepAt {
+		for n, s := range d.sources {
 			if s.in == 0 && s.rate.Full(now, d.cfg.HandshakesPerAddress) {
-				d.sources.Delete(n)
+				delete(d.sources, n)
 			}
 		}
-		d.sweepAt = max(minSweep, 2*d.sources.Len())
+		d.sweepAt = max(minSweep, 2*len(d.sources))
 	}
-	d.sources.Set(n, s)
+	d.sources[n] = s
 }
 
 // refuse writes the error response, with a random Retry-After so that clients do not all return

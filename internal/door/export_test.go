@@ -4,7 +4,7 @@ package door
 func (d *Door) Sources() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.sources.Len()
+	return len(d.sources)
 }
 
 // GuessSources returns how many sources of guesses are counted.

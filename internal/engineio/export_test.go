@@ -35,7 +35,7 @@ func (s *Server) Ended() int {
 func (s *Server) Len() (open int) {
 	s.mu.Lock()
 	var all []*Session
-	for _, one := range s.sessions.All() {
+	for _, one := range s.sessions {
 		all = append(all, one)
 	}
 	s.mu.Unlock()

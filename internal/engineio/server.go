@@ -7,7 +7,6 @@ import (
 
 	"github.com/seed-ce09063a/thinkws/internal/headers"
 	"github.com/seed-ce09063a/thinkws/internal/session"
-	"github.com/seed-ce09063a/thinkws/internal/slim"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -34,9 +33,9 @@ type Server struct {
 	refusals    wsconn.Refusals
 	warnHeaders sync.Once // a server without a limit on slow headers
 
-	mu       sync.Mutex                 // protects what follows
-	sessions slim.Map[string, *Session] // all that have not ended, and those that ended less than endedMemory ago
-	ended    int                        // of these, how many have ended; maxEnded at most
+	mu       sync.Mutex          // protects what follows
+	sessions map[string]*Session // all that have not ended, and those that ended less than endedMemory ago
+	ended    int                 // of these, how many have ended; maxEnded at most
 	closed   bool
 	reason   string // why, if closed
 	left     func() // to be called when nobody is there any more; nil before WaitForPolls
@@ -45,7 +44,10 @@ type Server struct {
 // NewServer returns a server that calls open for each new session, before anything
 // of it is received. It may Send at once: the open packet goes first all the same.
 func NewServer(cfg Config, open func(*Session) Receiver) *Server {
-	return &Server{cfg: cfg, open: open, log: cfg.Logger, refusals: wsconn.Refusals{Logger: cfg.Logger, Address: cfg.Door.Address}}
+	return &Server{
+		cfg: cfg, open: open, log: cfg.Logger, refusals: wsconn.Refusals{Logger: cfg.Logger, Address: cfg.Door.Address},
+		sessions: map[string]*Session{},
+	}
 }
 
 // Holds reports whether r names a session of s.
@@ -60,7 +62,7 @@ func (s *Server) Close(reason string) (ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed, s.reason = true, reason
-	for _, one := range s.sessions.All() {
+	for _, one := range s.sessions {
 		if !one.ended {
 			ends = append(ends, func() { one.end(shutdown(reason)) })
 		}
@@ -81,7 +83,7 @@ func (s *Server) WaitForPolls() {
 
 // checkLeft ends the wait of WaitForPolls once all sessions have ended. s.mu must be held.
 func (s *Server) checkLeft() {
-	if s.left != nil && s.sessions.Len() == s.ended {
+	if s.left != nil && len(s.sessions) == s.ended {
 		s.left()
 	}
 }
@@ -229,7 +231,7 @@ func (s *Server) add(one *Session) (reason string, ok bool) {
 	if s.closed {
 		return s.reason, false
 	}
-	s.sessions.Set(one.id, one)
+	s.sessions[one.id] = one
 	return "", true
 }
 
@@ -237,7 +239,7 @@ func (s *Server) add(one *Session) (reason string, ok bool) {
 func (s *Server) keep(one *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions.Set(one.id, one)
+	s.sessions[one.id] = one
 }
 
 // remove takes a session out that has ended. If it is to be remembered, and there are not too many of these, it stays until
@@ -252,9 +254,9 @@ func (s *Server) remove(one *Session, remember bool) (remembered bool) {
 	one.leaveLocked()
 	if remembered = remember && s.ended < maxEnded; remembered {
 		s.ended++
-		s.sessions.Set(one.id, one)
+		s.sessions[one.id] = one
 	} else {
-		s.sessions.Delete(one.id)
+		delete(s.sessions, one.id)
 	}
 	s.checkLeft()
 	return remembered
@@ -264,13 +266,13 @@ func (s *Server) forget(one *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended--
-	s.sessions.Delete(one.id)
+	delete(s.sessions, one.id)
 }
 
 func (s *Server) lookup(sid string) *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sessions.Get(sid)
+	return s.sessions[sid]
 }
 
 func (s *Server) isClosed() bool {

@@ -4,7 +4,7 @@ package jsonws
 func (s *Server) Beating() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns.All() {
+	for c := range s.conns {
 		if !c.heartbeat.Stopped() {
 			n++
 		}

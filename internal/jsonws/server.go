@@ -16,7 +16,6 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
-	"github.com/seed-ce09063a/thinkws/internal/slim"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
@@ -40,8 +39,8 @@ type Server struct {
 	plain    *Framing
 	refusals wsconn.Refusals
 
-	mu     sync.Mutex                // protects what follows
-	conns  slim.Map[*Conn, struct{}] // all that are not closed yet
+	mu     sync.Mutex         // protects what follows
+	conns  map[*Conn]struct{} // all that are not closed yet
 	closed bool
 }
 
@@ -54,6 +53,7 @@ func NewServer(cfg Config, hub session.Admitter) *Server {
 			MaxDepth: cfg.MaxDepth, Detach: cfg.Detach,
 		},
 		plain:    Plain(),
+		conns:    map[*Conn]struct{}{},
 		refusals: wsconn.Refusals{Logger: cfg.Logger, Address: cfg.Door.Address},
 	}
 }
@@ -104,7 +104,7 @@ func (s *Server) Close(reason string) (ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for c := range s.conns.All() {
+	for c := range s.conns {
 		ends = append(ends, func() { c.Close(reason) })
 	}
 	return ends
@@ -121,7 +121,7 @@ func (s *Server) IsClosed() bool {
 func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conns.Len()
+	return len(s.conns)
 }
 
 // add returns false if s has been closed.
@@ -131,7 +131,7 @@ func (s *Server) add(c *Conn) bool {
 	if s.closed {
 		return false
 	}
-	s.conns.Set(c, struct{}{})
+	s.conns[c] = struct{}{}
 	return true
 }
 
@@ -142,5 +142,5 @@ func (s *Server) remove(c *Conn) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conns.Delete(c)
+	delete(s.conns, c)
 }

@@ -118,8 +118,8 @@ type candidate struct {
 func (l *Ledger) candidates() (all []candidate, leaving int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	places := make(map[*Account]int, l.holders.Len())
-	for h, a := range l.holders.All() {
+	places := make(map[*Account]int, len(l.holders))
+	for h, a := range l.holders {
 		if a.evicted {
 			continue
 		}

@@ -19,8 +19,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/seed-ce09063a/thinkws/internal/slim"
 )
 
 // Owner is the connection, the session or the request that an account belongs to.
@@ -79,7 +77,7 @@ type Ledger struct {
 	state atomic.Int32 // of the keeper
 
 	mu      sync.Mutex // protects what follows, and Account.evicted
-	holders slim.Map[Holder, *Account]
+	holders map[Holder]*Account
 	paused  map[*Account]func()
 	leaving []departure
 
@@ -94,7 +92,7 @@ type departure struct {
 
 // New returns a ledger.
 func New(cfg Config) *Ledger {
-	l := &Ledger{cfg: cfg, paused: make(map[*Account]func())}
+	l := &Ledger{cfg: cfg, paused: map[*Account]func(){}, holders: map[Holder]*Account{}}
 	l.alert.Store(l.limit())
 	l.bar.Store(much)
 	return l
@@ -133,20 +131,20 @@ func (l *Ledger) add(a *Account, n int64) {
 func (l *Ledger) enlist(h Holder, a *Account) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.holders.Set(h, a)
+	l.holders[h] = a
 	l.setBarLocked()
 }
 
 func (l *Ledger) strike(h Holder) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.holders.Delete(h)
+	delete(l.holders, h)
 	l.setBarLocked()
 }
 
 // setBarLocked sets the bar so that all that is below it is at most half of the limit. l.mu must be held.
 func (l *Ledger) setBarLocked() {
-	share := l.limit() / 2 / int64(max(l.holders.Len(), 1))
+	share := l.limit() / 2 / int64(max(len(l.holders), 1))
 	l.bar.Store(max(little, min(share, much)))
 }
 

@@ -73,14 +73,14 @@ var CallbackOf = callbackOf
 func (s *Server) Len() (sessions, sockets int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sessions.Len(), s.ws.Len()
+	return len(s.sessions), s.ws.Len()
 }
 
 // Waiting reports whether a request waits for frames of the session with this id.
 func (s *Server) Waiting(id string) bool {
 	s.mu.Lock()
 	var found *polled
-	for k, one := range s.sessions.All() {
+	for k, one := range s.sessions {
 		if k.id == id {
 			found = one
 		}

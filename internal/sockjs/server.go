@@ -8,7 +8,6 @@ import (
 
 	"github.com/seed-ce09063a/thinkws/internal/jsonws"
 	"github.com/seed-ce09063a/thinkws/internal/session"
-	"github.com/seed-ce09063a/thinkws/internal/slim"
 )
 
 // Config tells how a Server treats its clients. All fields have to be set, but for those
@@ -45,7 +44,7 @@ type Server struct {
 	warnFlush sync.Once // middleware in the way of streaming
 
 	mu       sync.Mutex // protects what follows
-	sessions slim.Map[key, *polled]
+	sessions map[key]*polled
 	closed   bool
 	told     int    // of the sessions, how many are only there to say once more that they are closed
 	left     func() // to be called when there are no others any more; nil before WaitForPolls
@@ -53,7 +52,7 @@ type Server struct {
 
 // NewServer returns a server that brings its clients to hub.
 func NewServer(cfg Config, hub session.Admitter) *Server {
-	s := &Server{cfg: cfg, ws: jsonws.NewServer(cfg.Config, hub), iframe: newIframePage(cfg.ClientURL)}
+	s := &Server{cfg: cfg, ws: jsonws.NewServer(cfg.Config, hub), iframe: newIframePage(cfg.ClientURL), sessions: map[key]*polled{}}
 	s.plain, s.own = s.unframed(), s.framed()
 	return s
 }
@@ -119,7 +118,7 @@ func (s *Server) Close(reason string) (ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for _, one := range s.sessions.All() {
+	for _, one := range s.sessions {
 		ends = append(ends, func() { one.Close(reason) })
 	}
 	return ends
@@ -138,7 +137,7 @@ func (s *Server) WaitForPolls() {
 
 // checkLeft says if every client knows that its session is closed. It takes s.mu as held.
 func (s *Server) checkLeft() {
-	if s.left != nil && s.sessions.Len() == s.told {
+	if s.left != nil && len(s.sessions) == s.told {
 		s.left()
 	}
 }
@@ -159,20 +158,20 @@ func (s *Server) create(one *polled) error {
 	switch {
 	case s.closed:
 		return errClosed
-	case s.sessions.Get(one.key) != nil:
+	case s.sessions[one.key] != nil:
 		return errNotCreated
 	}
-	s.sessions.Set(one.key, one)
+	s.sessions[one.key] = one
 	return nil
 }
 
 func (s *Server) remove(one *polled) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions.Get(one.key) != one {
+	if s.sessions[one.key] != one {
 		return
 	}
-	s.sessions.Delete(one.key)
+	delete(s.sessions, one.key)
 	if one.told {
 		s.told--
 	}
@@ -194,7 +193,7 @@ func (s *Server) bid() {
 func (s *Server) lookup(k key) *polled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sessions.Get(k)
+	return s.sessions[k]
 }
 
 // Holds reports whether route leads to a session of s.

@@ -4,8 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/seed-ce09063a/thinkws/internal/slim"
 )
 
 // Grace is how long many connections wait for peers: for the answer to a close frame, and for a write to a peer that does
@@ -14,8 +12,8 @@ import (
 type Grace struct {
 	most atomic.Int64 // nanoseconds; 0 until Shorten is called
 
-	mu      sync.Mutex                // protects what follows, and the deadlines of what is in it
-	leaving slim.Map[*Conn, struct{}] // connections whose close frame is queued
+	mu      sync.Mutex         // protects what follows, and the deadlines of what is in it
+	leaving map[*Conn]struct{} // connections whose close frame is queued
 }
 
 // Shorten makes d the longest wait, for connections that are leaving already and for those that will be.
@@ -23,7 +21,7 @@ func (g *Grace) Shorten(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.most.Store(int64(max(d, 1)))
-	for c := range g.leaving.All() {
+	for c := range g.leaving {
 		g.hurryLocked(c)
 	}
 }
@@ -49,7 +47,10 @@ func (g *Grace) leave(c *Conn) {
 	if c.has(over) { // forget has been called
 		return
 	}
-	g.leaving.Set(c, struct{}{})
+	if g.leaving == nil {
+		g.leaving = map[*Conn]struct{}{}
+	}
+	g.leaving[c] = struct{}{}
 	if g.most.Load() > 0 {
 		g.hurryLocked(c)
 	}
@@ -79,7 +80,7 @@ func (g *Grace) forget(c *Conn) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.leaving.Delete(c)
+	delete(g.leaving, c)
 }
 
 // half is a connection of which one direction can be closed. A wrapped connection may hide that.
