@@ -38,22 +38,24 @@ func OriginPolicyOf(nested bool, options ...Option) (OriginPolicy, error) {
 	return p, err
 }
 
-func (p OriginPolicy) Judge(r *http.Request) OriginVerdict { return shown(p.p.decide(r, evidenceNone)) }
+func (p OriginPolicy) Judge(r *http.Request) OriginVerdict { return p.decide(r, evidenceNone) }
 
 func (p OriginPolicy) JudgeEmbedded(r *http.Request) OriginVerdict {
-	return shown(p.p.decide(r, evidenceEmbedded))
+	return p.decide(r, evidenceEmbedded)
 }
 
-func shown(v originVerdict) OriginVerdict {
+func (p OriginPolicy) decide(r *http.Request, want evidence) OriginVerdict {
+	var v originVerdict
+	p.p.decide(r, want, &v)
 	return OriginVerdict{v.allowed, v.malformed, v.origin, v.reason, v.set, v.status(), v}
 }
 
 func (p OriginPolicy) SetCORS(h http.Header, r *http.Request, v OriginVerdict) {
-	p.p.setCORS(h, r, v.v)
+	p.p.setCORS(h, r, &v.v)
 }
 
 func (p OriginPolicy) Preflight(w http.ResponseWriter, r *http.Request, v OriginVerdict) {
-	p.p.preflight(w, r, v.v)
+	p.p.preflight(w, r, &v.v)
 }
 
 func IsPreflight(r *http.Request) bool { return isPreflight(r) }

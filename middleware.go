@@ -170,15 +170,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if engineio.IsJSONP(r) {
 		want = evidenceEmbedded
 	}
-	v, ok := h.judges(w, r, want, h.socketio.Vouches)
-	if !ok {
+	var v originVerdict
+	if !h.judges(w, r, want, h.socketio.Vouches, &v) {
 		return
 	}
 	if v.claim.header != "" && engineio.IsRevision3(r) {
 		h.origins.echoTo(r, &v)
 	}
-	if h.answers(w, r, v) {
-		h.socketio.ServeHTTP(w, h.bare(r, v, h.cfg.cookie != nil))
+	if h.answers(w, r, &v) {
+		h.socketio.ServeHTTP(w, h.bare(r, &v, h.cfg.cookie != nil))
 	}
 }
 
@@ -186,8 +186,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // the cookie that the service has configured.
 //
 // Security: the page's next request would carry the cookie, and be refused for it.
-func (h *Handler) bare(r *http.Request, v originVerdict, cookie bool) *http.Request {
-	if !cookie || v.grant != grantBare || v.claim == (originClaim{}) || !h.origins.isForeign(r, v.claim) {
+func (h *Handler) bare(r *http.Request, v *originVerdict, cookie bool) *http.Request {
+	if !cookie || v.grant != grantBare || v.claim == (originClaim{}) || !h.origins.isForeign(r, &v.claim) {
 		return r
 	}
 	return r.WithContext(session.Bare(r.Context()))
@@ -223,8 +223,9 @@ func (h *Handler) serveSockJS(w http.ResponseWriter, r *http.Request, route sock
 	case route.EventSource():
 		want = evidenceAmbient
 	}
-	if v, ok := h.judges(w, r, want, nil); ok {
-		h.sockjs.Serve(w, h.bare(r, v, h.cfg.sockjs.Cookie), route)
+	var v originVerdict
+	if h.judges(w, r, want, nil, &v) {
+		h.sockjs.Serve(w, h.bare(r, &v, h.cfg.sockjs.Cookie), route)
 	}
 }
 
@@ -268,41 +269,41 @@ func (h *Handler) Holds(r *http.Request) bool {
 // Hub returns the hub.
 func (h *Handler) Hub() *Hub { return h.hub }
 
-// judges is the gate in front of every protocol: it checks the origin. It returns false after it
+// judges is the gate in front of every protocol: it checks the origin and sets v. It returns false after it
 // has answered r. Caches do not keep what a page can embed for another page. A protocol may vouch
 // for a request that is refused for its credentials alone.
-func (h *Handler) judges(w http.ResponseWriter, r *http.Request, want evidence, vouches func(*http.Request) bool) (v originVerdict, ok bool) {
+func (h *Handler) judges(w http.ResponseWriter, r *http.Request, want evidence, vouches func(*http.Request) bool, v *originVerdict) bool {
 	h.limitBody(w, r)
 	if !h.limitHeader(w, r) {
-		return v, false
+		return false
 	}
 	if h.cfg.hosts.refuses(w, r) {
 		h.cfg.logger.Debug("host refused", "host", r.Host, "address", h.hub.door.Address(r), "url", r.URL.Path)
 		h.hub.report.Request(&Error{Name: Forbidden, Message: "host refused", Err: fmt.Errorf("%q", excerpt.Text(r.Host))}, r)
-		return v, false
+		return false
 	}
 	headers.Append(w.Header(), "Vary", "Origin")
 	if want != evidenceNone {
 		headers.Append(w.Header(), "Vary", "Referer, Sec-Fetch-Site")
 	}
-	v = h.origins.decide(r, want)
+	h.origins.decide(r, want, v)
 	if v.unknown && vouches != nil && vouches(r) {
 		v.vouch()
 	}
 	if !v.allowed {
 		h.refuse(w, r, v)
 	}
-	return v, v.allowed
+	return v.allowed
 }
 
 // admits is the gate with CORS: it sets the headers and answers preflights. It returns false
 // after it has answered r. SockJS has rules of its own for that.
 func (h *Handler) admits(w http.ResponseWriter, r *http.Request, want evidence) bool {
-	v, ok := h.judges(w, r, want, nil)
-	return ok && h.answers(w, r, v)
+	var v originVerdict
+	return h.judges(w, r, want, nil, &v) && h.answers(w, r, &v)
 }
 
-func (h *Handler) answers(w http.ResponseWriter, r *http.Request, v originVerdict) bool {
+func (h *Handler) answers(w http.ResponseWriter, r *http.Request, v *originVerdict) bool {
 	if isPreflight(r) {
 		h.origins.preflight(w, r, v)
 		return false
@@ -319,7 +320,7 @@ func (h *Handler) limitBody(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v originVerdict) {
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v *originVerdict) {
 	h.cfg.logger.Warn("origin refused", "origin", v.origin, "reason", v.reason, "set", v.set,
 		"host", r.Host, "address", h.hub.door.Address(r), "url", r.URL.Path)
 	h.origins.setCORS(w.Header(), r, v)

@@ -142,7 +142,7 @@ type originVerdict struct {
 }
 
 // status is the code that answers a refused request.
-func (v originVerdict) status() int {
+func (v *originVerdict) status() int {
 	if v.malformed {
 		return http.StatusBadRequest
 	}
@@ -202,23 +202,24 @@ const (
 	evidenceAmbient
 )
 
-// decide decides whether a request may go on.
-func (p *originPolicy) decide(r *http.Request, want evidence) originVerdict {
-	c, err := readClaim(r)
+// decide decides whether a request may go on, and sets v, which is zero.
+func (p *originPolicy) decide(r *http.Request, want evidence, v *originVerdict) {
+	c := &v.claim
+	err := c.read(r)
 	if p.any && errors.Is(err, errNoScheme) {
 		// Programs send a word or a host here (sockjs-protocol: "test"). As browsers do not, it is
 		// nobody's origin: where anyone may connect it may, too, without credentials.
 		c.origin, err = opaqueOrigin, nil
 	}
-	v := originVerdict{origin: excerpt.Text(c.text), claim: c}
+	v.origin = excerpt.Text(c.text)
 	if err != nil {
 		v.malformed = errors.Is(err, errOriginBytes)
 		v.reason = err.Error()
-		return v
+		return
 	}
-	p.weigh(r, want, &v)
+	p.weigh(r, want, v)
 	if p.check != nil && v.grant != grantFull {
-		p.ask(r, &v)
+		p.ask(r, v)
 	}
 	if v.grant == grantBare && hasCredentials(r) && p.isForeign(r, c) {
 		v.grant, v.unknown = grantNone, true
@@ -227,7 +228,6 @@ func (p *originPolicy) decide(r *http.Request, want evidence) originVerdict {
 	if v.grant != grantNone {
 		v.allow()
 	}
-	return v
 }
 
 func (v *originVerdict) allow() { v.allowed, v.reason, v.set = true, "", "" }

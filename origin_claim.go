@@ -14,29 +14,26 @@ type originClaim struct {
 	site   string    // Sec-Fetch-Site; scripts cannot set it
 }
 
-// readClaim fails if there is an Origin header that is none. A Referer that cannot
-// be read only shows that some page is behind the request.
-func readClaim(r *http.Request) (originClaim, error) {
+// read sets c, which is zero. It fails if there is an Origin header that cannot be read. A Referer that cannot be read only
+// shows that some page is behind the request.
+func (c *originClaim) read(r *http.Request) (err error) {
 	headers := r.Header.Values("Origin")
-	c := originClaim{
-		header: strings.Join(headers, ", "),
-		site:   strings.Join(r.Header.Values("Sec-Fetch-Site"), ", "),
-	}
-	var err error
+	c.header = strings.Join(headers, ", ")
+	c.site = strings.Join(r.Header.Values("Sec-Fetch-Site"), ", ")
 	if c.header != "" {
 		c.text = c.header
 		if c.origin, err = parseOrigin(c.header); err != nil && len(headers) > 1 && !errors.Is(err, errOriginBytes) {
 			err = errors.New("several Origin headers")
 		}
-		return c, err
+		return err
 	}
 	if c.text = r.Header.Get("Referer"); c.text == "" {
-		return c, nil
+		return nil
 	}
 	if c.origin, err = refererOrigin(c.text); err == nil {
 		c.text = c.origin.String()
 	} else if c.site == "" {
 		c.site = "cross-site"
 	}
-	return c, nil
+	return nil
 }

@@ -24,7 +24,7 @@ func isPreflight(r *http.Request) bool {
 //
 // Security: an origin is echoed with credentials if it is trusted with them. All others get "*",
 // with which browsers neither send nor show anything of their user.
-func (p *originPolicy) setCORS(h http.Header, _ *http.Request, v originVerdict) {
+func (p *originPolicy) setCORS(h http.Header, _ *http.Request, v *originVerdict) {
 	const allowOrigin, allowCredentials = "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"
 	headers.Append(h, "Vary", "Origin")
 	h.Del(allowOrigin)
@@ -54,7 +54,7 @@ func (p *originPolicy) echoTo(r *http.Request, v *originVerdict) {
 }
 
 // preflight answers a CORS preflight and keeps nothing of it.
-func (p *originPolicy) preflight(w http.ResponseWriter, r *http.Request, v originVerdict) {
+func (p *originPolicy) preflight(w http.ResponseWriter, r *http.Request, v *originVerdict) {
 	h := w.Header()
 	p.setCORS(h, r, v)
 	h.Set("Content-Length", "0")

@@ -11,7 +11,7 @@ import (
 
 // isForeign reports whether the page behind a request is of another origin than the service. A
 // page counts as foreign unless the request shows that it is not.
-func (p *originPolicy) isForeign(r *http.Request, c originClaim) bool {
+func (p *originPolicy) isForeign(r *http.Request, c *originClaim) bool {
 	if c.site != "" {
 		return c.site != "same-origin" && c.site != "none" // same-site is another origin, too
 	}
@@ -114,7 +114,7 @@ func isSent(lines []string) bool {
 
 func hasCertificate(r *http.Request) bool { return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 }
 
-func credentialsReason(c originClaim) string {
+func credentialsReason(c *originClaim) string {
 	const what = "credentials (Cookie, Authorization or a client certificate) in a cross-origin request: "
 	switch c.origin {
 	case webOrigin{}:
@@ -127,7 +127,7 @@ func credentialsReason(c originClaim) string {
 
 // credentialsAdvice names the settings for a page that should have been let in: for one of the
 // service's own behind a proxy, what the proxy has to send.
-func (p *originPolicy) credentialsAdvice(r *http.Request, c originClaim) string {
+func (p *originPolicy) credentialsAdvice(r *http.Request, c *originClaim) string {
 	const list, own = "WithAllowOrigin", "; if the page is the service's own, X-Forwarded-Host and X-Forwarded-Proto in the proxy"
 	switch {
 	case c.origin == opaqueOrigin:
