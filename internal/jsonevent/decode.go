@@ -2,7 +2,6 @@ package jsonevent
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -37,7 +36,7 @@ func decode(text []byte, depth int) (*session.Message, *malformedError) {
 		return nil, &malformedError{reason: err.Error(), cause: err}
 	}
 	switch {
-	case bytes.TrimLeft(text, " \t\r\n")[0] != '{':
+	case session.TrimSpace(text)[0] != '{':
 		return nil, &malformedError{reason: "not a JSON object"}
 	case f.event != nil:
 		return f.toEvent(text)
@@ -140,10 +139,5 @@ func unquote(value []byte) string {
 	if value[0] != '"' {
 		return ""
 	}
-	if bytes.IndexByte(value, '\\') < 0 {
-		return string(value[1 : len(value)-1])
-	}
-	var s string
-	_ = json.Unmarshal(value, &s) // cannot fail: it is a string of valid JSON
-	return s
+	return string(session.Unquote(value))
 }

@@ -65,14 +65,14 @@ func CutArray(text []byte, depth int, isPart func(object []byte) bool) (args Arg
 // the key unquoted, or for each value of the array, with an empty key. It also calls do for what comes before an error.
 func Each(text []byte, depth int, do func(key, value []byte)) error {
 	s := ofClient(text, depth)
-	s.each = func(key, value span) { do(unquote(text[key.start:key.end]), text[value.start:value.end:value.end]) }
+	s.each = func(key, value span) { do(Unquote(text[key.start:key.end]), text[value.start:value.end:value.end]) }
 	return s.check()
 }
 
 // EachMember is Each for valid JSON.
 func EachMember(text []byte, do func(key, value []byte)) {
 	s := ofServer(text, len(text))
-	s.each = func(key, value span) { do(unquote(text[key.start:key.end]), text[value.start:value.end:value.end]) }
+	s.each = func(key, value span) { do(Unquote(text[key.start:key.end]), text[value.start:value.end:value.end]) }
 	_ = s.document()
 }
 
@@ -122,7 +122,7 @@ func Deeper(text []byte, depth int) bool {
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '"':
-			i = stringEnd(text, i)
+			i = StringEnd(text, i)
 		case '[', '{':
 			if open++; open > depth {
 				return true
@@ -151,7 +151,7 @@ func valueEnd(text []byte, start int) int {
 	for i := start; i < len(text); i++ {
 		switch text[i] {
 		case '"':
-			i = stringEnd(text, i)
+			i = StringEnd(text, i)
 		case '[', '{':
 			depth++
 		case ']', '}':
@@ -165,8 +165,8 @@ func valueEnd(text []byte, start int) int {
 	return len(text)
 }
 
-// stringEnd returns the offset of the quote that ends the string starting at i.
-func stringEnd(text []byte, i int) int {
+// StringEnd returns the offset of the quote that ends the string starting at i.
+func StringEnd(text []byte, i int) int {
 	for i++; i < len(text) && text[i] != '"'; i++ {
 		if text[i] == '\\' {
 			i++
@@ -175,10 +175,18 @@ func stringEnd(text []byte, i int) int {
 	return i
 }
 
+// TrimSpace returns text without the white space that it begins with.
+func TrimSpace(text []byte) []byte {
+	for len(text) > 0 && isSpace(text[0]) {
+		text = text[1:]
+	}
+	return text
+}
+
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// unquote returns the text of a JSON string. Lone surrogates become U+FFFD.
-func unquote(quoted []byte) []byte {
+// Unquote returns the text of a JSON string. Lone surrogates become U+FFFD.
+func Unquote(quoted []byte) []byte {
 	if len(quoted) == 0 || bytes.IndexByte(quoted, '\\') < 0 {
 		return bytes.Trim(quoted, `"`)
 	}

@@ -112,9 +112,7 @@ type scanner struct {
 
 // take skips white space and then token, and reports whether it was there.
 func (s *scanner) take(token string) bool {
-	for s.pos < len(s.text) && isSpace(s.text[s.pos]) {
-		s.pos++
-	}
+	s.pos = len(s.text) - len(session.TrimSpace(s.text[s.pos:]))
 	if !bytes.HasPrefix(s.text[s.pos:], []byte(token)) {
 		return false
 	}
@@ -141,7 +139,7 @@ func (s *scanner) index() int {
 // starts with, or 1 for punctuation.
 func tokenLen(text []byte) int {
 	if text[0] == '"' {
-		return stringLen(text)
+		return session.StringEnd(text, 0) + 1
 	}
 	n := bytes.IndexAny(text, "{}[]:,\" \t\r\n")
 	if n < 0 {
@@ -149,21 +147,6 @@ func tokenLen(text []byte) int {
 	}
 	return max(n, 1)
 }
-
-// stringLen returns the length of the JSON string that text starts with.
-func stringLen(text []byte) int {
-	for n := 1; n < len(text); n++ {
-		switch text[n] {
-		case '\\':
-			n++
-		case '"':
-			return n + 1
-		}
-	}
-	return len(text)
-}
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
 // maxEscaped is the length of "_placeholder" as JSON with every letter escaped.
 const maxEscaped = len(`""`) + len("_placeholder")*len(`\u0000`)

@@ -19,7 +19,7 @@ const (
 
 // checkStrings returns what is wrong with a text that has to be a JSON array of strings.
 func checkStrings(text []byte) (wrong string) {
-	text = trimSpace(text)
+	text = session.TrimSpace(text)
 	if len(text) == 0 {
 		return noPayload
 	}
@@ -39,9 +39,9 @@ func checkStrings(text []byte) (wrong string) {
 // Those are written over the array.
 func values(array []byte, asJSON bool) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for rest := trimSpace(array)[1:]; ; {
-			if rest = trimSpace(rest); rest[0] == ',' {
-				rest = trimSpace(rest[1:])
+		for rest := session.TrimSpace(array)[1:]; ; {
+			if rest = session.TrimSpace(rest); rest[0] == ',' {
+				rest = session.TrimSpace(rest[1:])
 			}
 			if rest[0] == ']' {
 				return
@@ -49,7 +49,7 @@ func values(array []byte, asJSON bool) iter.Seq[[]byte] {
 			var value []byte
 			var size int
 			if asJSON {
-				size = stringEnd(rest)
+				size = session.StringEnd(rest, 0) + 1
 				value = rest[:size:size]
 			} else {
 				value, size = unquote(rest)
@@ -61,26 +61,6 @@ func values(array []byte, asJSON bool) iter.Seq[[]byte] {
 		}
 	}
 }
-
-// stringEnd returns the length of the string that text begins with.
-func stringEnd(text []byte) int {
-	i := 1
-	for ; text[i] != '"'; i++ {
-		if text[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
-}
-
-func trimSpace(text []byte) []byte {
-	for len(text) > 0 && isSpace(text[0]) {
-		text = text[1:]
-	}
-	return text
-}
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
 // formPayload takes the payload out of the body of jsonp_send: of the field d of a form,
 // or it is the body. Only the first d counts, and no other field is looked at.

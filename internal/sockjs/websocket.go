@@ -77,7 +77,7 @@ var errFraming = errors.New("sockjs: message is no array of strings")
 // receiveFrame takes an array of strings, a single string as well, and nothing, as npm's
 // server does.
 func (s *Server) receiveFrame(c *jsonws.Conn, data []byte, binary bool) error {
-	text := trimSpace(data)
+	text := session.TrimSpace(data)
 	switch {
 	case len(text) == 0 && !binary:
 		return nil
