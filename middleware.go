@@ -104,7 +104,7 @@ func (h *Handler) socketioConfig() socketio.Config {
 			Config: h.wsconnConfig(), Polling: c.polling, WebSocket: c.websocket, EIO3: c.eio3,
 			PingInterval: c.pingInterval, PingTimeout: c.pingTimeout, UpgradeTimeout: c.upgradeTimeout, Farewell: farewell,
 			MaxPackets: c.limits.Packets, Node: c.node, Cookie: c.cookie, SessionCookies: c.sessionCookies,
-			Logger: c.logger, Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Detach: detach,
+			Clock: &h.clock, Logger: c.logger, Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Detach: detach,
 		},
 	}
 }
@@ -113,7 +113,7 @@ func (h *Handler) jsonwsConfig(pingInterval, pingTimeout time.Duration) jsonws.C
 	c := h.cfg
 	return jsonws.Config{
 		Config: h.wsconnConfig(), PingInterval: pingInterval, PingTimeout: pingTimeout,
-		MaxDepth: c.limits.Depth, Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Logger: c.logger, Detach: detach,
+		MaxDepth: c.limits.Depth, Clock: &h.clock, Door: h.hub.door, Meter: h.hub.meter, Report: h.hub.report, Logger: c.logger, Detach: detach,
 	}
 }
 
@@ -135,7 +135,7 @@ func (h *Handler) wsconnConfig() wsconn.Config {
 	c := h.cfg
 	return wsconn.Config{
 		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout, Tally: &h.hub.tally,
-		MessageTime: c.messageTimeout, CloseTimeout: closeTimeout, Group: &h.tasks, Clock: &h.clock, Watch: h.watcher(),
+		MessageTime: c.messageTimeout, CloseTimeout: closeTimeout, Group: &h.tasks, Watch: h.watcher(),
 		CoolAfter: cmp.Or(c.coolAfter, coolAfter), Grace: &h.grace, Compress: c.compress > 0,
 	}
 }

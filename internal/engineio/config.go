@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -30,6 +31,7 @@ type Config struct {
 
 	SessionCookies []string // names of the cookies that identify a user, for sessions of revision 3
 
+	Clock  *alarm.Clock // for all that waits for a time
 	Logger *slog.Logger
 	Door   *door.Door                            // lets new sessions in; nil for all of them
 	Meter  *session.Meter                        // limits what clients send; nil for no limit

@@ -165,8 +165,9 @@ func newHarness(t *testing.T, options ...option) *harness {
 		Config: wsconn.Config{
 			MaxMessage: 10_000, Queue: 4 << 20,
 			WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
-			Group: &h.group, Clock: new(alarm.Clock),
+			Group: &h.group,
 		},
+		Clock:   new(alarm.Clock),
 		Polling: true, WebSocket: true, EIO3: true,
 		PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, UpgradeTimeout: 10 * time.Second,
 		MaxPackets: engineio.MaxPackets,

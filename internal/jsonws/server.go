@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -25,6 +26,7 @@ type Config struct {
 	PingInterval time.Duration  // between two pings to a client
 	PingTimeout  time.Duration  // how long after a ping nothing may come from the client
 	MaxDepth     int            // of JSON
+	Clock        *alarm.Clock   // for all that waits for a time
 	Door         *door.Door     // lets new clients in; nil for all of them
 	Meter        *session.Meter // limits what clients send; nil for no limit
 	Report       session.Report // of what clients are refused or sent away for; nil for none

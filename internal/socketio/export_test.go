@@ -31,8 +31,9 @@ func Defaults(group *serial.Group) Config {
 			Config: wsconn.Config{
 				MaxMessage: 1_000_000, Queue: 4 << 20,
 				WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
-				Group: group, Clock: new(alarm.Clock),
+				Group: group,
 			},
+			Clock:   new(alarm.Clock),
 			Polling: true, WebSocket: true, EIO3: true,
 			PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, UpgradeTimeout: 10 * time.Second,
 			MaxPackets: 20_000,

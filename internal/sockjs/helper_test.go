@@ -185,8 +185,9 @@ func newHarness(t *testing.T, change ...func(*harness)) *harness {
 				MaxMessage: 10_000, Queue: 100_000,
 				WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
 				Group: &h.group,
-				Clock: new(alarm.Clock), Watch: new(wsconn.Watch),
+				Watch: new(wsconn.Watch),
 			},
+			Clock:        new(alarm.Clock),
 			PingInterval: 25 * time.Second, PingTimeout: 10 * time.Second, MaxDepth: session.Depth,
 			Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Detach: func(r *http.Request) session.Handshake {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -28,7 +27,6 @@ type Config struct {
 	Compress     bool               // permessage-deflate is negotiated with peers that offer it
 	Tally        *session.Tally     // of limits that peers run into; nil for none
 	Group        *serial.Group      // every goroutine of the connection runs in it
-	Clock        *alarm.Clock       // for all that waits for a time
 	Watch        *Watch             // over readers that run tasks; nil if the group runs them all, which may be
 	Grace        *Grace             // shortens the two timeouts when a server shuts down; nil for never
 

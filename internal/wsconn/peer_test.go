@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
@@ -101,7 +100,6 @@ func config() *wsconn.Config {
 		MessageTime:  30 * time.Second,
 		CoolAfter:    time.Second,
 		Group:        new(serial.Group),
-		Clock:        new(alarm.Clock),
 		Watch:        new(wsconn.Watch),
 	}
 }

@@ -27,8 +27,9 @@ func newEngine(eio3 bool) *engine {
 		Config: wsconn.Config{
 			MaxMessage: 1e6, Queue: 4 << 20,
 			WriteTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second, MessageTime: 30 * time.Second, CoolAfter: time.Second,
-			Group: group, Clock: new(alarm.Clock),
+			Group: group,
 		},
+		Clock:   new(alarm.Clock),
 		Polling: true, WebSocket: true, EIO3: eio3,
 		PingInterval: pingInterval, PingTimeout: pingTimeout, UpgradeTimeout: 10 * time.Second, MaxPackets: 20_000,
 		Logger: slog.New(slog.DiscardHandler),
