@@ -303,6 +303,7 @@ func (s *Socket) mayHold(size, limit int) bool {
 		return false
 	}
 	e.held += size
+	s.hoardedLocked(e)
 	return true
 }
 
@@ -310,5 +311,10 @@ func (s *Socket) mayHold(size, limit int) bool {
 func (s *Socket) letGo(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.extra().held -= size
+	e := s.extra()
+	e.held -= size
+	s.hoardedLocked(e)
 }
+
+// hoardedLocked counts the answers that are kept. s.mu must be held.
+func (s *Socket) hoardedLocked(e *extras) { s.flow.Account().Settle(&e.share, (*hoard)(s), e.held) }

@@ -28,7 +28,7 @@ func (a *admitter) Admit(p session.Peer) session.Receiver {
 	if p.Auth != nil {
 		s.extras = &extras{auth: p.Auth}
 	}
-	s.queue = serial.NewQueue(h.tasks, p.Flow, h.cfg.receiveQueue, s.work)
+	s.queue = serial.NewQueue(h.tasks, (*gauge)(s), h.cfg.receiveQueue, s.work)
 	var refused error
 	if s.space, refused = h.acquire(p.Namespace, p.Handshake); refused != nil {
 		s.space = newSpace(h, p.Namespace, &table{}) // of nobody else, and not in the hub
@@ -58,6 +58,7 @@ func (r *receiver) Receive(m *session.Message) {
 // has any number of Authorize calls and handlers at a time.
 func (s *Socket) done() {
 	if s.jobs.Add(-1) == 0 {
+		s.flow.Account().Strike((*hoard)(s))
 		s.conn.Released()
 	}
 }

@@ -3,6 +3,7 @@ package thinkws_test
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"math"
@@ -118,7 +119,7 @@ func (s *site) talkWebSocket(kind string) *talker {
 	var ws *rawWS
 	switch kind {
 	case "SockJS websocket":
-		ws, wrap = s.upgrade("/sockjs/0/talker/websocket"), func(text string) string { return array(text) }
+		ws, wrap = s.upgrade("/sockjs/0/"+rand.Text()+"/websocket"), func(text string) string { return array(text) }
 		ws.expect("o")
 	case "SockJS raw websocket":
 		ws = s.upgrade("/sockjs/websocket")
@@ -216,7 +217,7 @@ func pieceOf(pieces bool) int {
 func (s *site) talkSockJS(kind string) *talker {
 	s.t.Helper()
 	c := new(talker)
-	p := s.sockjs("/sockjs/0/talker", "")
+	p := s.sockjs("/sockjs/0/"+rand.Text(), "")
 	path, want := "/xhr_send", http.StatusNoContent
 	if kind == "SockJS jsonp" {
 		path, want = "/jsonp_send", http.StatusOK
@@ -244,7 +245,8 @@ func (s *site) talkSockJS(kind string) *talker {
 
 func (s *site) talkStreaming() *talker {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://localhost/sockjs/0/talker/xhr_streaming", nil)
+	target := "http://localhost/sockjs/0/" + rand.Text()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, target+"/xhr_streaming", nil)
 	require.NoError(s.t, err)
 	res, err := s.http.Do(req)
 	require.NoError(s.t, err)
@@ -260,7 +262,7 @@ func (s *site) talkStreaming() *talker {
 			}
 		}
 	}()
-	p := &sockjs{t: s.t, http: s.http, target: "http://localhost/sockjs/0/talker"}
+	p := &sockjs{t: s.t, http: s.http, target: target}
 	c.send = func(events ...string) {
 		status, _, err := p.request("/xhr_send", array(events...))
 		c.taken(s.t, http.StatusNoContent, status, err)

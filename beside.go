@@ -1,6 +1,10 @@
 package thinkws
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
+)
 
 // maxBeside bounds how many Concurrent actions run at a time for one client.
 const maxBeside = 64
@@ -10,14 +14,17 @@ const maxBeside = 64
 // Security: what an action works on is held as long as it runs, but its event has left the receive queue. So these
 // events have the same bound in bytes, and one client holds no more than twice that.
 type besides struct {
+	socket *Socket
+
 	mu    sync.Mutex // protects what follows
 	ended sync.Cond  // one of them, on mu
 	count int
 	bytes int // of their events
+	share ledger.Share
 }
 
-func newBesides() *besides {
-	b := &besides{}
+func newBesides(s *Socket) *besides {
+	b := &besides{socket: s}
 	b.ended.L = &b.mu
 	return b
 }
@@ -34,29 +41,33 @@ func (b *besides) enter(bytes, most int, again bool) bool {
 		}
 		b.ended.Wait()
 	}
-	b.count++
-	b.bytes += bytes
+	b.countLocked(1, bytes)
 	return true
 }
 
 func (b *besides) leave(bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.count--
-	b.bytes -= bytes
+	b.countLocked(-1, -bytes)
 	b.ended.Signal() // only the queue of the client waits
+}
+
+func (b *besides) countLocked(count, bytes int) {
+	b.count += count
+	b.bytes += bytes
+	b.socket.flow.Account().Settle(&b.share, (*hoard)(b.socket), b.bytes+b.count*eventCost)
 }
 
 // beside runs fn on a goroutine of its own, once there is room for it; or in place if there is no
 // room and the event runs beside the others already.
 func (s *Socket) beside(c *Context, fn HandlerFunc) error {
+	if !s.employ() {
+		return ErrClosed
+	}
 	running := s.besides()
 	if !running.enter(c.kept, s.space.hub.cfg.receiveQueue.Bytes, c.beside.Swap(true)) {
+		defer s.done()
 		return fn(c)
-	}
-	if !s.employ() {
-		running.leave(c.kept)
-		return ErrClosed
 	}
 	s.space.hub.tasks.Go(func() {
 		defer s.done()
@@ -71,7 +82,7 @@ func (s *Socket) besides() *besides {
 	defer s.mu.Unlock()
 	e := s.extra()
 	if e.besides == nil {
-		e.besides = newBesides()
+		e.besides = newBesides(s)
 	}
 	return e.besides
 }

@@ -115,26 +115,31 @@ func (c *Context) tell(err error) bool {
 	return c.hub.call("WithOnError", func() { c.hub.cfg.onError(c, err) }) == nil
 }
 
-// blame is the session.Report of the hub. It counts slow clients and calls the service's hooks.
+// blame is the session.Report of the hub. It counts slow clients and those that held most, and calls the service's hooks.
 func (h *Hub) blame(err error, came session.Handshake, r session.Receiver) {
 	one, known := r.(*receiver)
-	if errors.Is(err, session.ErrSlow) {
+	if known {
+		came = one.handshake
+	}
+	switch {
+	case errors.Is(err, session.ErrSlow):
 		h.stats.slow.Add(1)
 		if known {
 			(*Socket)(one).slow()
 		}
+	case errors.Is(err, session.ErrMemory):
+		h.tally.Count(session.LimitMemory)
+		h.log().Warn("memory limit reached, client disconnected",
+			slog.Any("error", err), slog.Any("address", h.door.Address(came.Request())))
 	}
 	if h.cfg.onError == nil {
 		return
 	}
 	c := &Context{hub: h}
-	switch {
-	case !known:
-		c.request = copyOf(came.Request())
-	case (*Socket)(one).entered():
+	if known && (*Socket)(one).entered() {
 		c.socket = (*Socket)(one)
-	default:
-		c.request = (*Socket)(one).Request()
+	} else {
+		c.request = copyOf(came.Request())
 	}
 	c.tell(err)
 }

@@ -26,6 +26,9 @@ func IndexPath(path, mount string) string { return path[:indexPath(path, mount)]
 // MemoryLimit is what Limits.Memory comes to.
 func (l Limits) MemoryLimit() int64 { return l.memory() }
 
+// Holders is how many clients or requests Limits.Memory knows as holding something.
+func (h *Handler) Holders() int { return h.hub.ledger.Holders() }
+
 // Compressed is how many frames have been compressed.
 func (h *Handler) Compressed() uint64 { return h.hub.deflate.Runs() }
 

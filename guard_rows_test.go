@@ -77,7 +77,7 @@ func TestMistakeOfOursEndsItsClient(t *testing.T) {
 		honest := enter(t, h, "/")
 		f := &fake{t: t, id: session.NewID(), changed: make(chan struct{}, 1)}
 		f.mu.Lock()
-		f.receiver = h.Admitter().Admit(session.Peer{ID: f.id, Namespace: "/", Handshake: session.Keep(httptest.NewRequest(http.MethodGet, "/", nil)), Conn: faulty{f}})
+		f.receiver = h.Admitter().Admit(session.Peer{ID: f.id, Namespace: "/", Handshake: session.Keep(httptest.NewRequest(http.MethodGet, "/", nil)), Flow: new(session.Flow), Conn: faulty{f}})
 		f.mu.Unlock()
 		f.until(func() bool { return f.closed == session.ReasonServerDisconnect })
 		synctest.Wait()

@@ -42,6 +42,8 @@ const (
 	keptCost      = 2 << 10        // ten values of a few bytes and their names in a list
 	gateCost      = 2 << 10        // a client in a namespace whose Authorize function runs, with the goroutines
 	endCost       = 2 << 10        // a connection that waits for the answer to its close frame, and the count of its pings
+	uncounted     = 3 << 10        // what need not be counted: less than a client costs
+	requestCost   = 6 << 10        // a request that is under way, for net/http
 	oneWrite      = 32 << 10       // what goes out in one write while the network does not take it
 	slack         = 5.0 / 4        // of what is held to its bounds
 	gatedRoutines = 2 * mostSpaces // Authorize, beside the queue of the client in a namespace
@@ -206,6 +208,7 @@ func heapNow() int {
 // footprint is what the server has for each client.
 type footprint struct {
 	bytes    int
+	counted  int // of these, as Stats tells
 	routines float64
 }
 
@@ -226,6 +229,7 @@ func (s shape) measure(t *testing.T) (f footprint) {
 			s.together(a)
 		}
 		settle()
+		f.counted = int(a.handler.Hub().Stats().Memory) / attackers
 		f.bytes = (heapNow() - bytes) / attackers
 		// During a collection the runtime counts ended goroutines too. Here none is under way: heapNow has ended one.
 		f.routines = float64(runtime.NumGoroutine()-routines-int(a.clients.Load())) / attackers
@@ -286,10 +290,36 @@ func TestHostileMemory(t *testing.T) {
 			if countsHeap {
 				assert.LessOrEqual(t, float64(held.bytes), slack*float64(most), "bytes for each client; the bounds are %s", names)
 			}
+			s.checkCount(t, held, least)
 			assert.LessOrEqual(t, held.routines, least.routines+moreRoutines+float64(s.routines), "goroutines for each client")
 		})
 	}
 	assert.GreaterOrEqual(t, len(seen), 60)
+}
+
+// counts are the bounds of what Limits.Memory counts.
+var counts = map[string]bool{"message": true, "receive queue": true, "send queue": true, "concurrent actions": true}
+
+// checkCount checks that what is counted for Limits.Memory is what is held.
+func (s shape) checkCount(t *testing.T, held, least footprint) {
+	t.Helper()
+	beside, most := least.bytes+uncounted, 0
+	for name, bytes := range s.bounds {
+		if counts[name] {
+			most += bytes
+		} else {
+			beside += bytes
+		}
+	}
+	assert.Zero(t, least.counted, "an idle client holds nothing")
+	if !strings.HasPrefix(s.kind, "v") && !strings.HasPrefix(s.kind, "plain") && !strings.HasPrefix(s.kind, "sock") {
+		beside += requestCost
+		most += mostMessage // the body of a request that waits
+	}
+	assert.LessOrEqual(t, float64(held.counted), slack*float64(most+beside-least.bytes), "bytes that are counted")
+	if countsHeap && most > 0 {
+		assert.LessOrEqual(t, float64(held.bytes), slack*float64(held.counted+beside), "bytes of which %d are counted", held.counted)
+	}
 }
 
 // answersOf asks all clients in the background and keeps what they answer.

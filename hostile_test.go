@@ -73,7 +73,11 @@ func newSite(t *testing.T, options ...thinkws.Option) *site {
 // newMemorySite serves in memory, for tests in which time passes.
 func newMemorySite(t *testing.T, options ...thinkws.Option) *site {
 	t.Helper()
-	s := prepare(t, options)
+	var s *site
+	t.Cleanup(func() { // last of all
+		assert.Eventually(t, func() bool { return s.handler.Holders() == 0 }, time.Hour, time.Second, "clients that have gone are known still")
+	})
+	s = prepare(t, options)
 	m := serveMemory(t, s.router)
 	s.connect = func() (net.Conn, error) {
 		client, server := net.Pipe()

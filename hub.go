@@ -69,7 +69,7 @@ func newHub(b *builder, tasks *serial.Group) *Hub {
 	h.door = newDoor(b.cfg, &h.tally, h.report)
 	h.meter = session.NewMeter(b.cfg.receiveRate, &h.tally, b.cfg.logger, h.door.Address)
 	h.ledger = h.newLedger()
-	h.bodies = body.Reader{Limit: b.cfg.maxMessage, Ledger: h.ledger, Address: h.door.Address}
+	h.bodies = body.Reader{Limit: b.cfg.maxMessage, Ledger: h.ledger, Report: h.report}
 	h.stopped, h.stop = context.WithCancel(context.Background())
 	if b.cfg.compress > 0 {
 		h.deflate = session.NewDeflater(b.cfg.compress, min(runtime.GOMAXPROCS(0), maxCompressors))

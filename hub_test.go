@@ -306,7 +306,7 @@ func TestComingBackUnderTheSameID(t *testing.T) {
 	h, _ := newHandler(t)
 	a := enter(t, h, "/")
 	b := &fake{t: t, id: a.id, changed: make(chan struct{}, 1)}
-	b.receiver = h.Admitter().Admit(session.Peer{ID: a.id, Namespace: "/", Conn: b, Handshake: session.Keep(httptest.NewRequest(http.MethodGet, "/", nil))})
+	b.receiver = h.Admitter().Admit(session.Peer{ID: a.id, Namespace: "/", Conn: b, Flow: new(session.Flow), Handshake: session.Keep(httptest.NewRequest(http.MethodGet, "/", nil))})
 	b.until(func() bool { return b.accepted })
 	a.end(session.ReasonClientDisconnect, false)
 	require.NoError(t, h.Hub().To(a.id).Emit("e"))
@@ -325,7 +325,7 @@ func TestBroadcastReportsWhatCannotBeEncoded(t *testing.T) {
 	h, out := newHandler(t)
 	for range 3 {
 		f := &fake{t: t, id: session.NewID(), changed: make(chan struct{}, 1)}
-		f.receiver = h.Admitter().Admit(session.Peer{ID: f.id, Namespace: "/", Conn: unspeakable{f}, Handshake: session.Keep(httptest.NewRequest(http.MethodGet, "/", nil))})
+		f.receiver = h.Admitter().Admit(session.Peer{ID: f.id, Namespace: "/", Conn: unspeakable{f}, Flow: new(session.Flow), Handshake: session.Keep(httptest.NewRequest(http.MethodGet, "/", nil))})
 		f.until(func() bool { return f.accepted })
 		defer f.end(session.ReasonTransportClose, true)
 	}

@@ -78,11 +78,20 @@ type Limits struct {
 	// EmitAck returns ErrTooMany. Default: 10,000.
 	Answers int
 
-	// Memory is the maximum number of bytes that clients together make the server hold in bodies of requests to
-	// an [Handler.Action], while they come in and while their actions run. At the limit the largest ones are
-	// answered 503, until 7/8 of the limit are held. Queues and messages do not count yet: they have bounds for
-	// each client. -1 means no limit. Default: a quarter of the process's memory limit (GOMEMLIMIT, read by
-	// [New]), or 1 GiB if it has none.
+	// Memory is the maximum number of bytes that all clients together make the server hold: in the queues to and
+	// from clients, in messages and bodies that have not come in whole, in events that handlers work on, and in
+	// answers to EmitAck that are kept until other clients have answered.
+	//
+	// From 3/4 of the limit on, reading stops for the clients that hold most, until less than 5/8 are held. At the
+	// limit the largest holders are disconnected, until 7/8 are held: with [ReasonMemory], a WebSocket with close
+	// code 1013. Events of theirs that still wait are dropped. Requests without a session are answered 503. A
+	// client that holds less than 1 KiB is never affected.
+	//
+	// The process needs more than that: each connection costs some kilobytes, and handlers have memory of their
+	// own. A message to many clients counts for each that it waits for. But nobody is disconnected for bytes that
+	// are in memory once, if the message has 1 KiB or more. [Stats] has what is held now, and counts the
+	// disconnects. -1 means no limit. Default: a quarter of the process's memory limit (GOMEMLIMIT, read by [New]),
+	// or 1 GiB if it has none.
 	Memory int64
 
 	// Departures is how many clients per second [Handler.Shutdown] disconnects, so that they do not

@@ -2,7 +2,6 @@ package thinkws
 
 import (
 	"fmt"
-	"log/slog"
 	"math"
 	"runtime/debug"
 	"time"
@@ -33,13 +32,31 @@ func (h *Hub) newLedger() *ledger.Ledger {
 	return ledger.New(ledger.Config{
 		Limit: h.cfg.limits.memory(), Go: h.tasks.Go, After: func(d time.Duration, run func()) { h.tasks.AfterFunc(d, run) },
 		Cause: func(held int64) error { return fmt.Errorf("%w: %d bytes for this client", session.ErrMemory, held) },
-		Log:   h.evicted,
 	})
 }
 
-// evicted hears of a client that was disconnected because it held most.
-func (h *Hub) evicted(o ledger.Owner, held, total int64) {
-	h.tally.Count(session.LimitMemory)
-	h.log().Warn("memory limit reached, client disconnected", slog.Int64("held", held), slog.Int64("held_by_all", total),
-		slog.Any("address", o.Address()))
+// hoard is a socket as a holder of its client's events and answers.
+type hoard Socket
+
+// Shed implements ledger.Holder. The events that wait are dropped, and so are those that come later: handlers see no gap. Those
+// that handlers work on, and the answers, are held as long as the service needs them.
+func (h *hoard) Shed() {
+	s := (*Socket)(h)
+	s.shed.Store(true)
+	s.queue.Drop(func(j job) bool { return j.event != nil })
+}
+
+// eventCost is what an event holds in bytes, beside what it counts in a queue: it is a message that may be sent on.
+const eventCost = 300
+
+// gauge is a socket as its queue tells it how full it is.
+type gauge Socket
+
+// Filled implements serial.Gauge.
+func (g *gauge) Filled(before, now int) { g.flow.Filled(before, now) }
+
+// Holds implements serial.Gauge.
+func (g *gauge) Holds(events, bytes int) {
+	s := (*Socket)(g)
+	s.flow.Account().Settle(&s.share, (*hoard)(s), bytes+events*eventCost)
 }

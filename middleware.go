@@ -134,7 +134,8 @@ func (h *Handler) sockjsConfig() sockjs.Config {
 func (h *Handler) wsconnConfig() wsconn.Config {
 	c := h.cfg
 	return wsconn.Config{
-		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout, Tally: &h.hub.tally,
+		MaxMessage: c.maxMessage, Queue: c.sendQueue, Slow: c.slow, WriteTimeout: c.writeTimeout,
+		Tally: &h.hub.tally, Ledger: h.hub.ledger,
 		MessageTime: c.messageTimeout, CloseTimeout: closeTimeout, Group: &h.tasks, Watch: h.watcher(),
 		CoolAfter: cmp.Or(c.coolAfter, coolAfter), Grace: &h.grace, Compress: c.compress > 0,
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -28,6 +29,8 @@ type Socket struct {
 	ready     atomic.Bool  // the client has been told that it is in
 	jobs      atomic.Int32 // those that run beside the queue, and one for the queue until its last job is done
 	busy      atomic.Int64 // when the running action began, on the hub's clock; 0 if none runs or it was warned about
+	shed      atomic.Bool  // its events are dropped: the client makes the server hold too much
+	share     ledger.Share // of what the queue holds; protected by its lock
 
 	slot  int   // place in space.all; protected by space.mu
 	rooms seats // and places in rooms; protected by space.mu
@@ -47,6 +50,7 @@ type extras struct {
 	store   map[any]any
 	awaits  map[uint64]*collector // answers that the client owes us, by id
 	held    int                   // bytes of its answers that are kept until others have answered
+	share   ledger.Share          // of these
 	besides *besides              // the Concurrent actions that run
 	left    []string              // the rooms it was in, once it has left
 	data    json.RawMessage       // for others to see
@@ -252,9 +256,10 @@ func (s *Socket) isGone() bool {
 func (s *Socket) work(j job) {
 	defer s.worked(j)
 	s.busy.Store(s.space.hub.clock())
-	if j.step != nil {
+	switch {
+	case j.step != nil:
 		j.step(s)
-	} else {
+	case !s.shed.Load():
 		s.dispatch(j.event)
 	}
 }

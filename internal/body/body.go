@@ -10,9 +10,7 @@ package body
 
 import (
 	"net/http"
-	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/ledger"
@@ -21,9 +19,9 @@ import (
 
 // Reader reads bodies. One serves all protocols of a handler. It must not change once it is in use.
 type Reader struct {
-	Limit   int64                          // bytes of a body; more is refused with 413
-	Ledger  *ledger.Ledger                 // counts what is held; nil for none
-	Address func(*http.Request) netip.Addr // returns the address of a request's client
+	Limit  int64          // bytes of a body; more is refused with 413
+	Ledger *ledger.Ledger // counts what is held; nil for none
+	Report session.Report // hears of requests that are refused with 503; nil for nobody
 }
 
 // Read reads the body of r. Otherwise status is what to refuse the request with: as session.ReadBody says, or 503 if the
@@ -32,8 +30,9 @@ func (rd *Reader) Read(w http.ResponseWriter, r *http.Request) (data []byte, fre
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, func() {}, 0
 	}
-	q := &request{reader: rd, r: r, rc: http.NewResponseController(w), reading: true}
-	q.account.Open(rd.Ledger, q)
+	q := &request{rc: http.NewResponseController(w), reading: true}
+	q.account.Open(rd.Ledger, q, nil)
+	q.share.Partial = true
 	returned := false
 	defer func() {
 		if !returned { // the body may be of middleware, and has panicked
@@ -41,8 +40,9 @@ func (rd *Reader) Read(w http.ResponseWriter, r *http.Request) (data []byte, fre
 		}
 	}()
 	data, status = session.ReadBody(w, r, rd.Limit, q.hold)
-	if evicted := q.done(); evicted && status != 0 {
+	if cause := q.done(); cause != nil && status != 0 {
 		status = http.StatusServiceUnavailable
+		rd.Report.Request(cause, r)
 	}
 	if status != 0 {
 		q.close()
@@ -54,44 +54,37 @@ func (rd *Reader) Read(w http.ResponseWriter, r *http.Request) (data []byte, fre
 // request is a request whose body is read. It is the owner of its account, and the only holder. The goroutine that reads
 // owns share.
 type request struct {
-	reader  *Reader
-	r       *http.Request
 	rc      *http.ResponseController
 	account ledger.Account
 	share   ledger.Share
 
 	mu      sync.Mutex // protects what follows, and the read deadline while the body is read
 	reading bool
-	evicted bool
+	cause   error // of its eviction; nil if there was none
 }
 
 func (q *request) hold(bytes int) { q.account.Settle(&q.share, q, bytes) }
 
-// done ends the reading, and reports whether the request was evicted.
-func (q *request) done() (evicted bool) {
+// done ends the reading. It returns why the request was evicted, nil if it was not.
+func (q *request) done() (cause error) {
 	q.account.Strike(q) // it can be evicted no more: its handler runs
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.reading = false
-	return q.evicted
+	return q.cause
 }
 
 func (q *request) close() { q.hold(0) }
 
 // Evict implements ledger.Owner.
-func (q *request) Evict(error) bool {
+func (q *request) Evict(cause error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.reading || q.evicted {
-		return false
+	if q.reading {
+		q.cause = cause
+		guard.Expire(q.rc.SetReadDeadline)
 	}
-	q.evicted = true
-	_ = guard.Call(func() { q.rc.SetReadDeadline(time.Unix(1, 0)) }) // where supported; the ResponseWriter may be of middleware
-	return true
 }
-
-// Address implements ledger.Owner.
-func (q *request) Address() netip.Addr { return q.reader.Address(q.r) }
 
 // Shed implements ledger.Holder. Reading fails after Evict, and gives back what is held.
 func (q *request) Shed() {}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -20,33 +19,37 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/body"
 	"github.com/seed-ce09063a/thinkws/internal/ledger"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
+	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var address = netip.MustParseAddr("192.0.2.1")
+// fullError is why a request is evicted: that it holds so many bytes.
+type fullError int64
 
-func newReader(t *testing.T, limit int64) (*body.Reader, *serial.Group, chan int64) {
+func (fullError) Error() string { return "full" }
+
+func newReader(limit int64) (*body.Reader, *serial.Group, chan int64) {
 	group, evicted := new(serial.Group), make(chan int64, 10)
 	l := ledger.New(ledger.Config{
 		Limit: limit, Go: group.Go, After: func(d time.Duration, run func()) { group.AfterFunc(d, run) },
-		Cause: func(int64) error { return errors.New("full") },
-		Log: func(o ledger.Owner, held, _ int64) {
-			assert.Equal(t, address, o.Address())
-			evicted <- held
-		},
+		Cause: func(held int64) error { return fullError(held) },
 	})
-	return &body.Reader{Limit: 10 << 20, Ledger: l, Address: func(*http.Request) netip.Addr { return address }}, group, evicted
+	report := func(err error, _ session.Handshake, _ session.Receiver) {
+		full, _ := errors.AsType[fullError](err)
+		evicted <- int64(full)
+	}
+	return &body.Reader{Limit: 10 << 20, Ledger: l, Report: report}, group, evicted
 }
 
 func TestABodyCountsUntilItIsFreed(t *testing.T) {
-	rd, group, _ := newReader(t, 1<<30)
-	for _, size := range []int{1, 1000, 1 << 20} {
+	rd, group, _ := newReader(1 << 30)
+	for _, size := range []int{1, 3 << 10, 1 << 20} {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", size)))
 		data, free, status := rd.Read(httptest.NewRecorder(), r)
 		assert.Zero(t, status)
 		assert.Len(t, data, size)
-		assert.EqualValues(t, size, rd.Ledger.Held())
+		assert.EqualValues(t, size&^1023, rd.Ledger.Held())
 		free()
 		assert.Zero(t, rd.Ledger.Held())
 	}
@@ -54,7 +57,7 @@ func TestABodyCountsUntilItIsFreed(t *testing.T) {
 }
 
 func TestABodyThatCannotBeReadHoldsNothing(t *testing.T) {
-	rd, group, _ := newReader(t, 1<<30)
+	rd, group, _ := newReader(1 << 30)
 	rd.Limit = 1000
 	half := strings.NewReader(strings.Repeat("x", 900))
 	for status, in := range map[int]io.Reader{
@@ -74,7 +77,7 @@ func TestABodyThatCannotBeReadHoldsNothing(t *testing.T) {
 }
 
 func TestARequestWithoutABodyHasNoAccount(t *testing.T) {
-	rd, _, _ := newReader(t, 1<<30)
+	rd, _, _ := newReader(1 << 30)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	data, free, status := rd.Read(httptest.NewRecorder(), r)
 	free()
@@ -109,7 +112,7 @@ func (c *cuttable) Read(p []byte) (int, error) {
 
 // At the limit the request ends that holds most. One whose body is there has a handler, which nobody ends.
 func TestTheLargestBodyIsRefused(t *testing.T) {
-	rd, group, evicted := newReader(t, 1<<20)
+	rd, group, evicted := newReader(1 << 20)
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 700<<10)))
 	_, free, status := rd.Read(httptest.NewRecorder(), r)
 	require.Zero(t, status)

@@ -75,6 +75,7 @@ var (
 	errUpgrade   = errors.New("engineio: unexpected packet before the upgrade")
 	errLate      = errors.New("engineio: sent by polling after the upgrade")
 	errGone      = errors.New("engineio: the client of a POST that waited has gone")
+	errLost      = errors.New("engineio: the response was not written")
 	errEnded     = errors.New("engineio: session has ended")
 )
 

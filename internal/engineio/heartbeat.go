@@ -49,6 +49,7 @@ func (w *sleeper) Ring() {
 	}
 	if s.state == stateClosing { // nobody came to fetch what waits
 		s.queue.Clear()
+		s.countLocked()
 		s.closeLocked()
 		s.mu.Unlock()
 		return

@@ -171,11 +171,19 @@ func (s *Session) respond(w http.ResponseWriter, r *http.Request, p *poll) {
 		_ = s.write(w, r, nil) // to nobody, most likely
 		return
 	}
-	err := s.write(w, r, frames)
+	empty, err := len(frames) == 0, errLost // unless the ResponseWriter, which may be of middleware, returns
+	defer func() { s.responded(r, empty, counts, err) }()
+	err = s.write(w, r, frames) // their text, and no more the frames, is what is held then
+}
+
+// responded notes that a GET has been answered with what has that count in the queue, or how that failed.
+func (s *Session) responded(r *http.Request, empty bool, counts int, err error) {
 	s.mu.Lock()
 	slow := errors.Is(err, os.ErrDeadlineExceeded) && s.queue.Over(s.server.cfg.Queue)
 	s.queue.Sent(counts)
-	s.responding, s.took = false, true
+	s.countLocked()
+	s.responding, s.took, s.cutPoll = false, true, nil
+	s.strikeLocked()
 	s.wake()
 	s.mu.Unlock()
 	switch {
@@ -184,7 +192,7 @@ func (s *Session) respond(w http.ResponseWriter, r *http.Request, p *poll) {
 	case err != nil:
 		s.server.log.Debug("Engine.IO poll cannot be answered",
 			slog.Any("error", err), slog.Any("address", s.server.cfg.Door.Address(r)))
-		s.end(ending{reason: session.ReasonTransportError, ifPolling: len(frames) == 0})
+		s.end(ending{reason: session.ReasonTransportError, ifPolling: empty})
 	}
 }
 
@@ -234,10 +242,21 @@ func (s *Session) write(w http.ResponseWriter, r *http.Request, frames []session
 	if isIE(r) {
 		keepFromIE(h)
 	}
-	return session.WriteBody(w, payload, s.server.writeTimeout)
+	if len(payload) > session.Piece {
+		s.letCut(w)
+	}
+	return session.WriteBody(w, payload, s.writeTimeout)
 }
 
-func (s *Server) writeTimeout() time.Duration { return s.cfg.Grace.Of(s.cfg.WriteTimeout) }
+// writeTimeout is the time for a piece of a response.
+func (s *Session) writeTimeout() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.evicted {
+		return -1
+	}
+	return s.server.cfg.Grace.Of(s.server.cfg.WriteTimeout)
+}
 
 // keepFromIE turns off the filter of old browsers that takes payloads for attacks.
 func keepFromIE(h http.Header) { h.Set("X-XSS-Protection", "0") }

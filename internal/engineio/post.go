@@ -3,7 +3,6 @@ package engineio
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/guard"
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -44,20 +43,20 @@ func (s *Session) enterPost(rc *http.ResponseController) (refused refusal) {
 		return s.refuseOverlap
 	}
 	s.posting = true
-	s.cutPost = func() { // on goroutines of ours, and the ResponseWriter may be of middleware
-		_ = guard.Call(func() { rc.SetReadDeadline(time.Unix(1, 0)) }) // where supported
-	}
+	s.cutPost = func() { guard.Expire(rc.SetReadDeadline) }
 	return nil
 }
 
 func (s *Session) leavePost() {
 	s.mu.Lock()
 	s.posting, s.cutPost = false, nil
+	s.strikeLocked()
 	s.mu.Unlock()
 }
 
 func (s *Session) readPost(w http.ResponseWriter, r *http.Request) {
-	body, status := session.ReadBody(w, r, s.server.cfg.MaxMessage, nil)
+	defer s.holdBody(0)
+	body, status := session.ReadBody(w, r, s.server.cfg.MaxMessage, s.holdBody)
 	s.leaveBody()
 	switch {
 	case s.tornDown(): // what has been read is nobody's any more
@@ -115,7 +114,7 @@ func (s *Session) deliver(w http.ResponseWriter, r *http.Request, body []byte) e
 		case err != nil:
 			return err
 		case !p.binary || binary: // else it has been decoded from base64, into memory of its own
-			p.data = session.Own(p.data, body)
+			p.data = s.own(p.data, body)
 		}
 		err := s.handle(p)
 		s.flow.Dispatch()
@@ -132,6 +131,18 @@ func (s *Session) deliver(w http.ResponseWriter, r *http.Request, body []byte) e
 	}
 	return nil
 }
+
+// own is session.Own. A packet that is as good as the whole body counts from now on, and not the body.
+func (s *Session) own(data, body []byte) []byte {
+	owned := session.Own(data, body)
+	if len(owned) > 0 && &owned[0] == &data[0] {
+		s.holdBody(len(body) - len(data))
+	}
+	return owned
+}
+
+// holdBody counts what is held of a body. It is for the POST that is served.
+func (s *Session) holdBody(bytes int) { s.flow.Account().Settle(&s.body, s, bytes) }
 
 // hold waits until the client may send more, and returns false if it has gone meanwhile. s.inbox must be held; it is
 // released in between, for the end of the session, and for a WebSocket that takes over.

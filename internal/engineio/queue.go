@@ -59,6 +59,7 @@ func (s *Session) enqueue(frames []session.Frame, volatile bool) (*wsconn.Conn, 
 	err := s.queue.Room(session.Counts(frames...), cfg.Queue, cfg.Slow)
 	if err == nil || session.Displaced(err) {
 		s.queue.Push(session.KeepAll(frames)...)
+		s.countLocked()
 		s.wake()
 		s.watchLocked()
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/alarm"
 	"github.com/seed-ce09063a/thinkws/internal/credentials"
 	"github.com/seed-ce09063a/thinkws/internal/door"
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
@@ -67,6 +68,10 @@ type Session struct {
 	queue   session.Waiting[session.Frame] // what waits to be polled, or is being sent
 	watched bool                           // it exceeds its bound, and a timer runs
 	took    bool                           // the client has taken something since that was set
+	share   ledger.Share                   // of what the queue counts
+	body    ledger.Share                   // of a POST; of the one that is served
+	evicted bool                           // the response that is being written is cut off
+	cutPoll func()                         // interrupts that; nil if nothing large is being written
 
 	poll       *poll  // the GET that waits; nil if none does
 	answered   uint64 // the mark of the last GET that was relayed and has been answered
@@ -88,8 +93,10 @@ func newSession(s *Server, r *http.Request, q query, source *door.Source) *Sessi
 		jsonp:   q.jsonp,
 		came:    s.cfg.Detach(r),
 		source:  source,
+		body:    ledger.Share{Partial: true},
 	}
 	one.flow.Init(s.cfg.Group, s.cfg.Meter, one.came)
+	one.flow.Bill(s.cfg.Ledger, one)
 	if one.variant.Revision == 3 {
 		one.flow.OnPause(one.paused)
 	}
@@ -289,6 +296,7 @@ func (s *Session) end(e ending) {
 	s.server.cfg.Clock.Stop(&s.alarm)
 	if !e.graceful {
 		s.queue.Clear()
+		s.countLocked()
 		s.interruptPost()
 	}
 	if !s.onWebSocket {
@@ -336,6 +344,7 @@ func (s *Session) lastPoll(e ending) {
 func (s *Session) closeLocked() {
 	s.state = stateClosed
 	s.server.cfg.Clock.Stop(&s.alarm)
+	s.strikeLocked()
 	if s.server.remove(s, !s.onWebSocket) {
 		s.arm(endedMemory)
 	}

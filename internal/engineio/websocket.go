@@ -54,6 +54,7 @@ func (s *Session) flush(conn *wsconn.Conn) {
 	for len(s.queue.Entries) > 0 {
 		frames, counts := s.queue.Take(math.MaxInt)
 		s.queue.Sent(counts)
+		s.countLocked()
 		s.mu.Unlock()
 		err := conn.Force(frames...)
 		s.mu.Lock()

@@ -32,6 +32,7 @@ var (
 func newConn(s *Server, f *Framing, namespace string, source *door.Source) *Conn {
 	c := &Conn{server: s, framing: f, source: source}
 	c.client = jsonevent.NewClient(&s.clients, c, namespace)
+	c.client.Flow().Bill(s.cfg.Ledger, c)
 	c.heartbeat = heartbeat.New(s.cfg.Clock, c.client.Flow(), s.cfg.PingInterval, s.cfg.PingTimeout, c.ping, c.lost)
 	return c
 }
@@ -108,6 +109,9 @@ func (c *Conn) fail(cause error) {
 	code, reason := session.Verdict(cause)
 	c.end(reason, code, reason, cause)
 }
+
+// Evict implements ledger.Owner.
+func (c *Conn) Evict(cause error) { c.fail(cause) }
 
 // end closes the connection by our decision. cause is what the client has done, nil if nothing.
 func (c *Conn) end(reason string, code int, text string, cause error) {

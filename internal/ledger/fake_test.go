@@ -1,9 +1,8 @@
 package ledger_test
 
 import (
-	"errors"
 	"log/slog"
-	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,20 +15,15 @@ import (
 
 const mebi = 1 << 20
 
-// office is a ledger, with what it has logged.
+// office is a ledger, with the clients that it has evicted.
 type office struct {
 	*ledger.Ledger
 	group serial.Group
 
 	clients atomic.Int32
 
-	mu     sync.Mutex // protects what follows
-	logged []line
-}
-
-type line struct {
-	owner ledger.Owner
-	held  int64
+	mu   sync.Mutex // protects what follows
+	gone []int      // their numbers, in order
 }
 
 func newOffice(limit int64) *office {
@@ -37,26 +31,21 @@ func newOffice(limit int64) *office {
 	o.Ledger = ledger.New(ledger.Config{
 		Limit: limit, Go: o.group.Go,
 		After: func(d time.Duration, run func()) { o.group.AfterFunc(d, run) },
-		Cause: func(int64) error { return errFull },
-		Log: func(owner ledger.Owner, held, _ int64) {
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			o.logged = append(o.logged, line{owner, held})
-		},
+		Cause: func(held int64) error { return fullError(held) },
 	})
 	return o
 }
 
-var errFull = errors.New("full")
+// fullError is why a client is evicted: that it holds so many bytes.
+type fullError int64
+
+func (fullError) Error() string { return "full" }
 
 // evicted returns the numbers of the clients that were evicted, in order.
-func (o *office) evicted() (numbers []int) {
+func (o *office) evicted() []int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, l := range o.logged {
-		numbers = append(numbers, l.owner.(*client).number)
-	}
-	return numbers
+	return slices.Clone(o.gone)
 }
 
 // run runs f in a bubble, with an office that nobody owes anything in the end.
@@ -65,7 +54,7 @@ func run(t *testing.T, limit int64, f func(t *testing.T, o *office)) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(limit)
 		f(t, o)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Second)
 		synctest.Wait()
 		if err := o.group.Wait(t.Context()); err != nil {
 			t.Error(err)
@@ -75,10 +64,10 @@ func run(t *testing.T, limit int64, f func(t *testing.T, o *office)) {
 
 // client has an account, and is the only holder of it.
 type client struct {
+	office  *office
 	account ledger.Account
 	number  int
 	stuck   bool              // it keeps what it holds when it is to shed it
-	ended   bool              // it has left by itself
 	evict   func(cause error) // may be nil
 
 	mu     sync.Mutex // protects what follows
@@ -88,8 +77,8 @@ type client struct {
 }
 
 func newClient(o *office) *client {
-	c := &client{number: int(o.clients.Add(1))}
-	c.account.Open(o.Ledger, c)
+	c := &client{office: o, number: int(o.clients.Add(1))}
+	c.account.Open(o.Ledger, c, c)
 	return c
 }
 
@@ -101,14 +90,16 @@ func (c *client) hold(bytes int) *client {
 	return c
 }
 
-func (c *client) Evict(cause error) bool {
+func (c *client) Evict(cause error) {
+	c.office.mu.Lock()
+	c.office.gone = append(c.office.gone, c.number)
+	c.office.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cause = cause
 	if c.evict != nil {
 		c.evict(cause)
 	}
-	return !c.ended
 }
 
 func (c *client) Shed() {
@@ -117,21 +108,16 @@ func (c *client) Shed() {
 	}
 }
 
-func (c *client) Address() netip.Addr { return netip.Addr{} }
-
 func (c *client) isEvicted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cause != nil
 }
 
-// pauses asks whether the client has to pause.
-func (c *client) pauses() bool {
-	return c.account.Pause(func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.resume++
-	})
+func (c *client) Wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.resume++
 }
 
 func (c *client) resumes() int {

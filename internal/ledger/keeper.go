@@ -47,22 +47,23 @@ func (l *Ledger) work() {
 
 // resume lets those go on that may.
 func (l *Ledger) resume() {
-	for _, resume := range l.takeResumable() {
-		resume()
+	for _, a := range l.takeResumable() {
+		a.reader.Wake()
 	}
 }
 
-func (l *Ledger) takeResumable() (resumes []func()) {
+func (l *Ledger) takeResumable() (resumable []*Account) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	enough, bar := l.held.Load() < l.part(resumeAt), l.bar.Load()
-	for a, resume := range l.paused {
-		if enough || a.held.Load() < bar {
-			resumes = append(resumes, resume)
-			l.resumeLocked(a)
+	for a := range l.paused {
+		if l.mayGoOn(a) {
+			resumable = append(resumable, a)
+			delete(l.paused, a)
+			a.flags.And(^uint32(isPaused))
 		}
 	}
-	return resumes
+	l.waits.Store(int32(len(l.paused)))
+	return resumable
 }
 
 // evict evicts the largest accounts, if too much is held. It returns false if there is nothing more to be done.
@@ -85,7 +86,7 @@ func (l *Ledger) choose() bool {
 	candidates, leaving := l.candidates()
 	discount := leaving + shared(candidates)
 	// What has come meanwhile may be shared, and what has gone meanwhile is not held.
-	if excess := min(before, l.held.Load()) - discount; excess >= l.limit() {
+	if excess := min(before, l.held.Load()) - discount; excess >= l.cfg.Limit {
 		l.victims = l.largest(candidates, excess-l.part(relieved))
 	}
 	if len(l.victims) == 0 {
@@ -97,10 +98,10 @@ func (l *Ledger) choose() bool {
 
 // lookLater calls the keeper again after a while, if too much is held then, or as soon as much more is held.
 func (l *Ledger) lookLater(discount int64) {
-	l.alert.Store(max(l.limit()+discount, l.held.Load()+l.part(1)))
+	l.alert.Store(max(l.cfg.Limit+discount, l.held.Load()+l.cfg.Limit/scarcely))
 	l.cfg.After(patient, func() {
-		l.alert.Store(l.limit())
-		if l.held.Load() >= l.limit() {
+		l.alert.Store(l.cfg.Limit)
+		if l.held.Load() >= l.cfg.Limit {
 			l.call()
 		}
 	})
@@ -120,7 +121,7 @@ func (l *Ledger) candidates() (all []candidate, leaving int64) {
 	defer l.mu.Unlock()
 	places := make(map[*Account]int, len(l.holders))
 	for h, a := range l.holders {
-		if a.evicted {
+		if a.is(isEvicted) {
 			continue
 		}
 		i, ok := places[a]
@@ -140,32 +141,31 @@ func (l *Ledger) candidates() (all []candidate, leaving int64) {
 	return all, leaving
 }
 
-// largest marks the first of the candidates as evicted, which hold so many bytes together.
+// largest marks the first of the candidates as evicted, until they hold that many bytes together.
 func (l *Ledger) largest(candidates []candidate, bytes int64) (victims []candidate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	until := time.Now().Add(patient)
 	for _, c := range candidates {
-		if bytes <= 0 || c.held < little {
+		if bytes <= 0 || c.held < unit {
 			break
 		}
 		bytes -= c.held
-		c.account.evicted = true
+		c.account.flags.Or(isEvicted)
 		l.leaving = append(l.leaving, departure{c.account, until})
 		victims = append(victims, c)
 	}
 	return victims
 }
 
-// expel has everything dropped that an account holds, and ends its client.
+// expel ends an account's client, and has everything dropped that it holds.
 func (l *Ledger) expel(v candidate) {
-	for _, h := range v.holders {
-		h.Shed()
-	}
-	cause, total := l.cfg.Cause(v.held), l.held.Load()
-	if v.account.owner.Evict(cause) {
-		l.cfg.Log(v.account.owner, v.held, total)
-	}
+	defer func() { // also if Evict panics
+		for _, h := range v.holders {
+			h.Shed()
+		}
+	}()
+	v.account.owner.Evict(l.cfg.Cause(v.held))
 }
 
 // shared returns how much of what the candidates hold is counted more than once: frames that several of them wait for. They
@@ -173,7 +173,7 @@ func (l *Ledger) expel(v candidate) {
 func shared(candidates []candidate) (bytes int64) {
 	seen := make(map[*byte]int)
 	look := func(frame []byte) {
-		if len(frame) == 0 {
+		if len(frame) < unit { // otherwise seen would need as much memory as the frames
 			return
 		}
 		last := &frame[len(frame)-1]

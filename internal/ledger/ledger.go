@@ -5,17 +5,18 @@
 // and a frame that is written at once never come here.
 //
 //	Holder --Settle--> Share --> Account --> Ledger
-//	   ^                            |          | 3/4 of the limit: accounts that hold much are paused until 5/8
-//	   |                            v          | the limit: the largest accounts are evicted, down to 7/8
-//	   +----------Shed----------- Owner <------+
+//	   ^                          |    ^       |
+//	   |                          |    +-------+ 3/4 of the limit: accounts that hold much are paused until 5/8
+//	   |                          v            | the limit: the largest accounts are evicted, down to 7/8
+//	   +----------Shed--------- Owner <--------+
 //
-// All decisions are made by one goroutine, the keeper, that lives only while there is something to decide. It calls owners
-// and holders without a lock. So Settle may be called with any lock held.
+// A client is paused where it makes the server hold more: by Settle. All other decisions are made by one goroutine, the
+// keeper, that lives only while there is something to decide. It calls readers, owners and holders without a lock. So
+// Settle may be called with any lock held.
 package ledger
 
 import (
 	"math"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,16 +24,19 @@ import (
 
 // Owner is the connection, the session or the request that an account belongs to.
 type Owner interface {
-	// Evict ends it, because it holds much and the server holds too much. It returns false if it has ended before. It must
-	// not block.
-	Evict(cause error) bool
-	// Address returns the address of the client.
-	Address() netip.Addr
+	// Evict ends it, if it has not ended, because it holds much and the server holds too much. It must not block.
+	Evict(cause error)
+}
+
+// Reader reads from a client.
+type Reader interface {
+	// Wake has it look again whether its account is paused. It must not block.
+	Wake()
 }
 
 // Holder is something that holds memory for a client. It must be comparable.
 type Holder interface {
-	// Shed drops what it holds, and holds nothing more. Evict of the owner follows. It must not block.
+	// Shed drops what it holds, and holds nothing more. It is called after Evict of the owner, and must not block.
 	Shed()
 }
 
@@ -50,7 +54,6 @@ type Config struct {
 	Go    func(run func())                  // runs the keeper
 	After func(d time.Duration, run func()) // has it look again
 	Cause func(held int64) error            // returns what an owner is evicted for
-	Log   func(o Owner, held, total int64)  // hears of each owner that was evicted
 }
 
 // Parts of the limit, in eighths.
@@ -61,24 +64,29 @@ const (
 	eighths  = 8
 )
 
+// scarcely is the part of the limit by which it may be exceeded while what was evicted is given back: to look at all accounts
+// for each byte more would cost too much.
+const scarcely = 32
+
 const (
-	little  = 1 << 10                // bytes: what holds less is neither evicted nor paused; it is less than a connection costs
+	unit    = 1 << 10                // bytes: less does not count, and no frame that is shorter is looked for in other queues
 	much    = 64 << 10               // bytes: what holds more is paused, however few accounts there are
 	patient = 200 * time.Millisecond // for what was evicted to be given back, and until what is shared is looked at again
 )
 
 // Ledger counts what all accounts hold. It is safe for concurrent use.
 type Ledger struct {
-	cfg   Config
+	cfg Config
+
 	held  atomic.Int64
 	alert atomic.Int64 // the keeper is called from here on
 	bar   atomic.Int64 // accounts that hold as much may be paused
 	waits atomic.Int32 // paused accounts
 	state atomic.Int32 // of the keeper
 
-	mu      sync.Mutex // protects what follows, and Account.evicted
+	mu      sync.Mutex // protects what follows, and isPaused and isEvicted of accounts
 	holders map[Holder]*Account
-	paused  map[*Account]func()
+	paused  map[*Account]struct{}
 	leaving []departure
 
 	victims []candidate // that are to be evicted; the keeper's own
@@ -92,21 +100,17 @@ type departure struct {
 
 // New returns a ledger.
 func New(cfg Config) *Ledger {
-	l := &Ledger{cfg: cfg, paused: map[*Account]func(){}, holders: map[Holder]*Account{}}
-	l.alert.Store(l.limit())
+	if cfg.Limit == 0 {
+		cfg.Limit = math.MaxInt64
+	}
+	l := &Ledger{cfg: cfg, paused: map[*Account]struct{}{}, holders: map[Holder]*Account{}}
+	l.alert.Store(cfg.Limit)
 	l.bar.Store(much)
 	return l
 }
 
-func (l *Ledger) limit() int64 {
-	if l.cfg.Limit == 0 {
-		return math.MaxInt64
-	}
-	return l.cfg.Limit
-}
-
-// part returns so many eighths of the limit.
-func (l *Ledger) part(n int64) int64 { return l.limit() / eighths * n }
+// part returns n eighths of the limit.
+func (l *Ledger) part(n int64) int64 { return l.cfg.Limit / eighths * n }
 
 // Held returns how many bytes all accounts hold.
 func (l *Ledger) Held() int64 {
@@ -116,13 +120,44 @@ func (l *Ledger) Held() int64 {
 	return l.held.Load()
 }
 
+// Holders returns how many holders the ledger knows.
+func (l *Ledger) Holders() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.holders)
+}
+
 // add counts n bytes more, or less, that a holds.
 func (l *Ledger) add(a *Account, n int64) {
-	held, total := a.held.Add(n), l.held.Add(n)
+	a.held.Add(n)
+	total := l.held.Add(n)
 	switch {
-	case n > 0 && total >= l.alert.Load():
-		l.call()
-	case n < 0 && l.waits.Load() > 0 && (total < l.part(resumeAt) || a.waits.Load() && held < l.bar.Load()):
+	case n < 0:
+		if l.waits.Load() > 0 && (total < l.part(resumeAt) || a.Paused() && l.mayGoOn(a)) {
+			l.call()
+		}
+	case total >= l.part(pauseAt):
+		if a.pending() >= l.bar.Load() && !a.Paused() {
+			l.pause(a)
+		}
+		if total >= l.alert.Load() {
+			l.call()
+		}
+	}
+}
+
+// mayGoOn reports whether a need not be paused any more.
+func (l *Ledger) mayGoOn(a *Account) bool {
+	return l.held.Load() < l.part(resumeAt) || a.pending() < l.bar.Load()
+}
+
+func (l *Ledger) pause(a *Account) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.flags.Or(isPaused)
+	l.paused[a] = struct{}{}
+	l.waits.Store(int32(len(l.paused)))
+	if l.mayGoOn(a) { // what was given back before now has not called the keeper for a
 		l.call()
 	}
 }
@@ -144,35 +179,6 @@ func (l *Ledger) strike(h Holder) {
 
 // setBarLocked sets the bar so that all that is below it is at most half of the limit. l.mu must be held.
 func (l *Ledger) setBarLocked() {
-	share := l.limit() / 2 / int64(max(len(l.holders), 1))
-	l.bar.Store(max(little, min(share, much)))
-}
-
-// isTight reports whether an account that holds so many bytes has to be paused.
-func (l *Ledger) isTight(held int64) bool {
-	return l.held.Load() >= l.part(pauseAt) && held >= l.bar.Load()
-}
-
-// pause is as Account.Pause.
-func (l *Ledger) pause(a *Account, resume func()) bool {
-	if !l.isTight(a.held.Load()) {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.paused[a] = resume
-	a.waits.Store(true)
-	l.waits.Store(int32(len(l.paused)))
-	if l.isTight(a.held.Load()) { // looked at again: whoever gives memory back from now on sees that a waits
-		return true
-	}
-	l.resumeLocked(a)
-	return false
-}
-
-// resumeLocked forgets a paused account. l.mu must be held.
-func (l *Ledger) resumeLocked(a *Account) {
-	delete(l.paused, a)
-	a.waits.Store(false)
-	l.waits.Store(int32(len(l.paused)))
+	share := l.cfg.Limit / 2 / int64(max(len(l.holders), 1))
+	l.bar.Store(max(unit, min(share, much)))
 }

@@ -4,6 +4,7 @@ package serial
 
 import (
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -30,10 +31,13 @@ const (
 	Over // twice the limit is reached
 )
 
-// Gauge is told how full a queue is. A queue refuses nothing: the gauge stops those that fill it.
+// Gauge is told how full a queue is. A queue refuses nothing: the gauge stops those that fill it. The queue is locked, so
+// the methods must neither block nor use it.
 type Gauge interface {
-	// Filled is called when the level of a queue changes. The queue is locked, so Filled must neither block nor use it.
+	// Filled is called when the level of a queue changes.
 	Filled(before, now int)
+	// Holds is called when what a queue holds has changed, with the items that wait or are worked on.
+	Holds(items, bytes int)
 }
 
 // keepCapacity is the largest buffer an idle queue keeps, in items.
@@ -126,6 +130,24 @@ func (q *Queue[T]) countLocked(items, bytes int) {
 		q.level = now
 		q.gauge.Filled(int(before), int(now))
 	}
+	q.gauge.Holds(q.items, q.bytes)
+}
+
+// Drop removes the items that wait and that drop wants to be removed.
+func (q *Queue[T]) Drop(drop func(item T) bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	items, bytes := 0, 0
+	waiting := slices.DeleteFunc(q.waiting[q.head:], func(e entry[T]) bool {
+		if !drop(e.item) {
+			return false
+		}
+		items++
+		bytes += e.size
+		return true
+	})
+	q.waiting = q.waiting[:q.head+len(waiting)]
+	q.countLocked(-items, -bytes)
 }
 
 // newLevelLocked returns the level after a change. An item alone may be of any size: it makes the queue full, not more.

@@ -59,8 +59,10 @@ func TestQueueManyWriters(t *testing.T) {
 	}
 }
 
-// levels is a Gauge that writes down what it is told.
+// levels is a Gauge that writes down the levels that it is told.
 type levels [][2]int
+
+func (l *levels) Holds(int, int) {}
 
 func (l *levels) Filled(before, now int) { *l = append(*l, [2]int{before, now}) }
 
@@ -133,6 +135,78 @@ func TestQueueOfOneLargeItem(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, [][2]int{{serial.Full, serial.Free}}, got.take())
 		require.NoError(t, g.Wait(t.Context()))
+	})
+}
+
+// scales is a Gauge that writes down the items and bytes that it is told.
+type scales [][2]int
+
+func (s *scales) Filled(int, int)        {}
+func (s *scales) Holds(items, bytes int) { *s = append(*s, [2]int{items, bytes}) }
+
+func (s *scales) take() [][2]int {
+	got := *s
+	*s = nil
+	return got
+}
+
+func TestQueueTellsWhatItHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g serial.Group
+		var got scales
+		next := make(chan struct{})
+		q := serial.NewQueue(&g, &got, serial.Limit{Items: 8, Bytes: 10}, func(int) { <-next })
+		push := func(size int) [][2]int {
+			require.NoError(t, q.Push(&g, size, size))
+			synctest.Wait()
+			return got.take()
+		}
+		work := func() [][2]int {
+			next <- struct{}{}
+			synctest.Wait()
+			return got.take()
+		}
+		assert.Equal(t, [][2]int{{1, 1024}}, push(1024))
+		assert.Equal(t, [][2]int{{0, 0}}, work())
+		assert.Equal(t, [][2]int{{1, 100}}, push(100))
+		assert.Equal(t, [][2]int{{2, 150}}, push(50))
+		assert.Equal(t, [][2]int{{3, 2150}}, push(2000))
+		assert.Equal(t, [][2]int{{2, 2050}}, work())
+		assert.Equal(t, [][2]int{{1, 2000}}, work())
+		assert.Equal(t, [][2]int{{0, 0}}, work())
+		require.NoError(t, g.Wait(t.Context()))
+	})
+}
+
+func TestQueueDropsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g serial.Group
+		var got scales
+		var worked []int
+		next := make(chan struct{})
+		q := serial.NewQueue(&g, &got, serial.Limit{Items: 8, Bytes: 10}, func(item int) {
+			<-next
+			worked = append(worked, item)
+		})
+		for i := range 10 {
+			require.NoError(t, q.Push(&g, 100, i))
+		}
+		synctest.Wait()
+		next <- struct{}{}
+		synctest.Wait() // 1 is worked on
+		got.take()
+		q.Drop(func(item int) bool { return item%4 != 0 })
+		assert.Equal(t, [][2]int{{3, 300}}, got.take())
+		require.NoError(t, q.Push(&g, 100, 10))
+		close(next)
+		require.NoError(t, g.Wait(t.Context()))
+		assert.Equal(t, []int{0, 1, 4, 8, 10}, worked)
+		assert.Equal(t, [][2]int{{4, 400}, {3, 300}, {2, 200}, {1, 100}, {0, 0}}, got.take())
+
+		q.Drop(func(int) bool { return true })
+		require.NoError(t, q.Push(&g, 100, 11))
+		require.NoError(t, g.Wait(t.Context()))
+		assert.Equal(t, 11, worked[len(worked)-1])
 	})
 }
 

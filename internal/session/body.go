@@ -48,8 +48,12 @@ func DropBody(w http.ResponseWriter, r *http.Request, limit int64) (status int) 
 	return refusal(err)
 }
 
-// RefuseBody answers a request whose body has not been read to its end: what follows on the connection cannot be trusted.
+// RefuseBody answers a request whose body has not been read to its end: what follows on the connection cannot be trusted. One
+// that is refused with 503 may come again.
 func RefuseBody(w http.ResponseWriter, status int) {
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	w.Header().Set("Connection", "close")
 	w.WriteHeader(status)
 }

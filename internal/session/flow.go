@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/bucket"
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
 )
 
 // Rate is how much one client may send over one connection, per second. Both numbers are
@@ -46,7 +47,8 @@ const (
 //
 //	reading ---------> paused     a queue is full and the client owes no answer,
 //	        <---------            a queue is at twice its limit,
-//	                              or the rate is exceeded
+//	                              the rate is exceeded,
+//	                              or all clients hold much, and this one most (see package ledger)
 //
 // While a handler waits for an answer of the client, reading goes on to twice the limit of the queue, because the answer
 // comes behind the events. If it has not come by then, it is given up: see Expect.
@@ -57,6 +59,7 @@ type Flow struct {
 	came    Handshake
 	group   Starter
 	onPause func() // called when a pause begins; nil for nobody
+	account ledger.Account
 
 	messages, bytes bucket.Bucket // what the client may still send; owned by the caller of Charge
 
@@ -99,6 +102,12 @@ type Asker interface {
 func (f *Flow) Init(group Starter, meter *Meter, came Handshake) {
 	f.group, f.meter, f.came = group, meter, came
 }
+
+// Bill has l count what the client makes the server hold. o is the connection. It is called before anybody else knows the Flow.
+func (f *Flow) Bill(l *ledger.Ledger, o ledger.Owner) { f.account.Open(l, o, f) }
+
+// Account returns what the client makes the server hold.
+func (f *Flow) Account() *ledger.Account { return &f.account }
 
 // OnPause sets a function that is called, with no lock held, when reading pauses. It is called before anything is received.
 func (f *Flow) OnPause(fn func()) { f.onPause = fn }
@@ -164,7 +173,7 @@ func (f *Flow) changedLocked() {
 	}
 }
 
-// Wake has Wait look again whether its connection has ended.
+// Wake has Wait look again whether its connection has ended, or the ledger lets it go on.
 func (f *Flow) Wake() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -172,7 +181,9 @@ func (f *Flow) Wake() {
 }
 
 // Open reports whether the client may be read without asking Wait.
-func (f *Flow) Open() bool { return f.state.Load()&(isFull|isOver|inDebt) == 0 }
+func (f *Flow) Open() bool {
+	return f.state.Load()&(isFull|isOver|inDebt) == 0 && !f.account.Paused()
+}
 
 // Wait returns when the client may be read, when ended returns true, or when done is closed. The caller calls Wake
 // after a change of what ended returns. Wait is called before something is read from the client. Of a connection
@@ -181,12 +192,12 @@ func (f *Flow) Wait(ended func() bool, done <-chan struct{}) {
 	if f.Open() || ended() {
 		return
 	}
-	change, paid := f.look(1)
+	change, paid, limit := f.look(1)
 	if change == nil {
 		return
 	}
 	defer f.resume()
-	f.note(paid)
+	f.note(limit)
 	if f.onPause != nil {
 		f.onPause()
 	}
@@ -194,7 +205,7 @@ func (f *Flow) Wait(ended func() bool, done <-chan struct{}) {
 		if !sleep(change, paid, done) {
 			return
 		}
-		change, paid = f.look(0)
+		change, paid, _ = f.look(0)
 	}
 }
 
@@ -213,9 +224,9 @@ func (f *Flow) Hold(w http.ResponseWriter, r *http.Request, ended func() bool, t
 	return r.Context().Err() == nil
 }
 
-// look returns nil if the client may be read, else what is closed when that may have changed. If that is a matter of
-// time, it also returns when. readers are those that begin to wait then.
-func (f *Flow) look(readers int) (change chan struct{}, paid time.Time) {
+// look returns nil if the client may be read, else what is closed when that may have changed, and because of what limit.
+// If that is a matter of time, it also returns when. readers are those that begin to wait then.
+func (f *Flow) look(readers int) (change chan struct{}, paid time.Time, limit Limit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.rareLocked()
@@ -225,16 +236,19 @@ func (f *Flow) look(readers int) (change chan struct{}, paid time.Time) {
 	state := f.state.Load()
 	switch {
 	case state&isOver != 0, state&isFull != 0 && len(p.owing) == 0:
+		limit = LimitReceiveQueue
 	case state&inDebt != 0:
-		paid = p.paid
+		paid, limit = p.paid, LimitReceiveRate
+	case len(p.owing) == 0 && f.account.Paused():
+		limit = LimitMemory
 	default:
-		return nil, time.Time{}
+		return nil, time.Time{}, 0
 	}
 	p.readers += readers
 	if p.change == nil {
 		p.change = make(chan struct{})
 	}
-	return p.change, paid
+	return p.change, paid, limit
 }
 
 // resume is the end of one Wait.
@@ -245,15 +259,12 @@ func (f *Flow) resume() {
 	f.rare.ended = time.Now()
 }
 
-// note counts a pause, and logs the first one.
-func (f *Flow) note(paid time.Time) {
+// note counts a pause, and logs the first one. A pause for LimitMemory says nothing of the client: the limit counts those
+// that are disconnected.
+func (f *Flow) note(limit Limit) {
 	m := f.meter
-	if m == nil {
+	if m == nil || limit == LimitMemory {
 		return
-	}
-	limit := LimitReceiveQueue
-	if !paid.IsZero() {
-		limit = LimitReceiveRate
 	}
 	m.tally.Count(limit)
 	f.mu.Lock()

@@ -1,6 +1,9 @@
 package session
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Entry is a frame in a send queue.
 type Entry interface {
@@ -143,9 +146,12 @@ func (w *Waiting[E]) Take(bytes int) (entries []E, counts int) {
 		size += w.Entries[n].Len()
 		n++
 	}
-	entries, w.Entries = w.Entries[:n:n], w.Entries[n:]
-	if len(w.Entries) == 0 {
-		w.Entries = nil
+	if n == len(w.Entries) {
+		entries, w.Entries = w.Entries, nil
+	} else {
+		entries = slices.Clone(w.Entries[:n])
+		clear(w.Entries[:n]) // the caller may let go of them
+		w.Entries = w.Entries[n:]
 	}
 	return entries, Counts(entries...)
 }
@@ -158,6 +164,7 @@ func (w *Waiting[E]) Sent(counts int) {
 
 // Clear drops all frames that wait.
 func (w *Waiting[E]) Clear() {
-	_, counts := w.Take(math.MaxInt)
-	w.Sent(counts)
+	w.Sent(Counts(w.Entries...))
+	clear(w.Entries)
+	w.Entries = nil
 }

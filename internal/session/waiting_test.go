@@ -2,8 +2,10 @@ package session_test
 
 import (
 	"math"
+	"runtime"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -159,6 +161,25 @@ func TestQueueIsTakenInParts(t *testing.T) {
 	}
 	assert.Zero(t, w.Held())
 	assert.Nil(t, w.Entries)
+}
+
+// large is a frame that is worth letting go of.
+type large struct{ memory *[1 << 20]byte }
+
+func (l large) Len() int              { return len(l.memory) }
+func (large) Part() session.FramePart { return session.MessageStart }
+
+// A response may take long, and holds the text of its frames. The queue does not hold them as well.
+func TestFramesThatAreTakenAreNotKept(t *testing.T) {
+	var w session.Waiting[large]
+	w.Push(large{new([1 << 20]byte)}, large{new([1 << 20]byte)}, large{new([1 << 20]byte)})
+	first, last := weak.Make(w.Entries[0].memory), weak.Make(w.Entries[2].memory)
+	_, counts := w.Take(1)
+	runtime.GC()
+	assert.Nil(t, first.Value())
+	assert.NotNil(t, last.Value())
+	w.Sent(counts)
+	assert.Equal(t, session.Held(2, 2<<20), w.Held())
 }
 
 func TestBoundMayBeAny(t *testing.T) {

@@ -46,6 +46,14 @@ func (a *assembly) add(data []byte) (complete bool, err error) {
 	return a.next == a.packet.attachments, nil
 }
 
+// held returns how many bytes are held until the last attachment has come; 0 for nil.
+func (a *assembly) held() int {
+	if a == nil {
+		return 0
+	}
+	return session.Held(1+a.packet.attachments, a.packet.wire)
+}
+
 // placeholders tells where attachments belong.
 type placeholders struct {
 	parts []int // for each attachment, the index of its part in the arguments; -1 if no placeholder has its number

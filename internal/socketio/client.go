@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/seed-ce09063a/thinkws/internal/engineio"
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -44,17 +45,18 @@ type client struct {
 
 	mu         sync.Mutex // protects what follows; taken after out
 	spaces     []*namespace
-	unadmitted *deadline // ends the connection; nil once a namespace is entered
-	pending    *assembly // the packet whose attachments are awaited; set by Receive only
-	occupied   int       // sockets that the hub has not released, also of namespaces that the client has left
-	ignored    int       // packets that named the wrong namespace
-	lenient    bool      // such packets are not counted: the server has ended a stay, and some may be on their way
-	closed     bool      // nothing is received or sent any more
+	unadmitted *deadline    // ends the connection; nil once a namespace is entered
+	pending    *assembly    // the packet whose attachments are awaited; set by Receive only
+	share      ledger.Share // of what it holds
+	occupied   int          // sockets that the hub has not released, also of namespaces that the client has left
+	ignored    int          // packets that named the wrong namespace
+	lenient    bool         // such packets are not counted: the server has ended a stay, and some may be on their way
+	closed     bool         // nothing is received or sent any more
 }
 
 // open is called with each new Engine.IO session, before it receives anything.
 func (s *Server) open(e engine) *client {
-	c := &client{server: s, engine: e}
+	c := &client{server: s, engine: e, share: ledger.Share{Partial: true}}
 	c.mu.Lock()
 	c.unadmitted = &deadline{}
 	c.within(c.unadmitted, s.cfg.ConnectTimeout, (*client).connectExpired)
@@ -107,7 +109,7 @@ func (c *client) await(p *packet, message []byte) error {
 	if c.closed {
 		return nil
 	}
-	c.pending = a
+	c.awaitLocked(a)
 	c.within(&a.deadline, c.server.cfg.AttachmentTimeout, (*client).attachmentsExpired)
 	return nil
 }
@@ -118,15 +120,31 @@ func (c *client) attach(a *assembly, data []byte) error {
 		return errStray
 	}
 	complete, err := a.add(data)
-	if err != nil || !complete {
+	if err != nil {
 		return err
 	}
 	c.mu.Lock()
-	a.deadline.stop()
-	c.pending = nil
+	if complete {
+		a.deadline.stop()
+		c.awaitLocked(nil)
+	} else if !c.closed {
+		c.awaitLocked(a)
+	}
 	c.mu.Unlock()
+	if !complete {
+		return nil
+	}
 	return c.dispatch(&a.packet)
 }
+
+// awaitLocked sets the packet whose attachments are awaited, and counts what it holds. c.mu must be held.
+func (c *client) awaitLocked(a *assembly) {
+	c.pending = a
+	c.engine.Flow().Account().Settle(&c.share, c, a.held())
+}
+
+// Shed implements ledger.Holder: the end of the session follows.
+func (c *client) Shed() {}
 
 func (c *client) dispatch(p *packet) error {
 	switch p.kind {
@@ -371,7 +389,9 @@ func (c *client) end(reason string) (ended []*namespace, first bool) {
 	c.stopUnadmitted()
 	if c.pending != nil {
 		c.pending.deadline.stop()
+		c.awaitLocked(nil)
 	}
+	c.engine.Flow().Account().Strike(c)
 	ended, c.spaces = c.spaces, nil
 	for _, n := range ended {
 		n.reason = reason

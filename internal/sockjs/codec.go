@@ -109,7 +109,6 @@ func closeFrame(code int, reason string) []byte {
 // outgoing is what makes one frame: messages, as codec has them, or anything else.
 type outgoing struct {
 	messages []session.Frame
-	counts   int // of these in the send queue
 	other    []byte
 }
 

@@ -34,6 +34,7 @@ func (s *polled) enqueue(frames []session.Frame, volatile bool) error {
 	err := s.queue.Room(session.Counts(frames...), s.server.cfg.Queue, s.server.cfg.Slow)
 	if err == nil || session.Displaced(err) {
 		s.queue.Push(session.KeepAll(frames)...)
+		s.countLocked()
 		s.wake()
 		if !over && s.overLocked() && len(s.ending) == 0 {
 			s.idle()
@@ -56,12 +57,14 @@ func (s *polled) wake() {
 // overLocked reports whether more waits than the bound. s.mu must be held.
 func (s *polled) overLocked() bool { return s.queue.Over(s.server.cfg.Queue) }
 
-// sent notes that a frame is out, or how it failed. It returns session.ErrSlow if the client has taken too little.
-func (s *polled) sent(frame outgoing, err error) error {
+// sent notes that what r was writing is out, or how it failed. It returns session.ErrSlow if the client has taken too little.
+func (s *polled) sent(r *receiver, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slow := errors.Is(err, os.ErrDeadlineExceeded) && s.overLocked()
-	s.queue.Sent(frame.counts)
+	s.queue.Sent(r.counts)
+	r.counts = 0
+	s.countLocked()
 	if slow {
 		return session.ErrSlow
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-ce09063a/thinkws/internal/session"
@@ -17,8 +18,10 @@ type receiver struct {
 	rc        *http.ResponseController
 	transport transport
 	callback  string               // for transports that have one
-	timeout   func() time.Duration // for a piece of a write
+	grace     func() time.Duration // for a piece of a write
+	cut       atomic.Bool          // nothing more is written
 	sent      int                  // bytes of frames
+	counts    int                  // what it is writing, as the queue counts it; protected by the session's mu
 	ends      bool                 // the frame that it writes is the close frame
 	relayed   bool                 // another node has brought it: its end need not be the client's
 	mark      uint64               // of a relayed one, as in session.Mark
@@ -30,8 +33,9 @@ type receiver struct {
 // serveReceive answers a request that takes frames.
 func (s *Server) serveReceive(w http.ResponseWriter, r *http.Request, route Route) {
 	rcv := &receiver{
-		w: w, r: r, rc: http.NewResponseController(w), transport: transport(route.endpoint), timeout: func() time.Duration { return s.cfg.Grace.Of(s.cfg.WriteTimeout) },
-		wake: make(chan struct{}, 1), left: make(chan struct{}),
+		w: w, r: r, rc: http.NewResponseController(w), transport: transport(route.endpoint),
+		grace: func() time.Duration { return s.cfg.Grace.Of(s.cfg.WriteTimeout) },
+		wake:  make(chan struct{}, 1), left: make(chan struct{}),
 	}
 	if session.IsRelayed(r) {
 		rcv.relayed, rcv.mark = true, session.Mark(r)
@@ -45,7 +49,7 @@ func (s *Server) serveReceive(w http.ResponseWriter, r *http.Request, route Rout
 	}
 	// A connection is not watched, so a client that goes is not missed, until its request
 	// has been read.
-	if _, status := s.readBody(w, r); status != 0 {
+	if status := s.dropBody(w, r); status != 0 {
 		session.RefuseBody(w, status)
 		return
 	}
@@ -151,7 +155,7 @@ func (s *Server) carry(one *polled, r *receiver) {
 func (s *Server) carryFrames(one *polled, r *receiver) {
 	if err := r.begin(); err != nil {
 		s.logNoStreaming(r, err)
-		one.abort(one.sent(outgoing{}, err))
+		one.abort(one.sent(r, err))
 		return
 	}
 	for r.r.Context().Err() == nil {
@@ -160,11 +164,11 @@ func (s *Server) carryFrames(one *polled, r *receiver) {
 		case frame.none():
 			r.wait()
 		case last:
-			one.wrote(r, frame, r.write(frame))
+			one.wrote(r, r.write(frame))
 			return
 		default:
 			err := r.write(frame)
-			slow := one.sent(frame, err)
+			slow := one.sent(r, err)
 			if err != nil {
 				one.abort(slow)
 				return
@@ -203,6 +207,14 @@ func (r *receiver) room(limit int) int {
 		return session.MostPolled
 	}
 	return min(limit-r.sent, session.Piece-framing)
+}
+
+// timeout is the time for a piece of a write.
+func (r *receiver) timeout() time.Duration {
+	if r.cut.Load() {
+		return -1
+	}
+	return r.grace()
 }
 
 // only answers with a single frame.

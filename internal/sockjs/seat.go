@@ -62,7 +62,7 @@ func (s *polled) lastFrame() []byte {
 func (s *polled) next(r *receiver) (frame outgoing, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	frame, last = s.take(r.room(s.server.cfg.ResponseLimit))
+	frame, last = s.take(r)
 	r.ends = last
 	if frame.none() {
 		s.waiting = true
@@ -78,10 +78,8 @@ func (s *polled) next(r *receiver) (frame outgoing, last bool) {
 	return frame, last
 }
 
-// take returns what is to be sent next, and whether nothing can follow. There is room for so
-// many bytes, more or less. It
-// takes s.mu as held, and therefore leaves putting the frame together to others.
-func (s *polled) take(room int) (frame outgoing, last bool) {
+// take returns what r is to send next, and whether nothing can follow. s.mu must be held, so others put the frame together.
+func (s *polled) take(r *receiver) (frame outgoing, last bool) {
 	switch {
 	case s.state == stateClosed:
 		return outgoing{other: closeFrame(1002, "Connection interrupted")}, true
@@ -92,7 +90,7 @@ func (s *polled) take(room int) (frame outgoing, last bool) {
 		if s.state == stateClosing {
 			s.arm(s.server.cfg.DisconnectDelay)
 		}
-		frame.messages, frame.counts = s.queue.Take(room)
+		frame.messages, r.counts = s.queue.Take(r.room(s.server.cfg.ResponseLimit))
 		return frame, false
 	case s.state == stateClosing:
 		return outgoing{other: s.closing}, true
@@ -105,8 +103,8 @@ func (s *polled) take(room int) (frame outgoing, last bool) {
 }
 
 // wrote notes that the last frame for a receiver is out, or how it failed.
-func (s *polled) wrote(r *receiver, frame outgoing, err error) {
-	slow := s.sent(frame, err)
+func (s *polled) wrote(r *receiver, err error) {
+	slow := s.sent(r, err)
 	s.mu.Lock()
 	s.ending = slices.DeleteFunc(s.ending, func(one *receiver) bool { return one == r })
 	s.idle()
@@ -127,9 +125,10 @@ func (s *polled) forsaken(r *receiver) {
 	holds := s.receiver == r
 	s.mu.Unlock()
 	if holds {
+		_ = s.sent(r, errForsaken)
 		s.abort(nil)
 	} else {
-		s.wrote(r, outgoing{}, errForsaken)
+		s.wrote(r, errForsaken)
 	}
 }
 

@@ -21,14 +21,17 @@ func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) 
 		one.serveSend(w, r, route.endpoint)
 		return
 	}
-	if _, ok := s.readStrings(w, r, route.endpoint); ok {
+	s.limitBody(w)
+	body, free, status := s.bodies.Read(w, r)
+	defer free()
+	if _, ok := s.strings(w, r, route.endpoint, body, status); ok {
 		s.refuseUnknown(w, r, route.key)
 	}
 }
 
-// readStrings reads a body, which must be an array of strings. Otherwise w has been answered.
-func (s *Server) readStrings(w http.ResponseWriter, r *http.Request, e endpoint) (array []byte, ok bool) {
-	body, status := s.readBody(w, r)
+// strings returns the array of strings in a body, which has been read with a status. If there is none, w has been answered.
+func (s *Server) strings(w http.ResponseWriter, r *http.Request, e endpoint, body []byte, status int) (array []byte, ok bool) {
+	s.noteBody(r, status)
 	if status != 0 {
 		session.RefuseBody(w, status)
 		return nil, false
@@ -68,7 +71,6 @@ const maxSending = 100
 func (s *polled) serveSend(w http.ResponseWriter, r *http.Request, e endpoint) {
 	if !s.enterSend(r) {
 		s.server.cfg.Tally.Count(session.LimitReceiveQueue)
-		w.Header().Set("Retry-After", "1")
 		session.RefuseBody(w, http.StatusServiceUnavailable)
 		return
 	}
@@ -78,7 +80,9 @@ func (s *polled) serveSend(w http.ResponseWriter, r *http.Request, e endpoint) {
 		notFound(w)
 		return
 	}
-	array, ok := s.server.readStrings(w, r, e)
+	defer s.freeBody()
+	body, status := s.readBody(w, r)
+	array, ok := s.server.strings(w, r, e, body, status)
 	if !ok {
 		return
 	}
@@ -124,6 +128,7 @@ func (s *polled) receive(w http.ResponseWriter, r *http.Request, array []byte) {
 	more := false
 	for value := range values(array, s.server.cfg.RawStrings) {
 		if more {
+			s.holdBody(len(array))
 			s.client.Charge(0)
 			if !s.hold(w, r) {
 				return
@@ -133,6 +138,7 @@ func (s *polled) receive(w http.ResponseWriter, r *http.Request, array []byte) {
 		if s.ended() {
 			return
 		}
+		s.holdBody(len(array) - len(value)) // that part counts as an event from now on
 		err := s.server.deliver(s.client, value, array)
 		s.client.Flow().Dispatch()
 		if err != nil {
@@ -140,6 +146,7 @@ func (s *polled) receive(w http.ResponseWriter, r *http.Request, array []byte) {
 			return
 		}
 	}
+	s.holdBody(0)
 	s.hold(w, r) // the answer says that there is room for more
 }
 
@@ -152,17 +159,23 @@ func (s *polled) hold(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// readBody reads the body of a request in limited time, or returns the status to refuse
-// it with.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) {
-	defer func() {
-		err := session.BodyError(status)
-		s.cfg.Tally.Note(err)
-		s.cfg.Report.Request(err, r)
-	}()
+// dropBody is readBody for a body that nobody wants.
+func (s *Server) dropBody(w http.ResponseWriter, r *http.Request) (status int) {
 	if r.ContentLength == 0 {
-		return nil, 0
+		return 0
 	}
+	s.limitBody(w)
+	status = session.DropBody(w, r, s.cfg.MaxMessage)
+	s.noteBody(r, status)
+	return status
+}
+
+func (s *Server) limitBody(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout)) // where supported
-	return session.ReadBody(w, r, s.cfg.MaxMessage, nil)
+}
+
+func (s *Server) noteBody(r *http.Request, status int) {
+	err := session.BodyError(status)
+	s.cfg.Tally.Note(err)
+	s.cfg.Report.Request(err, r)
 }

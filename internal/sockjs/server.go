@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-ce09063a/thinkws/internal/body"
 	"github.com/seed-ce09063a/thinkws/internal/jsonws"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -38,6 +39,7 @@ type Server struct {
 	cfg    Config
 	ws     *jsonws.Server
 	iframe page
+	bodies body.Reader     // of sessions that do not exist
 	plain  *jsonws.Framing // of the endpoint without framing
 	own    *jsonws.Framing // of the one with it
 
@@ -53,6 +55,7 @@ type Server struct {
 // NewServer returns a server that brings its clients to hub.
 func NewServer(cfg Config, hub session.Admitter) *Server {
 	s := &Server{cfg: cfg, ws: jsonws.NewServer(cfg.Config, hub), iframe: newIframePage(cfg.ClientURL), sessions: map[key]*polled{}}
+	s.bodies = body.Reader{Limit: cfg.MaxMessage, Ledger: cfg.Ledger, Report: cfg.Report}
 	s.plain, s.own = s.unframed(), s.framed()
 	return s
 }

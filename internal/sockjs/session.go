@@ -9,6 +9,7 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/credentials"
 	"github.com/seed-ce09063a/thinkws/internal/door"
 	"github.com/seed-ce09063a/thinkws/internal/jsonevent"
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -32,12 +33,14 @@ type polled struct {
 	// turn is held by the one request that sends, while its body is read and client receives; and until the client has been
 	// admitted. Others wait before their bodies are read, so that a client has one body here, however many requests it makes.
 	turn chan struct{}
+	body ledger.Share // of the body that is read and received; as long as it comes, others wait for turn
 
 	mu      sync.Mutex // protects what follows
 	state   state
 	owner   credentials.Owner
 	opened  bool                           // the open frame has been taken
 	queue   session.Waiting[session.Frame] // what waits or is being sent, of codec
+	share   ledger.Share                   // of what the queue counts
 	closing []byte                         // the close frame
 	told    bool                           // a client has it
 
@@ -46,6 +49,8 @@ type polled struct {
 	ending    []*receiver // let go of, and still writing their last frame
 	transport string      // of the last receiver
 	sending   int         // requests that send, or wait for their turn
+	cutBody   func()      // interrupts the reading of a body; nil if none is read
+	evicted   bool        // a body is not read to its end
 	answered  uint64      // the mark of the last one that was relayed and has been answered
 
 	// The one alarm: for the next heartbeat while a receiver waits, otherwise for the end.
@@ -62,9 +67,10 @@ func newPolled(s *Server, k key, first *receiver, source *door.Source) *polled {
 		server: s, key: k, source: source,
 		owner:    credentials.NewOwner(first.r, s.rules()),
 		receiver: first, transport: first.transport.name(),
-		turn: make(chan struct{}, 1),
+		turn: make(chan struct{}, 1), body: ledger.Share{Partial: true},
 	}
 	one.client = jsonevent.NewClient(s.ws.Clients(), one, s.cfg.Namespace(first.r))
+	one.client.Flow().Bill(s.cfg.Ledger, one)
 	one.turn <- struct{}{}
 	return one
 }
@@ -145,6 +151,8 @@ func (s *polled) rang() (gone, slow bool) {
 func (s *polled) close() {
 	s.state = stateClosed
 	s.queue.Clear()
+	s.countLocked()
+	s.client.Flow().Account().Strike(s)
 	s.server.cfg.Clock.Stop(&s.alarm)
 	s.server.remove(s)
 	s.wake() // a receiver that came too late
@@ -221,6 +229,7 @@ func (s *polled) shut(frame []byte, graceful bool, last ...session.Frame) {
 		s.queue.Clear()
 	}
 	s.queue.Push(last...)
+	s.countLocked()
 	s.state, s.closing = stateClosing, frame
 	s.hurryLocked()
 	s.arm(s.server.cfg.DisconnectDelay)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
 	"github.com/seed-ce09063a/thinkws/internal/serial"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
@@ -26,6 +27,7 @@ type Config struct {
 	CoolAfter    time.Duration      // without a message, until a connection counts as idle
 	Compress     bool               // permessage-deflate is negotiated with peers that offer it
 	Tally        *session.Tally     // of limits that peers run into; nil for none
+	Ledger       *ledger.Ledger     // for the owner of the flow: what peers make the server hold; nil for nobody to count it
 	Group        *serial.Group      // every goroutine of the connection runs in it
 	Watch        *Watch             // over readers that run tasks; nil if the group runs them all, which may be
 	Grace        *Grace             // shortens the two timeouts when a server shuts down; nil for never
@@ -58,6 +60,9 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config, flow *session.F
 	nameSubprotocol(w.Header(), r, cfg.Subprotocol)
 	c.deflates = cfg.Compress && nameDeflate(w.Header(), r)
 	c.in.frames.limit, c.in.frames.deflates = cfg.MaxMessage, c.deflates
+	if c.deflates {
+		c.in.frames.hold = c.in.settle
+	}
 	// Origins are checked before, for every transport alike.
 	ws, err := websocket.Accept(&upgrade{w, c}, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {

@@ -392,7 +392,7 @@ func TestConcurrentCompressedSends(t *testing.T) {
 		}
 		wg.Go(func() {
 			defer client.Close()
-			next := map[byte]int{} // of each sender, in thirds
+			next := map[byte]int{}                 // of each sender, in thirds
 			for range (3 + 1) * senders * rounds { // the pings, too: while some are to come, a sender is not done
 				f, err := readFrame(client)
 				if !assert.NoError(t, err) {

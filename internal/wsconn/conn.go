@@ -133,18 +133,21 @@ func (c *Conn) Ping() error { return c.force(pingFrame()) }
 // then the peer gets Config.CloseTimeout to answer it, and is cut off. Code 0 sends
 // no status; reason is cut to the 123 bytes that fit. Only the first call counts.
 func (c *Conn) Close(code int, reason string) {
-	c.finish(closeFrame(code, reason))
+	c.finish(closeFrame(code, reason), false)
 	c.flow.Wake() // messages are dropped from now on, and the answer has to be read
 }
 
-// CloseNow cuts the connection, whatever waits. Close of a TLS connection writes an alert first, and waits up to 5 s for a peer
-// that does not read, so where the connection is not plain TCP, it is left to a goroutine.
-func (c *Conn) CloseNow() {
+// CloseNow cuts the connection, whatever waits.
+func (c *Conn) CloseNow() { c.drop(errCut) }
+
+// drop is cut for goroutines that must not block. Close of a TLS connection writes an alert first, and waits up to 5 s for a
+// peer that does not read, so where the connection is not plain TCP, it is left to a goroutine.
+func (c *Conn) drop(cause error) {
 	if c.in.socket != nil {
-		c.cut(errCut)
+		c.cut(cause)
 		return
 	}
-	c.blame(errCut)
+	c.blame(cause)
 	c.out.discard()
 	c.cfg.Group.Go(func() { c.in.Conn.Close() }) // see cut
 }
@@ -162,6 +165,7 @@ func (c *Conn) blame(cause error) { c.cause.CompareAndSwap(nil, &cause) }
 func (c *Conn) cut(cause error) {
 	c.blame(cause)
 	c.out.discard()
+	c.flow.Account().Strike(c)
 	c.in.Conn.Close() // an error changes nothing: it is gone in any case
 	c.flow.Wake()
 }
@@ -185,7 +189,9 @@ func (c *Conn) Wait() bool {
 	}
 	c.flow.Dispatch()
 	c.deadline.endMessage() // the peer is not to blame for the time until it is read again
+	c.in.pause()
 	c.flow.Wait(c.ending, nil)
+	c.in.settle(c.in.frames.held())
 	return !c.ending()
 }
 

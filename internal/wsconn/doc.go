@@ -20,7 +20,7 @@
 // Before the reader reads more it asks the session.Flow that the connection has been given. If that says so, the reader
 // waits, and so does the peer: what it sends stays in the network.
 //
-//	reads ------> waits       a queue is full, or the peer is beyond its rate
+//	reads ------> waits       a queue is full, the peer is beyond its rate, or holds much where all hold much
 //	  ^  <---------'          there is room, or the rate allows it
 //	  |            '---> reads to the close handshake: Close, or the connection is cut
 //	  |
@@ -62,6 +62,7 @@
 //	open -> closing -> sent -----> over      our close frame is queued; written
 //	 |                  ^ |
 //	 |  received -------+ |                  the peer's close frame was read, and answered
-//	 |  draining ---------+                  what came is no WebSocket: it gets our close frame, and is read to its end
+//	 |  draining ---------+                  what came is no WebSocket, or the server holds too much: the peer gets our
+//	 |                                       close frame, and is read to its end
 //	 +-> cut -----------------> over         the network, CloseNow, or a deadline
 package wsconn

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
@@ -30,6 +31,7 @@ type outbox struct {
 	flush   bool      // Flush will be called
 	closed  bool      // nothing is queued any more
 	last    bool      // because the close frame was queued
+	share   ledger.Share
 }
 
 // queued is a frame in the outbox, or what is left of it. It implements session.Entry.
@@ -47,6 +49,7 @@ type parcel struct {
 	volatile bool           // it is dropped unless it can be written at once
 	forced   bool           // it goes past the bound
 	last     bool           // nothing follows
+	sheds    bool           // all messages that wait are dropped for it
 	lent     bool           // its memory is used again once push returns
 	round    *session.Round // whose end it may wait for; nil for none
 }
@@ -80,6 +83,10 @@ func (o *outbox) push(p *parcel) error {
 // admitLocked decides about p. o.mu must be held.
 func (o *outbox) admitLocked(p *parcel) error {
 	policy := o.conn.cfg.Slow
+	if p.sheds {
+		o.queue.Shed()
+		o.countLocked()
+	}
 	switch {
 	case o.closed:
 		return session.ErrClosed
@@ -173,6 +180,7 @@ func (o *outbox) ownLocked(n int) {
 // settle gives o.mu back and does what an attempt to write has made necessary.
 func (o *outbox) settle(broken error) error {
 	gone := o.last && !o.writing
+	o.countLocked()
 	o.mu.Unlock()
 	switch {
 	case broken != nil:
@@ -209,6 +217,7 @@ func (o *outbox) next(written int) (piece []byte, buffer *[]byte) {
 	o.wroteLocked(written)
 	if len(o.queue.Entries) > 0 {
 		defer o.mu.Unlock()
+		o.countLocked()
 		return gather(o.queue.Entries)
 	}
 	o.writing = false
@@ -222,7 +231,28 @@ func (o *outbox) discard() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.queue.Clear()
+	o.countLocked()
 	o.closed, o.last = true, false
+}
+
+// countLocked counts what waits. Frames that were written at once, or that wait for the end of a round, never come here.
+// o.mu must be held.
+func (o *outbox) countLocked() { o.conn.flow.Account().Settle(&o.share, o.conn, o.queue.Held()) }
+
+// held returns what waits, as the queue counts it.
+func (o *outbox) held() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.queue.Held()
+}
+
+// frames calls do with each frame that waits.
+func (o *outbox) frames(do func(frame []byte)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, q := range o.queue.Entries {
+		do(q.data)
+	}
 }
 
 // over reports whether more waits than the bound.

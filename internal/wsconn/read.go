@@ -30,6 +30,8 @@ func (c *Conn) finishReading(err error) {
 	err = c.end(err)
 	c.cut(err)
 	c.in.drained()
+	c.in.settle(0)
+	c.flow.Account().Strike(c)
 	c.state.Or(over)
 	c.cfg.Grace.forget(c)
 	c.flow.Dispatch() // the handler may have panicked
@@ -113,7 +115,10 @@ func (c *Conn) hurryBy(d time.Duration) {
 // handle hands a message to the handler, or closes over it. If the message is refused, reading goes on: the close handshake
 // still wants to be read.
 func (c *Conn) handle(data []byte, binary bool) error {
-	if err := c.handler.Message(data, binary); err != nil {
+	c.in.handed = len(data)
+	err := c.handler.Message(data, binary)
+	c.in.handed = 0
+	if err != nil {
 		code, reason := session.Verdict(err)
 		c.fail(err, code, reason)
 	}
@@ -129,6 +134,9 @@ func (c *Conn) end(err error) error {
 	var wrong *violation
 	switch {
 	case errors.As(err, &wrong):
+		c.linger(draining)
+		return err
+	case c.wasShed():
 		c.linger(draining)
 		return err
 	case c.in.err == nil: // a close frame has been read

@@ -10,7 +10,7 @@ import (
 // Fault is what Handler.Closed gets if it is the peer's fault, a violation or a full queue; nil
 // if the connection was closed, cut or lost.
 func Fault(err error) error {
-	if errors.Is(err, ErrProtocol) || errors.Is(err, session.ErrSlow) {
+	if errors.Is(err, ErrProtocol) || errors.Is(err, session.ErrSlow) || errors.Is(err, session.ErrMemory) {
 		return err
 	}
 	return nil
@@ -31,6 +31,8 @@ func Reason(err error) string {
 		return session.ReasonParseError
 	case errors.Is(err, session.ErrSlow):
 		return session.ReasonSlow
+	case errors.Is(err, session.ErrMemory):
+		return session.ReasonMemory
 	default: // closed by the peer, or lost, which is the same, as Node has it
 		return session.ReasonTransportClose
 	}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"runtime"
 	"time"
+
+	"github.com/seed-ce09063a/thinkws/internal/ledger"
 )
 
 // readBuffer is what a connection that is no plain TCP reads headers and short messages into, in bytes. Other payloads are
@@ -22,10 +24,12 @@ type stream struct {
 	net.Conn
 	conn   *Conn
 	frames frameReader
-	socket *socket // nil where the connection is no plain TCP
-	small  []byte  // where there is no socket: see readBuffer
-	ahead  []byte  // read, and not taken yet
-	err    error   // why the network connection can be read no more
+	socket *socket      // nil where the connection is no plain TCP
+	small  []byte       // where there is no socket: see readBuffer
+	ahead  []byte       // read, and not taken yet
+	err    error        // why the network connection can be read no more
+	share  ledger.Share // of what has been read
+	handed int          // bytes of the message that the handler has
 
 	// of the write side
 	taken   int  // bytes that the network has taken since it was looked how much of it is unsent
@@ -35,6 +39,7 @@ type stream struct {
 // init puts s on a network connection; early is what was read from it before.
 func (s *stream) init(c *Conn, nc net.Conn, early []byte) {
 	s.Conn, s.conn, s.socket, s.ahead = nc, c, newSocket(nc), bytes.Clone(early)
+	s.share.Partial = true
 }
 
 // await returns when there is something to be read from the socket.
@@ -88,7 +93,20 @@ func (s *stream) take() (in incoming, err error) {
 	if s.frames.between() {
 		s.conn.deadline.endMessage()
 	}
+	s.settle(s.frames.held())
 	return in, err
+}
+
+// settle counts what is held of what has been read.
+func (s *stream) settle(bytes int) { s.conn.flow.Account().Settle(&s.share, s.conn, bytes) }
+
+// pause is called before the peer is not read for a while. It keeps no more than what has been read.
+func (s *stream) pause() {
+	s.ahead = bytes.Clone(s.ahead)
+	if s.socket != nil {
+		s.socket.release()
+	}
+	s.settle(s.frames.held() + len(s.ahead) + s.handed)
 }
 
 // drained gives back the memory of what was read.
@@ -134,6 +152,8 @@ func (s *stream) clearDeadline() {
 // may overtake our close frame.
 func (s *stream) drain() {
 	s.drained()
+	s.frames.message = nil
+	s.settle(0)
 	var scrap [readBuffer]byte
 	for {
 		if _, err := s.Conn.Read(scrap[:]); err != nil {

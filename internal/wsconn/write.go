@@ -68,9 +68,9 @@ func (c *Conn) force(frames ...[]byte) error {
 	return c.out.push(&p)
 }
 
-// finish queues a close frame, behind which nothing goes.
-func (c *Conn) finish(frame []byte) {
-	if c.out.push(&parcel{frames: []queued{{data: frame}}, forced: true, last: true}) == nil {
+// finish queues a close frame, behind which nothing goes. Messages that wait are dropped for it if it sheds them.
+func (c *Conn) finish(frame []byte, sheds bool) {
+	if c.out.push(&parcel{frames: []queued{{data: frame}}, forced: true, last: true, sheds: sheds}) == nil {
 		c.reach(closing)
 		c.cfg.Grace.leave(c)
 	}

@@ -255,8 +255,8 @@ func (s *server) emitEach(room string, size int) error {
 
 // count returns figures whose clients are those in a room.
 func (s *server) count(room string) (figures, error) {
+	f := s.figures() // a client that has been counted here is in no room by then
 	members, err := s.in(room).Sockets(context.Background())
-	f := s.figures()
 	f.Clients = len(members)
 	return f, err
 }

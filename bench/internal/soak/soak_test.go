@@ -78,8 +78,8 @@ func TestScenarios(t *testing.T) {
 			[]string{"disconnected when slow, clients in the end: 8 of 8", "messages dropped when slow, clients in the end: 8 of 8"},
 		},
 		"memory": {
-			soak.Memory{Clients: 60, Limit: 512 << 20, Little: 1 << 10, For: time.Second},
-			[]string{"of the clients that hold little there are still: 54 (= 54) ok", "honest connects and echoes that failed: 0 (= 0) ok"},
+			soak.Memory{Clients: 120, Limit: 24 << 20, Little: 1 << 10, For: 3 * time.Second},
+			[]string{"of the clients that hold little there are still: 108 (= 108) ok", "that is some, and none of them twice: true (= true) ok", "honest connects and echoes that failed: 0 (= 0) ok"},
 		},
 		"churn": {
 			soak.Churn{Connects: 120, Warm: 24, Workers: 4, Settle: 4 * time.Second},
