@@ -63,7 +63,7 @@ func FormField(form string) (string, string) {
 
 // Wrap is a frame as it stands in an answer of the transport with this name.
 func Wrap(name, frame, callback string) string {
-	return string(transport(byName(name)).wrap(outgoing{other: []byte(frame)}, callback))
+	return string(bySegment(name).wrap(outgoing{other: []byte(frame)}, callback))
 }
 
 // CallbackOf is the callback that a request names, or what is wrong.

@@ -13,18 +13,18 @@ import (
 // receiver is a request that carries frames to a client. The goroutine of its handler
 // owns it, and alone writes; the session keeps it to wake it.
 type receiver struct {
-	w         http.ResponseWriter
-	r         *http.Request
-	rc        *http.ResponseController
-	transport transport
-	callback  string               // for transports that have one
-	grace     func() time.Duration // for a piece of a write
-	cut       atomic.Bool          // nothing more is written
-	sent      int                  // bytes of frames
-	counts    int                  // what it is writing, as the queue counts it; protected by the session's mu
-	ends      bool                 // the frame that it writes is the close frame
-	relayed   bool                 // another node has brought it: its end need not be the client's
-	mark      uint64               // of a relayed one, as in session.Mark
+	w        http.ResponseWriter
+	r        *http.Request
+	rc       *http.ResponseController
+	endpoint endpoint
+	callback string               // for endpoints that have one
+	grace    func() time.Duration // for a piece of a write
+	cut      atomic.Bool          // nothing more is written
+	sent     int                  // bytes of frames
+	counts   int                  // what it is writing, as the queue counts it; protected by the session's mu
+	ends     bool                 // the frame that it writes is the close frame
+	relayed  bool                 // another node has brought it: its end need not be the client's
+	mark     uint64               // of a relayed one, as in session.Mark
 
 	wake chan struct{} // there may be something to write; room for one
 	left chan struct{} // closed when the session has let go of it
@@ -33,14 +33,14 @@ type receiver struct {
 // serveReceive answers a request that takes frames.
 func (s *Server) serveReceive(w http.ResponseWriter, r *http.Request, route Route) {
 	rcv := &receiver{
-		w: w, r: r, rc: http.NewResponseController(w), transport: transport(route.endpoint),
+		w: w, r: r, rc: http.NewResponseController(w), endpoint: route.endpoint,
 		grace: func() time.Duration { return s.cfg.Grace.Of(s.cfg.WriteTimeout) },
 		wake:  make(chan struct{}, 1), left: make(chan struct{}),
 	}
 	if session.IsRelayed(r) {
 		rcv.relayed, rcv.mark = true, session.Mark(r)
 	}
-	if rcv.transport.hasCallback() {
+	if rcv.endpoint.traits().callback {
 		var wrong string
 		if rcv.callback, wrong = callbackOf(r); wrong != "" {
 			writeText(w, http.StatusInternalServerError, wrong)
@@ -203,7 +203,7 @@ func (r *receiver) wait() {
 
 // room returns how many bytes the next frame may have. In a stream, a frame of one piece is one chunk of the response.
 func (r *receiver) room(limit int) int {
-	if !r.transport.streams() {
+	if !r.endpoint.traits().streams {
 		return session.MostPolled
 	}
 	return min(limit-r.sent, session.Piece-framing)
@@ -227,22 +227,22 @@ func (r *receiver) only(frame []byte) {
 // begin sends what comes before the first frame.
 func (r *receiver) begin() error {
 	h := r.w.Header()
-	h.Set("Content-Type", r.transport.contentType())
-	if r.transport == transport(jsonp) {
+	h.Set("Content-Type", r.endpoint.traits().kind)
+	if r.endpoint == jsonp {
 		h.Set("X-Content-Type-Options", "nosniff")
 	}
-	if !r.transport.streams() {
+	if !r.endpoint.traits().streams {
 		return nil
 	}
 	h.Set("X-Accel-Buffering", "no") // nginx, by its defaults, keeps an answer until it is complete
-	return r.send(r.transport.prelude(r.callback))
+	return r.send(r.endpoint.prelude(r.callback))
 }
 
 // write sends a frame. In a stream, each is one chunk of the response unless it is longer than a piece.
 func (r *receiver) write(frame outgoing) error {
-	text := r.transport.wrap(frame, r.callback)
+	text := r.endpoint.wrap(frame, r.callback)
 	r.sent += len(text)
-	if r.transport.streams() {
+	if r.endpoint.traits().streams {
 		return r.send(text)
 	}
 	r.w.Header().Set("Content-Length", strconv.Itoa(len(text)))

@@ -1,29 +1,8 @@
 package sockjs
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
-)
-
-// endpoint is what a request is for.
-type endpoint uint8
-
-// The endpoints, by what their paths end in.
-const (
-	nowhere      endpoint = iota
-	greeting              // base
-	info                  // base/info
-	iframe                // base/iframe….html
-	rawWebSocket          // base/websocket
-	webSocket             // base/server/session/websocket, and so on
-	xhr
-	xhrStreaming
-	xhrSend
-	eventSource
-	htmlFile
-	jsonp
-	jsonpSend
 )
 
 // Route is where a path leads.
@@ -116,7 +95,7 @@ func isIframe(segment string) bool {
 }
 
 func ofSession(base, server, id, name string) Route {
-	e := byName(name)
+	e := bySegment(name)
 	if e == nowhere || !isSegment(server) || !isSegment(id) {
 		return Route{}
 	}
@@ -125,29 +104,6 @@ func ofSession(base, server, id, name string) Route {
 		return Route{}
 	}
 	return Route{endpoint: e, key: key{base: base, id: text}, longest: max(len(server), len(id))}
-}
-
-func byName(name string) endpoint {
-	switch name {
-	case "websocket":
-		return webSocket
-	case "xhr":
-		return xhr
-	case "xhr_streaming":
-		return xhrStreaming
-	case "xhr_send":
-		return xhrSend
-	case "eventsource":
-		return eventSource
-	case "htmlfile":
-		return htmlFile
-	case "jsonp":
-		return jsonp
-	case "jsonp_send":
-		return jsonpSend
-	default:
-		return nowhere
-	}
 }
 
 // isSegment reports whether a segment can be the server's or the session's.
@@ -159,57 +115,8 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // Embedded reports whether the route leads to what a page can load without a word from
 // CORS and without an Origin: iframes and scripts. Its origin needs another proof.
-func (r Route) Embedded() bool {
-	switch r.endpoint {
-	case iframe, htmlFile, jsonp, jsonpSend:
-		return true
-	default:
-		return false
-	}
-}
+func (r Route) Embedded() bool { return r.endpoint.traits().embedded }
 
 // EventSource reports whether the route leads to an EventSource. Clients that are no browsers use it
 // too. But a page can also load it as an image: without CORS, and without an Origin.
 func (r Route) EventSource() bool { return r.endpoint == eventSource }
-
-// methods are those that an endpoint takes, in the form of the header Allow.
-func (e endpoint) methods() string {
-	switch e {
-	case info:
-		return "OPTIONS, GET"
-	case xhr, xhrStreaming, xhrSend:
-		return "POST, OPTIONS"
-	case jsonpSend:
-		return http.MethodPost
-	default:
-		return http.MethodGet
-	}
-}
-
-// takes reports whether an endpoint takes a method.
-func (e endpoint) takes(method string) bool {
-	switch method {
-	case http.MethodGet:
-		return !e.isPosted()
-	case http.MethodPost:
-		return e.isPosted()
-	case http.MethodOptions:
-		return e.hasPreflight()
-	default:
-		return false
-	}
-}
-
-func (e endpoint) isPosted() bool {
-	return e == xhr || e == xhrStreaming || e == xhrSend || e == jsonpSend
-}
-
-func (e endpoint) hasPreflight() bool {
-	return e == info || e == xhr || e == xhrStreaming || e == xhrSend
-}
-
-// hasCORS reports whether scripts of other origins may read the answers.
-func (e endpoint) hasCORS() bool { return e.hasPreflight() || e == eventSource }
-
-// isHTTP reports whether an endpoint is one of a session over HTTP.
-func (e endpoint) isHTTP() bool { return e >= xhr }

@@ -25,7 +25,7 @@ func (s *polled) attach(r *receiver) (seat, <-chan struct{}) {
 	case s.receiver == nil && s.repeats(r):
 		return seatLost, nil
 	case s.receiver == nil:
-		s.receiver, s.transport = r, r.transport.name()
+		s.receiver, s.transport = r, r.endpoint.traits().transport
 		return seatHad, nil
 	default:
 		return seatTaken, s.receiver.left
@@ -38,7 +38,7 @@ func (s *polled) repeats(r *receiver) bool { return r.mark != 0 && r.mark == s.a
 // lost lets go of a receiver whose connection has ended: with the session, unless a node
 // stands in between that may have ended instead. Then the client has its time to come again.
 func (s *polled) lost(r *receiver) {
-	if r.relayed && !r.transport.streams() {
+	if r.relayed && !r.endpoint.traits().streams {
 		s.leave()
 		return
 	}
@@ -70,7 +70,7 @@ func (s *polled) next(r *receiver) (frame outgoing, last bool) {
 		return frame, false
 	}
 	s.waiting = false
-	if last = last || !r.transport.streams(); last {
+	if last = last || !r.endpoint.traits().streams; last {
 		s.answered = r.mark
 		s.detach()
 		s.ending = append(s.ending, r)

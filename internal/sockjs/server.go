@@ -3,6 +3,7 @@ package sockjs
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, route Route) {
 		notFound(w)
 		return
 	case !e.takes(r.Method):
-		w.Header().Set("Allow", e.methods())
+		w.Header().Set("Allow", strings.Join(e.traits().allow, ", "))
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}

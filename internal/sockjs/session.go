@@ -66,7 +66,7 @@ func newPolled(s *Server, k key, first *receiver, source *door.Source) *polled {
 	one := &polled{
 		server: s, key: k, source: source,
 		owner:    credentials.NewOwner(first.r, s.rules()),
-		receiver: first, transport: first.transport.name(),
+		receiver: first, transport: first.endpoint.traits().transport,
 		turn: make(chan struct{}, 1), body: ledger.Share{Partial: true},
 	}
 	one.client = jsonevent.NewClient(s.ws.Clients(), one, s.cfg.Namespace(first.r))

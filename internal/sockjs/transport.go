@@ -6,42 +6,6 @@ import (
 	"strings"
 )
 
-// transport is an endpoint that carries frames to a client over HTTP.
-type transport endpoint
-
-// name is what clients call it.
-func (t transport) name() string {
-	switch endpoint(t) {
-	case xhrStreaming:
-		return "xhr-streaming"
-	case eventSource:
-		return "eventsource"
-	case htmlFile:
-		return "htmlfile"
-	case jsonp:
-		return "jsonp-polling"
-	default:
-		return "xhr-polling"
-	}
-}
-
-// streams reports whether an answer carries more than one frame.
-func (t transport) streams() bool { return endpoint(t) != xhr && endpoint(t) != jsonp }
-
-// hasCallback reports whether the client names a function that its frames are given to.
-func (t transport) hasCallback() bool { return endpoint(t) == htmlFile || endpoint(t) == jsonp }
-
-func (t transport) contentType() string {
-	switch endpoint(t) {
-	case eventSource:
-		return "text/event-stream" // Opera wants no charset
-	case htmlFile:
-		return "text/html; charset=UTF-8"
-	default:
-		return "application/javascript; charset=UTF-8"
-	}
-}
-
 // htmlHead is the page of htmlfile as far as frames follow. Browsers show nothing before
 // they have a kilobyte.
 const htmlHead = `<!doctype html>
@@ -64,8 +28,8 @@ const (
 )
 
 // prelude is what a stream begins with.
-func (t transport) prelude(callback string) []byte {
-	switch endpoint(t) {
+func (e endpoint) prelude(callback string) []byte {
+	switch e {
 	case eventSource:
 		return []byte("\r\n")
 	case htmlFile:
@@ -77,13 +41,13 @@ func (t transport) prelude(callback string) []byte {
 }
 
 // wrap returns a frame as it stands in the answer.
-func (t transport) wrap(o outgoing, callback string) []byte {
-	if !t.escapes() {
+func (e endpoint) wrap(o outgoing, callback string) []byte {
+	if !e.escapes() {
 		return append(o.append(make([]byte, 0, o.len()+1)), '\n')
 	}
 	frame := o.frame()
 	dst := make([]byte, 0, len(frame)+len(frame)/8+64)
-	switch endpoint(t) {
+	switch e {
 	case eventSource:
 		dst = appendEventData(append(dst, "data: "...), frame)
 		return append(dst, "\r\n\r\n"...)
@@ -97,7 +61,7 @@ func (t transport) wrap(o outgoing, callback string) []byte {
 }
 
 // escapes reports whether a frame cannot stand as it is.
-func (t transport) escapes() bool { return t.hasCallback() || endpoint(t) == eventSource }
+func (e endpoint) escapes() bool { return e.traits().callback || e == eventSource }
 
 // appendEventData escapes what clients decode as they do URLs. Nothing else that they
 // might stumble over is in a frame.
