@@ -40,7 +40,7 @@ type flood struct {
 
 // Run implements Scenario.
 func (h HalfOpen) Run(ctx context.Context, self Self, r *Report) error {
-	p, err := self.start(ctx, serverConfig{})
+	p, err := self.start(ctx, serverConfig{Abroad: true})
 	if err != nil {
 		return err
 	}

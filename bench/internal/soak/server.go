@@ -28,6 +28,7 @@ type serverConfig struct {
 	DisconnectDelay time.Duration `json:"disconnectDelay,omitempty"`
 	MessageTimeout  time.Duration `json:"messageTimeout,omitempty"`
 	Crowd           bool          `json:"crowd"`   // many clients come at once, from one address
+	Abroad          bool          `json:"abroad"`  // addresses of 127.0.0.0/24 stand for ones that limits apply to
 	AnyRate         bool          `json:"anyRate"` // clients may send as much as they can
 	Drop            bool          `json:"drop"`    // messages for clients that do not read are dropped
 
@@ -108,7 +109,7 @@ func Serve(args []string, stdin io.Reader, stdout io.Writer) error {
 	}
 	s := &server{
 		handler: handler,
-		http:    &http.Server{Handler: handler.Middleware(http.NotFoundHandler()), ReadHeaderTimeout: 5 * time.Second},
+		http:    &http.Server{Handler: cfg.handler(handler), ReadHeaderTimeout: 5 * time.Second},
 		out:     json.NewEncoder(stdout),
 	}
 	failed := make(chan error, 1)
@@ -128,6 +129,18 @@ func Serve(args []string, stdin io.Reader, stdout io.Writer) error {
 	case err := <-commanded:
 		return errors.Join(err, s.http.Close())
 	}
+}
+
+// handler is what serves requests.
+func (c serverConfig) handler(h *thinkws.Handler) http.Handler {
+	served := h.Middleware(http.NotFoundHandler())
+	if !c.Abroad {
+		return served
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = strings.Replace(r.RemoteAddr, "127.0.0.", "203.0.113.", 1) // RFC 5737: for documentation
+		served.ServeHTTP(w, r)
+	})
 }
 
 // server is the process under test.
