@@ -13,8 +13,10 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"runtime/pprof"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -149,6 +151,7 @@ type server struct {
 	http    *http.Server
 	out     *json.Encoder
 	sent    atomic.Int64
+	still   sync.RWMutex // held for writing while garbage is collected: what is dropped meanwhile would count as live
 }
 
 func (s *server) listen(stdin io.Reader) error {
@@ -171,9 +174,7 @@ func (s *server) act(command string) (answer figures, err error) {
 	switch name {
 	case "stats":
 	case "gc":
-		runtime.GC()
-		runtime.GC() // what the first one's pools still held
-		debug.FreeOSMemory()
+		s.collect()
 	case "broadcast":
 		var rate, size int
 		var length time.Duration
@@ -204,12 +205,21 @@ func (s *server) act(command string) (answer figures, err error) {
 	return answer, err
 }
 
+// collect collects garbage while nothing is sent.
+func (s *server) collect() {
+	s.still.Lock()
+	defer s.still.Unlock()
+	runtime.GC()
+	runtime.GC() // what the first one's pools still held
+	debug.FreeOSMemory()
+}
+
 func (s *server) figures() figures {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}} // what the last collection has found, without what came since
+	metrics.Read(live)
 	st := s.handler.Hub().Stats()
 	return figures{
-		Goroutines: runtime.NumGoroutine(), Heap: int64(m.HeapAlloc), Clients: st.Clients,
+		Goroutines: runtime.NumGoroutine(), Heap: int64(live[0].Value.Uint64()), Clients: st.Clients,
 		Received: st.Received, Memory: st.Memory, Slow: st.Slow, Flooded: st.Flooded, Limits: st.Limits, Sent: s.sent.Load(),
 	}
 }
@@ -239,6 +249,8 @@ func paced(rate int, length time.Duration, emit func() error) {
 }
 
 func (s *server) emit(size int) error {
+	s.still.RLock()
+	defer s.still.RUnlock()
 	return s.handler.Hub().Emit("news", news(s.sent.Add(1), size))
 }
 
@@ -260,7 +272,9 @@ func (s *server) emitEach(room string, size int) error {
 	}
 	for i := range members {
 		if client, ok := s.handler.Hub().Socket(members[i].ID); ok {
+			s.still.RLock()
 			_ = client.Emit("news", news(s.sent.Add(1), size)) // the client may have gone
+			s.still.RUnlock()
 		}
 	}
 	return nil
