@@ -50,15 +50,21 @@ func (c CPU) Since(before CPU) CPU {
 }
 
 // RSS is the resident set in bytes.
-func (p *Process) RSS() (int64, error) {
+func (p *Process) RSS() (int64, error) { return p.resident("VmRSS:") }
+
+// Anonymous is the resident set without the pages of files, in bytes. Those are the program itself: the kernel may drop
+// them, and GOMEMLIMIT does not count them.
+func (p *Process) Anonymous() (int64, error) { return p.resident("RssAnon:") }
+
+func (p *Process) resident(name string) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	_, rest, found := bytes.Cut(status, []byte("VmRSS:"))
+	_, rest, found := bytes.Cut(status, []byte(name))
 	fields := bytes.Fields(rest)
 	if !found || len(fields) == 0 {
-		return 0, fmt.Errorf("no VmRSS in %q", status)
+		return 0, fmt.Errorf("no %s in %q", name, status)
 	}
 	kib, err := strconv.ParseInt(string(fields[0]), 10, 64)
 	return kib << 10, err

@@ -104,7 +104,7 @@ func (d Deaf) round(ctx context.Context, self Self, deaf int) (result deafRound,
 	}
 	sampling, stop := context.WithCancel(ctx)
 	defer stop()
-	peak := p.peak(sampling)
+	most := peak(sampling, p.RSS)
 	messages := int(d.For.Seconds() * float64(d.Rate))
 	began := time.Now()
 	if _, err := p.ask("broadcast %d %d %v", d.Rate, d.Size, d.For); err != nil {
@@ -126,7 +126,7 @@ func (d Deaf) round(ctx context.Context, self Self, deaf int) (result deafRound,
 	}
 	all := <-heard
 	stop()
-	result.peak, result.p99 = <-peak, p99(all.latencies)
+	result.peak, result.p99 = <-most, p99(all.latencies)
 	result.received, result.sent = int64(len(all.latencies)), int64(messages)*int64(d.Honest)
 	result.lost = all.err
 	return result, nil

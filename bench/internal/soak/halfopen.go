@@ -56,7 +56,7 @@ func (h HalfOpen) Run(ctx context.Context, self Self, r *Report) error {
 
 	sampling, stop := context.WithCancel(ctx)
 	defer stop()
-	peak := p.peak(sampling)
+	most := peak(sampling, p.RSS)
 	attack := &flood{}
 	visited := make(chan visits, 1)
 	go func() { visited <- (door{server: p.Address, from: 1}).visit(ctx, h.Honest, h.For) }()
@@ -69,7 +69,7 @@ func (h HalfOpen) Run(ctx context.Context, self Self, r *Report) error {
 	r.check(attack.capped.Load() > 0 || h.Rate < 1000, "of these refused by a limit", attack.capped.Load(), "some")
 	exactly(r, "refused without Retry-After", attack.rude.Load(), 0)
 	r.note("failed otherwise", fmt.Sprint(attack.failed.Load(), " ", attack.err))
-	r.note("peak RSS of the server", <-peak)
+	r.note("peak RSS of the server", <-most)
 	r.note("honest connects", len(honest.took))
 	exactly(r, "honest connects that failed", honest.failed, 0)
 	if honest.err != nil {

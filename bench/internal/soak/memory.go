@@ -73,7 +73,7 @@ func (m Memory) Run(ctx context.Context, self Self, r *Report) error {
 	r.note("before", before)
 	sampling, stop := context.WithCancel(ctx)
 	defer stop()
-	peak := p.peak(sampling)
+	resident, anonymous := peak(sampling, p.RSS), peak(sampling, p.Anonymous)
 	honest := m.honest(ctx, p)
 	for _, phase := range []func(context.Context, *Report, *hoard) error{m.few, m.all} {
 		if err := phase(ctx, r, crowd); err != nil {
@@ -81,7 +81,8 @@ func (m Memory) Run(ctx context.Context, self Self, r *Report) error {
 		}
 	}
 	stop()
-	atMost(r, "peak RSS of the server", <-peak, m.Limit)
+	r.note("peak RSS of the server", <-resident)
+	atMost(r, "of that at most without the pages of the program, which GOMEMLIMIT does not count", <-anonymous, m.Limit)
 	served := <-honest
 	exactly(r, "honest connects and echoes that failed", served.failed, 0)
 	if served.err != nil {

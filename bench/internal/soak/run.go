@@ -191,14 +191,14 @@ func (p *process) quiet(ctx context.Context, expire, most time.Duration) (state,
 // quietGoroutines are main, the listener, the one that reads commands, and a few that rest.
 const quietGoroutines = 12
 
-// peak samples the RSS of a server until ctx ends, and sends the highest.
-func (p *process) peak(ctx context.Context) <-chan size {
+// peak samples the memory of a server, as read tells it, until ctx ends, and sends the highest.
+func peak(ctx context.Context, read func() (int64, error)) <-chan size {
 	highest := make(chan size, 1)
 	go func() {
 		var most size
 		for ctx.Err() == nil {
-			if rss, err := p.RSS(); err == nil { // it may have ended
-				most = max(most, size(rss))
+			if now, err := read(); err == nil { // it may have ended
+				most = max(most, size(now))
 			}
 			_ = pause(ctx, 20*time.Millisecond) // its end is the loop's
 		}
