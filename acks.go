@@ -84,8 +84,8 @@ func (c *collector) answered(s *Socket, m *session.Message) {
 // lost notes that s will not answer, and why.
 func (c *collector) lost(s *Socket, why error) { c.settle(s, nil, 0, why) }
 
-// settle reports whether the answer of s, which holds size bytes, has been taken. a is nil if s will not answer, why says
-// why.
+// settle reports whether the answer of s, which holds size bytes, has been taken. a is nil if s will not answer, why
+// says why.
 func (c *collector) settle(s *Socket, a *Answer, size int, why error) bool {
 	taken := c.take(s, a, size, why)
 	if taken && c.tell != nil {

@@ -382,7 +382,8 @@ func TestSocketStore(t *testing.T) {
 	assert.Nil(t, s.Auth())
 }
 
-// Events of concurrent actions are held as long as these run, so all of them together have the bound of the receive queue.
+// Events of concurrent actions are held as long as these run, so all of them together have the bound of the receive
+// queue.
 func TestConcurrentActionsHoldNoMoreThanTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		running, gate := make(chan int, 100), make(chan struct{})

@@ -18,8 +18,8 @@ import (
 	"github.com/seed-ce09063a/thinkws"
 )
 
-// vital checks that something comes from the server at least every so often, as clients do: those of Engine.IO 4 for pings,
-// those of Engine.IO 3 for anything while they wait for a pong.
+// vital checks that something comes from the server at least every so often, as clients do: those of Engine.IO 4 for
+// pings, those of Engine.IO 3 for anything while they wait for a pong.
 type vital struct {
 	mu   sync.Mutex // protects what follows
 	last time.Time
@@ -33,8 +33,8 @@ func (v *vital) sign() {
 	v.last = time.Now()
 }
 
-// A handler sleeps behind a full queue for longer than heartbeats may take. Pings cannot be answered meanwhile. The client
-// stays, hears of the server often enough to stay by itself, and everything arrives.
+// A handler sleeps behind a full queue for longer than heartbeats may take. Pings cannot be answered meanwhile. The
+// client stays, hears of the server often enough to stay by itself, and everything arrives.
 func TestSleepBehindAFullQueue(t *testing.T) {
 	const (
 		interval, timeout = 25 * time.Second, 20 * time.Second
@@ -112,8 +112,8 @@ func TestGoneBehindAFullQueue(t *testing.T) {
 	}
 }
 
-// The end of a client whose connection is not read is prompt, whoever ends it. Its handler "close" runs once, and no goroutine
-// is left, which the end of the test shows.
+// The end of a client whose connection is not read is prompt, whoever ends it. Its handler "close" runs once, and no
+// goroutine is left, which the end of the test shows.
 func TestEndsBehindAFullQueue(t *testing.T) {
 	ends := map[string]struct {
 		end    func(s *site, socket *thinkws.Socket)
@@ -336,7 +336,8 @@ func TestTooManySockJSRequestsAtATime(t *testing.T) {
 	s.verify(thinkws.ReasonServerDisconnect)
 }
 
-// While an answer is awaited a client makes us hold twice the limit and one message. Otherwise it is the limit and one message.
+// While an answer is awaited a client makes us hold twice the limit and one message. Otherwise it is the limit and one
+// message.
 func TestWhatIsHeldForAClientThatIsNotRead(t *testing.T) {
 	const limit, size = 2 << 20, 100_000
 	for name, most := range map[string]int{"nothing is awaited": limit + size, "an answer is awaited": 2*limit + size} {

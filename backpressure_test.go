@@ -64,7 +64,8 @@ func (c *talker) taken(t *testing.T, want, status int, err error) {
 	}
 }
 
-// eventOf is an event with one argument as a client of that kind writes it. ack is the id of the answer that it wants, or "".
+// eventOf is an event with one argument as a client of that kind writes it. ack is the id of the answer that it wants,
+// or "".
 func eventOf(kind, name, ack string, arg any) string {
 	switch {
 	case !strings.Contains(kind, "plain") && !strings.Contains(kind, "SockJS"):

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-ce09063a/thinkws"
 )
 
-// What one handler sends at once arrives, in order, and nobody is disconnected for it: thousands of short messages, one of
-// 8 MB, and the answer. It is several times the bound of a send queue.
+// What one handler sends at once arrives, in order, and nobody is disconnected for it: thousands of short messages, one
+// of 8 MB, and the answer. It is several times the bound of a send queue.
 func TestBurstOfAHandlerArrives(t *testing.T) {
 	const short = 5_000
 	text := func(i int) string {
@@ -91,8 +91,8 @@ func (s *site) burst(kind string) (hear func() string) {
 	}
 }
 
-// A client that takes too little while more waits than the bound is disconnected, counted and reported as slow, though no
-// Emit has failed.
+// A client that takes too little while more waits than the bound is disconnected, counted and reported as slow, though
+// no Emit has failed.
 func TestClientsThatStayBehindAreReported(t *testing.T) {
 	for _, kind := range []string{"v4", "v3", "plain", "SockJS WebSocket", "polling", "polling 3", "SockJS"} {
 		t.Run(kind, func(t *testing.T) {

@@ -115,7 +115,8 @@ func (c *Context) tell(err error) bool {
 	return c.hub.call("WithOnError", func() { c.hub.cfg.onError(c, err) }) == nil
 }
 
-// blame is the session.Report of the hub. It counts slow clients and those that held most, and calls the service's hooks.
+// blame is the session.Report of the hub. It counts slow clients and those that held most, and calls the service's
+// hooks.
 func (h *Hub) blame(err error, came session.Handshake, r session.Receiver) {
 	one, known := r.(*receiver)
 	if known {

@@ -11,7 +11,8 @@ import (
 	"github.com/seed-ce09063a/thinkws"
 )
 
-// TestHandlersAddToTheHeadersOfMiddleware: CORS, Vary and cookies that middleware in front has set already appear once. D1.
+// TestHandlersAddToTheHeadersOfMiddleware: CORS, Vary and cookies that middleware in front has set already appear once.
+// D1.
 func TestHandlersAddToTheHeadersOfMiddleware(t *testing.T) {
 	h, _ := newHandler(t, thinkws.WithAllowOrigin("https://a.example.com"), thinkws.WithCookie(http.Cookie{}),
 		thinkws.WithSockJS(thinkws.SockJSOptions{Cookie: true}))

@@ -168,7 +168,8 @@ func (s *site) joined(kind string) *rawWS {
 	return ws
 }
 
-// Large answers that wait for those of others are limited as the receive queue is. Those beyond are missing. The client stays.
+// Large answers that wait for those of others are limited as the receive queue is. Those beyond are missing. The client
+// stays.
 func TestHostileAnswersAreLimited(t *testing.T) {
 	s := newSite(t, thinkws.WithPingInterval(time.Hour), thinkws.WithReceiveRate(1_000_000, math.MaxInt), thinkws.On("in", func(c *thinkws.Context) error { return c.Join("both") }))
 	answers, silent := s.joined("v4"), s.joined("v4")

@@ -47,8 +47,8 @@ func bubbled(t *testing.T, name string, attack func(t *testing.T, s *site), opti
 	})
 }
 
-// Row 49, B1: every message draws on the one allowance of the connection, whatever it is. A client that exceeds it is read
-// again when it may send more.
+// Row 49, B1: every message draws on the one allowance of the connection, whatever it is. A client that exceeds it is
+// read again when it may send more.
 func TestHostile49EveryMessageIsCharged(t *testing.T) {
 	text := func(texts ...string) func(i int) string {
 		return func(i int) string { return string(maskedFrame(opText, texts[i%len(texts)])) }
@@ -135,8 +135,8 @@ func TestHostile49EveryMessageIsCharged(t *testing.T) {
 	}
 }
 
-// Polling clients have the same allowance, whether their packets come in one POST or in many. The answer to a POST comes
-// when they may send more.
+// Polling clients have the same allowance, whether their packets come in one POST or in many. The answer to a POST
+// comes when they may send more.
 func TestHostile49PollingIsCharged(t *testing.T) {
 	const pause = time.Second / (burst / 2)
 	for _, packet := range []string{`42["echo"]`, "6", "3", "41/none,", `43999[]`} {

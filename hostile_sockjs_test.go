@@ -312,7 +312,8 @@ func TestHostile74SockJSFrames(t *testing.T) {
 	s.verify(thinkws.ReasonServerDisconnect)
 }
 
-// Rows 3 and 7: the ids of sockjs-client have 40 bits. Guessing them ends after twenty a minute, for a whole network of IPv6.
+// Rows 3 and 7: the ids of sockjs-client have 40 bits. Guessing them ends after twenty a minute, for a whole network of
+// IPv6.
 func TestHostile7SockJSGuesses(t *testing.T) {
 	s := newSite(t)
 	for name, from := range map[string]func(i int) string{

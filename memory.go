@@ -38,8 +38,8 @@ func (h *Hub) newLedger() *ledger.Ledger {
 // hoard is a socket as a holder of its client's events and answers.
 type hoard Socket
 
-// Shed implements ledger.Holder. The events that wait are dropped, and so are those that come later: handlers see no gap. Those
-// that handlers work on, and the answers, are held as long as the service needs them.
+// Shed implements ledger.Holder. The events that wait are dropped, and so are those that come later: handlers see no
+// gap. Those that handlers work on, and the answers, are held as long as the service needs them.
 func (h *hoard) Shed() {
 	s := (*Socket)(h)
 	s.shed.Store(true)

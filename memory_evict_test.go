@@ -210,7 +210,8 @@ func TestAMessageToManyIsNoReasonToDisconnect(t *testing.T) {
 	})
 }
 
-// pusher connects a client that listens and never answers. It returns what sends events, as long as the client is there.
+// pusher connects a client that listens and never answers. It returns what sends events, as long as the client is
+// there.
 func (s *site) pusher(kind string) (push func(events ...string), quit func()) {
 	s.t.Helper()
 	switch kind {

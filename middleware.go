@@ -21,9 +21,9 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
-// Handler serves real-time clients: Socket.IO by its own ServeHTTP, SockJS by
-// [Handler.SockJS], plain WebSockets by [Handler.WebSocket], everything by
-// [Handler.Middleware]. All clients meet in its [Hub]. It is safe for concurrent use, and stays until [Handler.Shutdown].
+// Handler serves real-time clients: Socket.IO by its own ServeHTTP, SockJS by [Handler.SockJS], plain WebSockets by
+// [Handler.WebSocket], everything by [Handler.Middleware]. All clients meet in its [Hub]. It is safe for concurrent
+// use, and stays until [Handler.Shutdown].
 type Handler struct {
 	cfg      *config
 	origins  *originPolicy

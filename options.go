@@ -179,8 +179,8 @@ func WithUpgradeTimeout(d time.Duration) Option {
 	return durationOption("WithUpgradeTimeout", d, func(c *config) *time.Duration { return &c.upgradeTimeout })
 }
 
-// WithWriteTimeout sets how long a client may need to take the next 64 KiB of what is sent to it, or all of it if that is
-// less; default 10 seconds. Then the connection is cut. The client counts as slow if more waits than the bound of
+// WithWriteTimeout sets how long a client may need to take the next 64 KiB of what is sent to it, or all of it if that
+// is less; default 10 seconds. Then the connection is cut. The client counts as slow if more waits than the bound of
 // [WithSendQueue], and as lost otherwise.
 func WithWriteTimeout(d time.Duration) Option {
 	return durationOption("WithWriteTimeout", d, func(c *config) *time.Duration { return &c.writeTimeout })
@@ -247,16 +247,17 @@ func WithCompression(threshold int) Option {
 	})
 }
 
-// WithSendQueue bounds what waits to be sent to one client, in bytes. Each message counts its length on the wire and 100
-// bytes more, until the network has taken it. A message that finds the queue empty may have any size and does not count.
-// The default is 4 MiB.
+// WithSendQueue bounds what waits to be sent to one client, in bytes. Each message counts its length on the wire and
+// 100 bytes more, until the network has taken it. A message that finds the queue empty may have any size and does not
+// count. The default is 4 MiB.
 //
-// [WithSlowPolicy] decides about messages beyond the bound. By default the queue may grow to four times the bound, so that
-// a client is not disconnected for a burst. Beyond that, Emit returns [ErrSlow] and the client is disconnected with
-// [ReasonSlow]. So is a client that takes too little within [WithWriteTimeout] while its queue exceeds the bound: less than
-// 64 KiB of what is being sent, or no poll at all.
+// [WithSlowPolicy] decides about messages beyond the bound. By default the queue may grow to four times the bound, so
+// that a client is not disconnected for a burst. Beyond that, Emit returns [ErrSlow] and the client is disconnected
+// with [ReasonSlow]. So is a client that takes too little within [WithWriteTimeout] while its queue exceeds the bound:
+// less than 64 KiB of what is being sent, or no poll at all.
 //
-// On Linux the kernel buffers about 128 KiB more of each WebSocket that has fallen behind; elsewhere its default applies.
+// On Linux the kernel buffers about 128 KiB more of each WebSocket that has fallen behind; elsewhere its default
+// applies.
 func WithSendQueue(bytes int) Option {
 	return serverOption("WithSendQueue", func(c *config) error {
 		if bytes < 1 {

@@ -14,8 +14,8 @@ type originClaim struct {
 	site   string    // Sec-Fetch-Site; scripts cannot set it
 }
 
-// read sets c, which is zero. It fails if there is an Origin header that cannot be read. A Referer that cannot be read only
-// shows that some page is behind the request.
+// read sets c, which is zero. It fails if there is an Origin header that cannot be read. A Referer that cannot be read
+// only shows that some page is behind the request.
 func (c *originClaim) read(r *http.Request) (err error) {
 	headers := r.Header.Values("Origin")
 	c.header = strings.Join(headers, ", ")

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// silent are clients that go on saying nothing, whatever they are told. The connections in the tests are pipes: who does not
-// read does not even get the close frame.
+// silent are clients that go on saying nothing, whatever they are told. The connections in the tests are pipes: who
+// does not read does not even get the close frame.
 func silentClients() map[string]func(s *site) {
 	return map[string]func(s *site){
 		"WebSockets that do not answer": func(s *site) {

@@ -17,10 +17,10 @@ const (
 	SlowDropOldest = session.SlowDropOldest // the messages that wait longest are dropped for it
 )
 
-// WithSlowPolicy sets what happens to messages for a client whose send queue has reached its bound, over every transport
-// alike; see [WithSendQueue]. SlowDropNewest and SlowDropOldest act at the bound. SlowDisconnect, the default, lets the
-// queue grow to four times the bound for a while. Volatile messages are dropped before any of that, and the frames of the
-// protocols never. [Stats] counts what is dropped and who is disconnected.
+// WithSlowPolicy sets what happens to messages for a client whose send queue has reached its bound, over every
+// transport alike; see [WithSendQueue]. SlowDropNewest and SlowDropOldest act at the bound. SlowDisconnect, the
+// default, lets the queue grow to four times the bound for a while. Volatile messages are dropped before any of that,
+// and the frames of the protocols never. [Stats] counts what is dropped and who is disconnected.
 func WithSlowPolicy(policy SlowPolicy) Option {
 	return serverOption("WithSlowPolicy", func(c *config) error {
 		if policy > SlowDropOldest {
@@ -32,8 +32,8 @@ func WithSlowPolicy(policy SlowPolicy) Option {
 }
 
 // WithOnSlow sets a function that is called when a client takes messages too slowly: for each message that the policy
-// drops, or drops others for, and once when it disconnects the client. Emit may wait for it, so it must not block. It may
-// be called by several goroutines at once. The default is none.
+// drops, or drops others for, and once when it disconnects the client. Emit may wait for it, so it must not block. It
+// may be called by several goroutines at once. The default is none.
 func WithOnSlow(fn func(*Socket)) Option {
 	return serverOption("WithOnSlow", func(c *config) error { c.onSlow = fn; return nil })
 }

@@ -76,8 +76,8 @@ func hearSocketIO(t *testing.T, text string) string {
 	return fmt.Sprintf("ack %s %s", id, arg)
 }
 
-// speakers connects a client of each wire: both revisions of Socket.IO by polling and by WebSocket, plain WebSocket, and
-// SockJS by WebSocket, with its framing and without, and by polling.
+// speakers connects a client of each wire: both revisions of Socket.IO by polling and by WebSocket, plain WebSocket,
+// and SockJS by WebSocket, with its framing and without, and by polling.
 func (s *site) speakers() []*speaker {
 	s.t.Helper()
 	all := []*speaker{

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-ce09063a/thinkws"
 )
 
-// Over Socket.IO an event that nobody has registered gets no answer, as from Node.js: every client takes an ack for success.
-// Clients that speak JSON events have a form for errors, and get one.
+// Over Socket.IO an event that nobody has registered gets no answer, as from Node.js: every client takes an ack for
+// success. Clients that speak JSON events have a form for errors, and get one.
 func TestUnregisteredEventsAreAnsweredWhereErrorsCanBeTold(t *testing.T) {
 	s := newSite(t)
 	for _, c := range s.speakers() {

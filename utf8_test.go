@@ -33,7 +33,8 @@ var brokenValues = map[string]any{
 	"with binary": []any{json.RawMessage(brokenJSON), []byte("\xff")},
 }
 
-// readUTF8 returns the next text as it stands on the wire, attachments left out. A JSON parser would hide what browsers see.
+// readUTF8 returns the next text as it stands on the wire, attachments left out. A JSON parser would hide what browsers
+// see.
 func (c *speaker) readUTF8(t *testing.T) string {
 	t.Helper()
 	for {
@@ -48,8 +49,8 @@ func (c *speaker) readUTF8(t *testing.T) string {
 
 const replaced = "a(\uFFFD|\\\\ufffd)b"
 
-// Clients drop their connection over one message that is not UTF-8, and everyone who gets it does. So whatever a service
-// emits, asks, acknowledges, sends to a room or fails with is UTF-8, on each wire.
+// Clients drop their connection over one message that is not UTF-8, and everyone who gets it does. So whatever a
+// service emits, asks, acknowledges, sends to a room or fails with is UTF-8, on each wire.
 func TestWhatIsNotUTF8NeverReachesAClient(t *testing.T) {
 	options := []thinkws.Option{
 		thinkws.WithOnError(func(*thinkws.Context, error) {}),

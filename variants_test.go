@@ -32,7 +32,8 @@ func mechanisms() thinkws.Option {
 	return thinkws.WithMechanisms(noWatch, coolAfter)
 }
 
-// newServer starts a server on the network that the flag names. Clients reach it by plain TCP. It is closed when the test ends.
+// newServer starts a server on the network that the flag names. Clients reach it by plain TCP. It is closed when the
+// test ends.
 func newServer(t *testing.T, h http.Handler) *httptest.Server {
 	t.Helper()
 	s := unstarted(t, h)
@@ -59,8 +60,9 @@ func ownOrigin() string {
 	return "http://localhost"
 }
 
-// endsInReset reports whether an answer is whole though reading it has failed. net/http closes a connection whose request it has
-// not read. The answer ends with its side of the connection; where that cannot be closed alone, a reset follows.
+// endsInReset reports whether an answer is whole though reading it has failed. net/http closes a connection whose
+// request it has not read. The answer ends with its side of the connection; where that cannot be closed alone, a reset
+// follows.
 func endsInReset(res *http.Response, err error) bool {
 	return *networkFlag == variant.Wrapped && res.Close && res.ContentLength < 0 && errors.Is(err, syscall.ECONNRESET)
 }

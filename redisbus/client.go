@@ -16,8 +16,8 @@ const (
 	poolSize     = 4
 )
 
-// own returns a copy of client and its dialer. Retries are off, because a failed PUBLISH may have been delivered. Deadlines of
-// contexts apply. The protocol is RESP2. A client of another type is returned as it is, without a dialer.
+// own returns a copy of client and its dialer. Retries are off, because a failed PUBLISH may have been delivered.
+// Deadlines of contexts apply. The protocol is RESP2. A client of another type is returned as it is, without a dialer.
 func own(client redis.UniversalClient) (redis.UniversalClient, *dialer) {
 	switch c := client.(type) {
 	case *redis.Client:

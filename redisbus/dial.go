@@ -96,8 +96,8 @@ func (d *dialer) call(ctx context.Context, network, addr string) (result dialed)
 	return result
 }
 
-// track returns conn, which closeAll can close. A connection that was being opened when closeAll was called is closed: it may
-// lead to the server that was left.
+// track returns conn, which closeAll can close. A connection that was being opened when closeAll was called is closed:
+// it may lead to the server that was left.
 func (d *dialer) track(conn net.Conn, generation uint64) net.Conn {
 	tracked := trackedConn{conn, d}
 	d.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-ce09063a/thinkws"
 )
 
-// A server that takes its time with what it gets, on a busy machine for one, is not deaf: its probes come back late, behind
-// the messages of others. In both cases that takes longer than the silence after which a connection is dead.
+// A server that takes its time with what it gets, on a busy machine for one, is not deaf: its probes come back late,
+// behind the messages of others. In both cases that takes longer than the silence after which a connection is dead.
 func TestServerThatLagsKeepsItsConnection(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

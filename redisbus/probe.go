@@ -67,8 +67,8 @@ func (l *link) probing(ctx context.Context) {
 	}
 }
 
-// hears records that the subscriber received a message, or that none is expected. A subscriber that lags is not deaf: its
-// probe is late, but other messages arrive.
+// hears records that the subscriber received a message, or that none is expected. A subscriber that lags is not deaf:
+// its probe is late, but other messages arrive.
 func (l *link) hears() { l.heard.Store(int64(time.Since(l.opened))) }
 
 // sendProbe publishes a probe, and asks about the server and whether requests work.

@@ -73,7 +73,8 @@ func (p *publisher) push(it item) error {
 	return err
 }
 
-// queue is push. It reports whether the message is the first one that gets no number because there are too many namespaces.
+// queue is push. It reports whether the message is the first one that gets no number because there are too many
+// namespaces.
 func (p *publisher) queue(it item) (exhausted bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -235,13 +236,14 @@ type denial struct {
 	at    time.Time
 }
 
-// isOver reports whether a message that has gone out to a channel shows that Redis lets us publish again: it has the scope of
-// the denial, or nothing was denied for a while.
+// isOver reports whether a message that has gone out to a channel shows that Redis lets us publish again: it has the
+// scope of the denial, or nothing was denied for a while.
 func (d denial) isOver(channel string) bool {
 	return d.scope != "" && (scopeOf(channel) == d.scope || time.Since(d.at) > deniedEvery)
 }
 
-// scopeOf returns what a channel has in common with the others of its kind in its namespace: a room may have one of its own.
+// scopeOf returns what a channel has in common with the others of its kind in its namespace: a room may have one of its
+// own.
 func scopeOf(channel string) string {
 	prefix, rest, _ := strings.Cut(channel, "#")
 	namespace, _, _ := strings.Cut(rest, "#")

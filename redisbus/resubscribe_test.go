@@ -14,8 +14,9 @@ import (
 	"github.com/seed-ce09063a/thinkws/redisbus"
 )
 
-// Redis keeps the confirmations of subscriptions until they are read, and ends a connection on which that is too much: by
-// default 32 MiB. Here the limit is 1 MiB, which is less than what all of them take, so one command could never succeed.
+// Redis keeps the confirmations of subscriptions until they are read, and ends a connection on which that is too much:
+// by default 32 MiB. Here the limit is 1 MiB, which is less than what all of them take, so one command could never
+// succeed.
 func TestManySubscriptionsAreMadeAgain(t *testing.T) {
 	const channels = 50_000
 	limit := []string{"--client-output-buffer-limit", "pubsub 1mb 1mb 10"}

@@ -351,8 +351,8 @@ func readBytes(b []byte) (data, rest []byte, err error) {
 	return msgp.ReadBytesZC(b)
 }
 
-// isEndless reports whether a text, or bytes, claim to have 2 GiB or more. No message of Redis has. The length does not fit
-// into an int of 32 bits, and there msgp panics.
+// isEndless reports whether a text, or bytes, claim to have 2 GiB or more. No message of Redis has. The length does not
+// fit into an int of 32 bits, and there msgp panics.
 func isEndless(b []byte) bool {
 	return len(b) > 1 && (b[0] == str32 || b[0] == bin32) && b[1] >= 0x80
 }

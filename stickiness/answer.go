@@ -11,8 +11,8 @@ import (
 
 // answer is the ResponseWriter that httputil.ReverseProxy writes an owner's answer to. ReverseProxy adds the owner's
 // headers to those that it finds, and clears all of them after a 1xx response. So it finds none here: answer merges the
-// owner's headers into those of the middleware in front, at the moment that they are written. If the owner fails before,
-// the headers of the middleware are as they were.
+// owner's headers into those of the middleware in front, at the moment that they are written. If the owner fails
+// before, the headers of the middleware are as they were.
 //
 // Flush and Hijack are those of the client's writer, by way of Unwrap.
 type answer struct {
@@ -32,8 +32,8 @@ func (a *answer) Header() http.Header { return a.header }
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// WriteHeader writes the headers of the middleware and the owner. A 1xx response gets both, as if the owner's handler ran
-// here, and the final response gets those of the middleware again.
+// WriteHeader writes the headers of the middleware and the owner. A 1xx response gets both, as if the owner's handler
+// ran here, and the final response gets those of the middleware again.
 func (a *answer) WriteHeader(status int) {
 	local := a.ResponseWriter.Header()
 	if status < http.StatusOK {
@@ -50,7 +50,8 @@ func (a *answer) WriteHeader(status int) {
 	a.written = true
 }
 
-// upgrade gives a 101 response the headers of the middleware. ReverseProxy writes it to the connection, past WriteHeader.
+// upgrade gives a 101 response the headers of the middleware. ReverseProxy writes it to the connection, past
+// WriteHeader.
 func (a *answer) upgrade(res *http.Response) {
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		return
@@ -87,10 +88,10 @@ func dropOfBody(local http.Header) {
 	maps.DeleteFunc(local, func(name string, _ []string) bool { return slices.Contains(ofBody, http.CanonicalHeaderKey(name)) })
 }
 
-// merge sets the owner's headers in local: a header of the owner replaces that
-// of the middleware. Three headers are lists of independent facts, so that none is lost: Set-Cookie keeps cookies of other
-// names, because each is a fact of its own; Vary keeps all names, because a cache that misses one serves the wrong answer;
-// Trailer keeps the trailers that the middleware is going to set.
+// merge sets the owner's headers in local: a header of the owner replaces that of the middleware. Three headers are
+// lists of independent facts, so that none is lost: Set-Cookie keeps cookies of other names, because each is a fact of
+// its own; Vary keeps all names, because a cache that misses one serves the wrong answer; Trailer keeps the trailers
+// that the middleware is going to set.
 //
 // Security: what CORS allows is one fact in two headers. An owner that names an origin decides on its credentials, too.
 func merge(local, owner http.Header) {
@@ -131,6 +132,6 @@ func restore(local, before, owner http.Header) {
 	}
 }
 
-// encodes reports whether middleware in front has set Content-Encoding in advance. It encodes whatever passes, so the owner
-// must not do it as well.
+// encodes reports whether middleware in front has set Content-Encoding in advance. It encodes whatever passes, so the
+// owner must not do it as well.
 func encodes(w http.ResponseWriter) bool { return w.Header().Get("Content-Encoding") != "" }

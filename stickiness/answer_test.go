@@ -195,8 +195,8 @@ func TestHeadersOfMiddlewareAppearOnceInFinalResponses(t *testing.T) {
 	}
 }
 
-// An owner that names an origin decides whether its pages may read answers with credentials. If the headers of the middleware
-// counted for another origin, such a page could.
+// An owner that names an origin decides whether its pages may read answers with credentials. If the headers of the
+// middleware counted for another origin, such a page could.
 func TestCORSOfTheOwnerIsOneFact(t *testing.T) {
 	front := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -396,8 +396,8 @@ func TestHeadersOfMiddlewareAppearOnceInUpgrades(t *testing.T) {
 	})
 }
 
-// TestUpgradesThatFailEndAtTheOwner: the owner has changed its protocol already. Its connection ends, or its handler would
-// wait for good, and the answer has the headers of the middleware.
+// TestUpgradesThatFailEndAtTheOwner: the owner has changed its protocol already. Its connection ends, or its handler
+// would wait for good, and the answer has the headers of the middleware.
 func TestUpgradesThatFailEndAtTheOwner(t *testing.T) {
 	hides := func(next http.Handler) http.Handler {
 		return outer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

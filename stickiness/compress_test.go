@@ -26,7 +26,8 @@ func servesPage(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, page)
 }
 
-// inAdvance is compressing middleware that sets its header before it knows the answer, as gorilla's CompressHandler does.
+// inAdvance is compressing middleware that sets its header before it knows the answer, as gorilla's CompressHandler
+// does.
 func inAdvance(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {

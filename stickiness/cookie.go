@@ -14,8 +14,8 @@ const defaultCookie = "sio_node"
 // SameSite (default Lax), Secure, Domain and MaxAge are taken from cookie; it is HttpOnly. It
 // fails if they cannot be.
 //
-// The middleware goes behind [Forward], so that the server that answers names itself, not the one that forwards. It replaces
-// a cookie of the same name that the response sets already.
+// The middleware goes behind [Forward], so that the server that answers names itself, not the one that forwards. It
+// replaces a cookie of the same name that the response sets already.
 //
 // The cookie is a hint, never a proof of anything. Clients without cookies, and pages of other
 // origins that send none, need the session id or [Forward].

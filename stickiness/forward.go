@@ -27,9 +27,9 @@ const nodeHeader = "X-Sio-Node"
 // and what any node can serve, passes it at the cost of reading the query. It is safe for
 // concurrent use.
 //
-// Middleware may be in front: CORS, security headers, cookies, compression, request ids. Each of its headers appears once in
-// a forwarded answer, and the owner's value wins where both set the same header. Cookies of different names all stay, and
-// Vary has the names of both.
+// Middleware may be in front: CORS, security headers, cookies, compression, request ids. Each of its headers appears
+// once in a forwarded answer, and the owner's value wins where both set the same header. Cookies of different names all
+// stay, and Vary has the names of both.
 //
 // A request is forwarded once at most. It carries a header that only nodes can make,
 // and that is taken off everything else.

@@ -103,8 +103,8 @@ func parseHop(text string) (h hop, sent time.Time, err error) {
 
 // made reports whether one of the secrets has made a MAC.
 //
-// Security: each comparison takes constant time. The running time reveals at most which secret has matched, and only to a
-// sender that knows that secret.
+// Security: each comparison takes constant time. The running time reveals at most which secret has matched, and only to
+// a sender that knows that secret.
 func (s *sealer) made(mac []byte, text, method, target string) bool {
 	return slices.ContainsFunc(s.secrets, func(secret []byte) bool { return hmac.Equal(mac, macOf(secret, text, method, target)) })
 }

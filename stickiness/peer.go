@@ -38,9 +38,9 @@ const (
 	dialTimeout = 2 * time.Second
 	idleConns   = 256
 
-	// idleTimeout is less than servers keep a connection, so that no POST meets one that ends: it cannot be sent again, and
-	// its session would be lost. http.Transport also keeps connections that it has dialled and not needed. Servers end these
-	// after ReadHeaderTimeout, for which 5 seconds are usual.
+	// idleTimeout is less than servers keep a connection, so that no POST meets one that ends: it cannot be sent again,
+	// and its session would be lost. http.Transport also keeps connections that it has dialled and not needed. Servers end
+	// these after ReadHeaderTimeout, for which 5 seconds are usual.
 	idleTimeout = 2 * time.Second
 )
 

@@ -7,9 +7,9 @@ import (
 
 const minSecret = 16 // bytes
 
-// SetSecrets replaces Options.Secret and Options.AcceptSecrets at run time: signing signs what this server forwards, and is
-// accepted like those in accepted. The error names a secret of less than 16 bytes; nothing has changed then. It may be
-// called at any time and by several goroutines. The secrets are copied.
+// SetSecrets replaces Options.Secret and Options.AcceptSecrets at run time: signing signs what this server forwards,
+// and is accepted like those in accepted. The error names a secret of less than 16 bytes; nothing has changed then. It
+// may be called at any time and by several goroutines. The secrets are copied.
 //
 // No session ends if all servers take one step before any of them takes the next:
 //
@@ -17,9 +17,10 @@ const minSecret = 16 // bytes
 //  2. SetSecrets(next, old): every server signs with the new secret.
 //  3. SetSecrets(next): the old secret is no longer accepted.
 //
-// Leave some seconds between the steps, for requests on their way. A server that starts meanwhile needs the secrets of the
-// step in Options. A request that is signed by a secret which is not accepted counts in Stats.Forged and is logged. It is
-// served like a request of a client, so the address of its client is lost, and sessions of SockJS may not be found.
+// Leave some seconds between the steps, for requests on their way. A server that starts meanwhile needs the secrets of
+// the step in Options. A request that is signed by a secret which is not accepted counts in Stats.Forged and is logged.
+// It is served like a request of a client, so the address of its client is lost, and sessions of SockJS may not be
+// found.
 func (f *Forwarder) SetSecrets(signing []byte, accepted ...[]byte) error {
 	sealer, err := newSealer(signing, accepted)
 	if err != nil {

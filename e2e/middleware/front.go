@@ -68,8 +68,8 @@ func cookies() func(http.Handler) http.Handler {
 	}
 }
 
-// strictCORS sets its headers in the way of jub0bs/cors: it adds to Vary, shares the request's own Origin with the answer,
-// and answers preflights itself, with 403 for an origin that is not allowed.
+// strictCORS sets its headers in the way of jub0bs/cors: it adds to Vary, shares the request's own Origin with the
+// answer, and answers preflights itself, with 403 for an origin that is not allowed.
 func strictCORS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, origin := w.Header(), r.Header["Origin"]

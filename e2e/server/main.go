@@ -3,8 +3,8 @@
 // the loopback, writes the address of the control channel to its standard output, and
 // ends when its standard input is closed.
 //
-// THINKWS_NETWORK names the network that clients reach it over, see variant.Listen. THINKWS_WITHOUT names mechanisms that its
-// connections do without, see variant.Without; it needs the build tag variants.
+// THINKWS_NETWORK names the network that clients reach it over, see variant.Listen. THINKWS_WITHOUT names mechanisms
+// that its connections do without, see variant.Without; it needs the build tag variants.
 package main
 
 import (

@@ -61,8 +61,8 @@ func (f *front) serve(client net.Conn) {
 	server.Close()
 }
 
-// pass copies until from ends or to is broken. If from was reset, to is reset at once. If to is broken, what it has sent
-// before is still passed on in the other direction.
+// pass copies until from ends or to is broken. If from was reset, to is reset at once. If to is broken, what it has
+// sent before is still passed on in the other direction.
 func pass(to, from net.Conn, broken *atomic.Bool) {
 	buf := make([]byte, 16<<10)
 	for {

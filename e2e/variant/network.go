@@ -4,8 +4,8 @@
 //
 //	client -- TCP --> front -- the network --> server
 //
-// The front passes bytes, the end of one direction and resets on, in both directions. TCP itself needs no front, and neither
-// do wrapped connections.
+// The front passes bytes, the end of one direction and resets on, in both directions. TCP itself needs no front, and
+// neither do wrapped connections.
 package variant
 
 import (
@@ -30,8 +30,8 @@ const (
 // Networks returns the names of all.
 func Networks() []string { return []string{TCP, TLS, Unix, Wrapped, Pipe} }
 
-// Listen returns a listener whose Accept returns connections of the named network; "" means TCP. Its address is one of TCP
-// on loopback, to which clients connect.
+// Listen returns a listener whose Accept returns connections of the named network; "" means TCP. Its address is one of
+// TCP on loopback, to which clients connect.
 func Listen(name string) (net.Listener, error) {
 	switch name {
 	case TCP, "":

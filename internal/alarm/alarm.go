@@ -7,8 +7,9 @@
 // timer for its head. To set, to put off and to stop an alarm takes the same short
 // time, however many there are, and nobody is woken late for being in company.
 //
-// An alarm takes 56 bytes. A timer of time.AfterFunc with its closure, and the time at which it is due, take 179. An idle
-// client has one, so timers would make it cost 1.7 % more: .45 of Node.js's, and the goal is .44 (bench/README.md).
+// An alarm takes 56 bytes. A timer of time.AfterFunc with its closure, and the time at which it is due, take 179. An
+// idle client has one, so timers would make it cost 1.7 % more: .45 of Node.js's, and the goal is .44
+// (bench/README.md).
 package alarm
 
 import (

@@ -1,5 +1,5 @@
-// Package body reads the bodies of requests that have no session yet, or none at all. Each is counted in an account of its
-// own: a client may hold memory before it is known who it is.
+// Package body reads the bodies of requests that have no session yet, or none at all. Each is counted in an account of
+// its own: a client may hold memory before it is known who it is.
 //
 //	reading --------> read --------> closed
 //	   |       the body is there     the request is answered: nothing is held
@@ -24,8 +24,8 @@ type Reader struct {
 	Report session.Report // hears of requests that are refused with 503; nil for nobody
 }
 
-// Read reads the body of r. Otherwise status is what to refuse the request with: as session.ReadBody says, or 503 if the
-// server holds too much. The body counts until free is called, which may be done at any time, once.
+// Read reads the body of r. Otherwise status is what to refuse the request with: as session.ReadBody says, or 503 if
+// the server holds too much. The body counts until free is called, which may be done at any time, once.
 func (rd *Reader) Read(w http.ResponseWriter, r *http.Request) (data []byte, free func(), status int) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, func() {}, 0
@@ -51,8 +51,8 @@ func (rd *Reader) Read(w http.ResponseWriter, r *http.Request) (data []byte, fre
 	return data, q.close, status
 }
 
-// request is a request whose body is read. It is the owner of its account, and the only holder. The goroutine that reads
-// owns share.
+// request is a request whose body is read. It is the owner of its account, and the only holder. The goroutine that
+// reads owns share.
 type request struct {
 	rc      *http.ResponseController
 	account ledger.Account

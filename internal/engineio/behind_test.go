@@ -54,7 +54,8 @@ func splitV3(t *testing.T, body string) (packets []string) {
 	return packets
 }
 
-// What one handler sends arrives, in order, however much more than the bound it is: some thousand messages, then one of 8 MB.
+// What one handler sends arrives, in order, however much more than the bound it is: some thousand messages, then one of
+// 8 MB.
 func TestBurstsArriveByPolling(t *testing.T) {
 	for name, tt := range payloads {
 		t.Run(name, func(t *testing.T) {
@@ -116,8 +117,8 @@ func TestSlowWithAPollWaiting(t *testing.T) {
 	})
 }
 
-// A client that does not poll while more than the bound waits is slow after WriteTimeout. If less waits, it has until its
-// heartbeat.
+// A client that does not poll while more than the bound waits is slow after WriteTimeout. If less waits, it has until
+// its heartbeat.
 func TestClientThatDoesNotPoll(t *testing.T) {
 	for name, messages := range map[string]int{"more than the bound": 4, "the bound": 3} {
 		t.Run(name, func(t *testing.T) {
@@ -196,8 +197,8 @@ func TestSteadyPollerStays(t *testing.T) {
 	})
 }
 
-// A client that reads an answer by a byte now and then is slow, or lost if no more than the bound waits. It never has more
-// wait than four times the bound, and one message.
+// A client that reads an answer by a byte now and then is slow, or lost if no more than the bound waits. It never has
+// more wait than four times the bound, and one message.
 func TestPollReadByteByByte(t *testing.T) {
 	for name, want := range map[string]string{"much waits": session.ReasonSlow, "little waits": session.ReasonTransportError} {
 		t.Run(name, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 // carries the session, so an upgrade leaves the alarm alone.
 //
 // A client that is not read has no fault in what does not come. In revision 4 it is pinged again, and gets another
-// PingTimeout. In revision 3 it gets no pongs for its pings, but takes any packet as a sign of life, so it gets noops. In
-// both, writing fails if it has gone.
+// PingTimeout. In revision 3 it gets no pongs for its pings, but takes any packet as a sign of life, so it gets noops.
+// In both, writing fails if it has gone.
 
 // startHeartbeat starts the heartbeat anew. s.mu must be held.
 func (s *Session) startHeartbeat() {
@@ -64,8 +64,8 @@ func (w *sleeper) Ring() {
 	}
 }
 
-// beatLocked sets the alarm anew, and returns what is to be sent; or reports that the client has not given the sign of life
-// that it had to. s.mu must be held.
+// beatLocked sets the alarm anew, and returns what is to be sent; or reports that the client has not given the sign of
+// life that it had to. s.mu must be held.
 func (s *Session) beatLocked() (beat session.Frame, overdue bool) {
 	timeout := s.server.cfg.PingTimeout
 	switch {

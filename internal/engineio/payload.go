@@ -37,8 +37,8 @@ func anyBinary(frames []session.Frame) bool {
 	return slices.ContainsFunc(frames, func(f session.Frame) bool { return f.Binary })
 }
 
-// appendV4 appends a packet, and a separator before all but the first. Binary ones become b<base64>: this revision has no
-// other form for them in polling.
+// appendV4 appends a packet, and a separator before all but the first. Binary ones become b<base64>: this revision has
+// no other form for them in polling.
 func appendV4(payload []byte, f session.Frame, first bool) []byte {
 	if !first {
 		payload = append(payload, separator)
@@ -49,8 +49,9 @@ func appendV4(payload []byte, f session.Frame, first bool) []byte {
 	return append(payload, f.Payload()...)
 }
 
-// decode goes through the packets in the body of a POST, most of them at the most. An error comes after the packets before
-// it, and last. A body of small packets is not decoded at once, because its packets hold many times what it does.
+// decode goes through the packets in the body of a POST, most of them at the most. An error comes after the packets
+// before it, and last. A body of small packets is not decoded at once, because its packets hold many times what it
+// does.
 func (v Variant) decode(payload []byte, binary bool, most int) iter.Seq2[packet, error] {
 	cut := cutTextV3 // takes the first packet off; the rest is nil behind the last one
 	switch {

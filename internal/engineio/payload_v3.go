@@ -92,8 +92,8 @@ func tail(rest []byte) []byte {
 	return rest
 }
 
-// cutLength reads the length before a packet, which has no leading zeros: digits, of which zero is the one that stands for
-// 0, then end. n is -1 if there is none.
+// cutLength reads the length before a packet, which has no leading zeros: digits, of which zero is the one that stands
+// for 0, then end. n is -1 if there is none.
 func cutLength(payload []byte, zero, end byte) (n int, rest []byte) {
 	digits, _, found := bytes.Cut(payload[:min(len(payload), maxDigits+1)], []byte{end})
 	if !found || len(digits) == 0 || digits[0] == zero {

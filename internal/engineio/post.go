@@ -93,8 +93,8 @@ func (s *Session) tornDown() bool {
 	return s.state == stateClosed && !s.due
 }
 
-// deliver hands the packets of a POST to the layer above, with pauses as the session's Flow says: all of them, also if a
-// WebSocket takes over meanwhile. What came before a packet that is wrong has been delivered.
+// deliver hands the packets of a POST to the layer above, with pauses as the session's Flow says: all of them, also if
+// a WebSocket takes over meanwhile. What came before a packet that is wrong has been delivered.
 func (s *Session) deliver(w http.ResponseWriter, r *http.Request, body []byte) error {
 	binary := isBinary(r)
 	if s.jsonp != nil && !binary {

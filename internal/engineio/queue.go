@@ -7,10 +7,10 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/wsconn"
 )
 
-// Send queues frames, all or none, in order. It never blocks. It returns session.ErrClosed after the session has ended. If
-// the send queue has no room it does as Config.Slow says: it returns session.ErrSlow and ends the session, or
-// session.ErrDropped, or a session.DisplacedError. Volatile frames are dropped, with session.ErrDropped, if they cannot go
-// out at once.
+// Send queues frames, all or none, in order. It never blocks. It returns session.ErrClosed after the session has ended.
+// If the send queue has no room it does as Config.Slow says: it returns session.ErrSlow and ends the session, or
+// session.ErrDropped, or a session.DisplacedError. Volatile frames are dropped, with session.ErrDropped, if they cannot
+// go out at once.
 //
 // A session on a WebSocket needs no lock here: the connection refuses what comes after its end. All others decide with
 // mu held whether frames wait for a poll, or the WebSocket has taken what waited and is next.
@@ -90,8 +90,8 @@ func (s *Session) watchLocked() {
 	cfg.Group.AfterFunc(cfg.WriteTimeout, s.judge)
 }
 
-// judge ends the session if the client has taken nothing since watchLocked. An answer that is being written has deadlines
-// of its own.
+// judge ends the session if the client has taken nothing since watchLocked. An answer that is being written has
+// deadlines of its own.
 func (s *Session) judge() {
 	s.mu.Lock()
 	slow := s.queue.Over(s.server.cfg.Queue) && !s.took && !s.responding && !s.onWebSocket

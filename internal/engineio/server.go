@@ -242,8 +242,8 @@ func (s *Server) keep(one *Session) {
 	s.sessions[one.id] = one
 }
 
-// remove takes a session out that has ended. If it is to be remembered, and there are not too many of these, it stays until
-// forget is called. Only the first call counts.
+// remove takes a session out that has ended. If it is to be remembered, and there are not too many of these, it stays
+// until forget is called. Only the first call counts.
 func (s *Server) remove(one *Session, remember bool) (remembered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

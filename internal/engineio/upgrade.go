@@ -68,8 +68,8 @@ func (s *Session) startProbe(l *link, conn *wsconn.Conn) bool {
 	return true
 }
 
-// expire closes a WebSocket whose time is up. The time begins anew if the client has not been read meanwhile: it upgrades
-// when its POST has been answered.
+// expire closes a WebSocket whose time is up. The time begins anew if the client has not been read meanwhile: it
+// upgrades when its POST has been answered.
 func (s *Session) expire(l *link) {
 	s.mu.Lock()
 	paused := s.probe == l && s.flow.PausedWithin(s.server.cfg.UpgradeTimeout)

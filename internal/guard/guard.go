@@ -83,8 +83,8 @@ func Call(fn func()) error {
 	return <-done
 }
 
-// Expire ends what waits for a deadline, by a method of an http.ResponseController that sets one. That does nothing where it
-// is not supported, and the ResponseWriter may be of middleware.
+// Expire ends what waits for a deadline, by a method of an http.ResponseController that sets one. That does nothing
+// where it is not supported, and the ResponseWriter may be of middleware.
 func Expire(set func(deadline time.Time) error) { _ = Call(func() { _ = set(time.Unix(1, 0)) }) }
 
 // StackOf returns the stack of the mistake that err is or wraps, nil if it is none. It runs the

@@ -1,6 +1,6 @@
-// Package headers is for headers that more than one party sets, such as Vary: the handler, the middleware in front of it,
-// and other servers. Each element of a list, and each cookie, appears once. It also reads what several protocols ask of the
-// headers of a request.
+// Package headers is for headers that more than one party sets, such as Vary: the handler, the middleware in front of
+// it, and other servers. Each element of a list, and each cookie, appears once. It also reads what several protocols
+// ask of the headers of a request.
 package headers
 
 import (

@@ -124,9 +124,8 @@ func (c *Client) Gone() (done bool) {
 	return !c.busy
 }
 
-// End notes the end of the client by our decision, with what it has done for it, nil if
-// nothing; and reports whether this is the first one. The receiver is told on a goroutine of its own: the caller may hold a lock that
-// Closed takes.
+// End notes the end of the client by our decision, with what it has done for it, nil if nothing; and reports whether
+// this is the first one. The receiver is told on a goroutine of its own: the caller may hold a lock that Closed takes.
 func (c *Client) End(reason string, cause error) (first bool) {
 	c.cfg.Group.Begin() // who waits for the group sees no gap before Closed is under way
 	defer c.cfg.Group.End()

@@ -37,8 +37,8 @@ func newConn(s *Server, f *Framing, namespace string, source *door.Source) *Conn
 	return c
 }
 
-// open lets the client ask to enter, and starts the heartbeat and the reader. The first frame goes out in time for a client
-// that waits no longer than it must.
+// open lets the client ask to enter, and starts the heartbeat and the reader. The first frame goes out in time for a
+// client that waits no longer than it must.
 func (c *Conn) open(r *http.Request) {
 	served := false
 	defer func() {

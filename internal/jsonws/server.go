@@ -1,5 +1,5 @@
-// Package jsonws serves clients that speak JSON events, or raw strings, over a WebSocket. A [Framing] is what a protocol
-// puts around them.
+// Package jsonws serves clients that speak JSON events, or raw strings, over a WebSocket. A [Framing] is what a
+// protocol puts around them.
 //
 // With [Plain] that is nothing: every frame is a text of package jsonevent. It is what new WebSocket() in a browser, a
 // mini-program or a few lines in any language can do without a library. A connection is in one namespace, which the

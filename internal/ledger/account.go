@@ -24,8 +24,8 @@ const (
 
 func (a *Account) is(flag uint32) bool { return a.flags.Load()&flag != 0 }
 
-// Open makes a the account of o. It is called once, before anything else. r is told when a pause ends; it may be nil if o
-// holds nothing but what is Partial.
+// Open makes a the account of o. It is called once, before anything else. r is told when a pause ends; it may be nil if
+// o holds nothing but what is Partial.
 func (a *Account) Open(l *Ledger, o Owner, r Reader) { a.ledger, a.owner, a.reader = l, o, r }
 
 // Held returns how many bytes are held.
@@ -44,8 +44,8 @@ type Share struct {
 	bytes  int32
 }
 
-// Settle notes that h holds this many bytes now by way of s. Only whole KiB count, up to 2 GiB: a client that holds less
-// costs more by its connection. If nothing has changed by that measure, Settle costs nothing.
+// Settle notes that h holds this many bytes now by way of s. Only whole KiB count, up to 2 GiB: a client that holds
+// less costs more by its connection. If nothing has changed by that measure, Settle costs nothing.
 func (a *Account) Settle(s *Share, h Holder, bytes int) {
 	if now := int32(min(bytes, math.MaxInt32)) &^ (unit - 1); now != s.bytes && a.ledger != nil {
 		a.settle(s, h, now)

@@ -114,8 +114,8 @@ type candidate struct {
 	holders []Holder
 }
 
-// candidates returns all accounts that are listed and were not evicted, the largest first; and what others hold that were
-// evicted a moment ago.
+// candidates returns all accounts that are listed and were not evicted, the largest first; and what others hold that
+// were evicted a moment ago.
 func (l *Ledger) candidates() (all []candidate, leaving int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -168,8 +168,8 @@ func (l *Ledger) expel(v candidate) {
 	v.account.owner.Evict(l.cfg.Cause(v.held))
 }
 
-// shared returns how much of what the candidates hold is counted more than once: frames that several of them wait for. They
-// are told apart by their last byte, as the beginning of a frame may have been written already.
+// shared returns how much of what the candidates hold is counted more than once: frames that several of them wait for.
+// They are told apart by their last byte, as the beginning of a frame may have been written already.
 func shared(candidates []candidate) (bytes int64) {
 	seen := make(map[*byte]int)
 	look := func(frame []byte) {

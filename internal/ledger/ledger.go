@@ -1,8 +1,8 @@
 // Package ledger counts what clients make a server hold, and decides which of them have to give way.
 //
-// Every connection has an [Account]. Whatever holds memory for the client of a connection is a [Holder], and has a [Share]
-// of the account: a queue, a message that is half read, a body. Only what waits is counted. An event that is handled at once
-// and a frame that is written at once never come here.
+// Every connection has an [Account]. Whatever holds memory for the client of a connection is a [Holder], and has a
+// [Share] of the account: a queue, a message that is half read, a body. Only what waits is counted. An event that is
+// handled at once and a frame that is written at once never come here.
 //
 //	Holder --Settle--> Share --> Account --> Ledger
 //	   ^                          |    ^       |
@@ -64,8 +64,8 @@ const (
 	eighths  = 8
 )
 
-// scarcely is the part of the limit by which it may be exceeded while what was evicted is given back: to look at all accounts
-// for each byte more would cost too much.
+// scarcely is the part of the limit by which it may be exceeded while what was evicted is given back: to look at all
+// accounts for each byte more would cost too much.
 const scarcely = 32
 
 const (

@@ -31,8 +31,8 @@ const (
 	Over // twice the limit is reached
 )
 
-// Gauge is told how full a queue is. A queue refuses nothing: the gauge stops those that fill it. The queue is locked, so
-// the methods must neither block nor use it.
+// Gauge is told how full a queue is. A queue refuses nothing: the gauge stops those that fill it. The queue is locked,
+// so the methods must neither block nor use it.
 type Gauge interface {
 	// Filled is called when the level of a queue changes.
 	Filled(before, now int)

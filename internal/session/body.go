@@ -28,8 +28,8 @@ func (h Hold) Beside(bytes int) Hold {
 }
 
 // ReadBody reads the body of a request, up to limit bytes. Otherwise status is what to refuse the request with: 413 for
-// a longer one, 408 for one that was not there before the deadline for reading, 400 for any other error. hold may be nil.
-// It hears of what is held while the body comes in. The caller owns that in the end, also after an error.
+// a longer one, 408 for one that was not there before the deadline for reading, 400 for any other error. hold may be
+// nil. It hears of what is held while the body comes in. The caller owns that in the end, also after an error.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, hold Hold) (body []byte, status int) {
 	if r.ContentLength > limit {
 		return nil, http.StatusRequestEntityTooLarge
@@ -48,8 +48,8 @@ func DropBody(w http.ResponseWriter, r *http.Request, limit int64) (status int) 
 	return refusal(err)
 }
 
-// RefuseBody answers a request whose body has not been read to its end: what follows on the connection cannot be trusted. One
-// that is refused with 503 may come again.
+// RefuseBody answers a request whose body has not been read to its end: what follows on the connection cannot be
+// trusted. One that is refused with 503 may come again.
 func RefuseBody(w http.ResponseWriter, status int) {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")

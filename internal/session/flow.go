@@ -50,8 +50,8 @@ const (
 //	                              the rate is exceeded,
 //	                              or all clients hold much, and this one most (see package ledger)
 //
-// While a handler waits for an answer of the client, reading goes on to twice the limit of the queue, because the answer
-// comes behind the events. If it has not come by then, it is given up: see Expect.
+// While a handler waits for an answer of the client, reading goes on to twice the limit of the queue, because the
+// answer comes behind the events. If it has not come by then, it is given up: see Expect.
 //
 // A Flow is safe for concurrent use, except for Charge. The zero Flow limits no rate.
 type Flow struct {
@@ -98,18 +98,21 @@ type Asker interface {
 	GiveUp()
 }
 
-// Init sets what a Flow needs. It is called before anybody else knows the Flow. group runs the tasks that no reader runs.
+// Init sets what a Flow needs. It is called before anybody else knows the Flow. group runs the tasks that no reader
+// runs.
 func (f *Flow) Init(group Starter, meter *Meter, came Handshake) {
 	f.group, f.meter, f.came = group, meter, came
 }
 
-// Bill has l count what the client makes the server hold. o is the connection. It is called before anybody else knows the Flow.
+// Bill has l count what the client makes the server hold. o is the connection. It is called before anybody else knows
+// the Flow.
 func (f *Flow) Bill(l *ledger.Ledger, o ledger.Owner) { f.account.Open(l, o, f) }
 
 // Account returns what the client makes the server hold.
 func (f *Flow) Account() *ledger.Account { return &f.account }
 
-// OnPause sets a function that is called, with no lock held, when reading pauses. It is called before anything is received.
+// OnPause sets a function that is called, with no lock held, when reading pauses. It is called before anything is
+// received.
 func (f *Flow) OnPause(fn func()) { f.onPause = fn }
 
 // Charge charges one packet to the client. Every packet that causes work is charged, whatever it contains. size is its
@@ -209,9 +212,9 @@ func (f *Flow) Wait(ended func() bool, done <-chan struct{}) {
 	}
 }
 
-// Hold is Wait for a request that has brought messages and has not been answered. It returns false if its connection has
-// ended meanwhile. The timeouts of the http.Server are for requests that are answered at once, so they are lifted for the
-// wait. After that, timeout is for the answer.
+// Hold is Wait for a request that has brought messages and has not been answered. It returns false if its connection
+// has ended meanwhile. The timeouts of the http.Server are for requests that are answered at once, so they are lifted
+// for the wait. After that, timeout is for the answer.
 func (f *Flow) Hold(w http.ResponseWriter, r *http.Request, ended func() bool, timeout time.Duration) bool {
 	if f.Open() || ended() {
 		return true
@@ -224,8 +227,8 @@ func (f *Flow) Hold(w http.ResponseWriter, r *http.Request, ended func() bool, t
 	return r.Context().Err() == nil
 }
 
-// look returns nil if the client may be read, else what is closed when that may have changed, and because of what limit.
-// If that is a matter of time, it also returns when. readers are those that begin to wait then.
+// look returns nil if the client may be read, else what is closed when that may have changed, and because of what
+// limit. If that is a matter of time, it also returns when. readers are those that begin to wait then.
 func (f *Flow) look(readers int) (change chan struct{}, paid time.Time, limit Limit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -259,8 +262,8 @@ func (f *Flow) resume() {
 	f.rare.ended = time.Now()
 }
 
-// note counts a pause, and logs the first one. A pause for LimitMemory says nothing of the client: the limit counts those
-// that are disconnected.
+// note counts a pause, and logs the first one. A pause for LimitMemory says nothing of the client: the limit counts
+// those that are disconnected.
 func (f *Flow) note(limit Limit) {
 	m := f.meter
 	if m == nil || limit == LimitMemory {
@@ -293,8 +296,8 @@ func sleep(change <-chan struct{}, paid time.Time, done <-chan struct{}) bool {
 	return true
 }
 
-// PausedWithin reports whether the client has not been read at some time in the last d. Then it is not to blame for what
-// has not come in that time.
+// PausedWithin reports whether the client has not been read at some time in the last d. Then it is not to blame for
+// what has not come in that time.
 func (f *Flow) PausedWithin(d time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -302,8 +305,8 @@ func (f *Flow) PausedWithin(d time.Duration) bool {
 	return p != nil && (p.readers > 0 || time.Since(p.ended) < d)
 }
 
-// Expect notes that the client owes answers to a. It returns false if they could not be read, because a queue is at twice
-// its limit. If a queue comes to that while an answer is awaited, GiveUp is called. Settle must follow.
+// Expect notes that the client owes answers to a. It returns false if they could not be read, because a queue is at
+// twice its limit. If a queue comes to that while an answer is awaited, GiveUp is called. Settle must follow.
 func (f *Flow) Expect(a Asker) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -369,8 +372,8 @@ func (f *Flow) Start(t Task) {
 	}
 }
 
-// Take returns the task that a message has given rise to, nil if there is none. The caller runs it on the goroutine that
-// reads r.
+// Take returns the task that a message has given rise to, nil if there is none. The caller runs it on the goroutine
+// that reads r.
 func (f *Flow) Take(r Listener) Task {
 	if f.state.Load()&hasTask == 0 {
 		return nil

@@ -99,8 +99,8 @@ type encoded struct {
 	next   *encoded
 }
 
-// Frames returns m in the wire variant of c. The first call for a variant encodes it; all later calls share the result and
-// take no lock. Callers must not change it. Frames is safe for concurrent use.
+// Frames returns m in the wire variant of c. The first call for a variant encodes it; all later calls share the result
+// and take no lock. Callers must not change it. Frames is safe for concurrent use.
 func (m *Message) Frames(c Codec) ([]Frame, error) {
 	e := m.form(c)
 	if e == nil {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Piece is how much a client must take within the write timeout, in bytes, if that much is sent. Longer writes are made in
-// pieces, each with a deadline of its own. So the time for a message grows with its length.
+// Piece is how much a client must take within the write timeout, in bytes, if that much is sent. Longer writes are made
+// in pieces, each with a deadline of its own. So the time for a message grows with its length.
 const Piece = 64 << 10
 
-// MostPolled is how much one response to a poll carries, in bytes. A longer message goes alone. The client makes room in its
-// send queue with each response that it takes.
+// MostPolled is how much one response to a poll carries, in bytes. A longer message goes alone. The client makes room
+// in its send queue with each response that it takes.
 const MostPolled = 1 << 20
 
-// WriteBody writes p in pieces, and does not flush. A timeout starts with each piece. If a piece is not taken in time, the
-// error is os.ErrDeadlineExceeded. Where w supports no deadlines, there are none.
+// WriteBody writes p in pieces, and does not flush. A timeout starts with each piece. If a piece is not taken in time,
+// the error is os.ErrDeadlineExceeded. Where w supports no deadlines, there are none.
 func WriteBody(w http.ResponseWriter, p []byte, timeout func() time.Duration) error {
 	rc := http.NewResponseController(w)
 	for {

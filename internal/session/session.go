@@ -156,8 +156,8 @@ const (
 	ReasonMemory           = "memory limit"                // the server held too much, and this client held most
 )
 
-// ReservedEvent reports whether the name of an event is reserved, on every wire: clients of Socket.IO give these names a
-// meaning of their own. Services cannot register or emit such an event, and one that a client sends has no handler.
+// ReservedEvent reports whether the name of an event is reserved, on every wire: clients of Socket.IO give these names
+// a meaning of their own. Services cannot register or emit such an event, and one that a client sends has no handler.
 func ReservedEvent(name string) bool {
 	switch name {
 	case "", "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":

@@ -14,8 +14,8 @@ type Entry interface {
 // Waiting is the send queue of one client, over every transport. It counts the bytes of the frames that wait or are on
 // their way, and 100 more for each message. Its owner protects it.
 //
-// A message that finds the queue empty may have any size. It does not count against the bound: the messages behind it find
-// as much room as always.
+// A message that finds the queue empty may have any size. It does not count against the bound: the messages behind it
+// find as much room as always.
 type Waiting[E Entry] struct {
 	Entries []E  // the frames that wait
 	held    int  // what they count, with those on their way
@@ -23,8 +23,8 @@ type Waiting[E Entry] struct {
 	slow    bool // Room has returned ErrSlow: nothing may follow what was refused
 }
 
-// burst is how many times its bound a queue takes under SlowDisconnect. Beyond the bound, its owner disconnects a client
-// that takes nothing for a while.
+// burst is how many times its bound a queue takes under SlowDisconnect. Beyond the bound, its owner disconnects a
+// client that takes nothing for a while.
 const burst = 4
 
 // Room makes room for a message that counts size, as the policy says. The message must be pushed if the error is nil or
@@ -138,8 +138,8 @@ func (w *Waiting[E]) Pop() {
 	}
 }
 
-// Take removes the first frames, up to the given number of bytes, but at least one frame. They are on their way, and count
-// until Sent is called with the number that Take returns.
+// Take removes the first frames, up to the given number of bytes, but at least one frame. They are on their way, and
+// count until Sent is called with the number that Take returns.
 func (w *Waiting[E]) Take(bytes int) (entries []E, counts int) {
 	n, size := 0, 0
 	for n < len(w.Entries) && (n == 0 || size+w.Entries[n].Len() <= bytes) {

@@ -28,8 +28,8 @@ func (c *client) within(d *deadline, t time.Duration, missed func(*client, *dead
 	c.server.cfg.Clock.Set(&d.alarm, t, d)
 }
 
-// extendLocked sets d anew if the client has not been read meanwhile: what is awaited may have been sent. client.mu must be
-// held, so that nobody stops d.
+// extendLocked sets d anew if the client has not been read meanwhile: what is awaited may have been sent. client.mu
+// must be held, so that nobody stops d.
 func (d *deadline) extendLocked() bool {
 	if !d.client.engine.Flow().PausedWithin(d.time) {
 		return false

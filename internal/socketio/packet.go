@@ -81,8 +81,9 @@ type grammar struct {
 	maxDepth       int // of JSON
 }
 
-// decode reads <type>[<attachments>-][<namespace>,][<ack id>][<JSON>] into p, which is empty. It allocates nothing, except for names of events
-// with escapes and for attachments. Their placeholders are cut out of the arguments, and of text: see assembly.
+// decode reads <type>[<attachments>-][<namespace>,][<ack id>][<JSON>] into p, which is empty. It allocates nothing,
+// except for names of events with escapes and for attachments. Their placeholders are cut out of the arguments, and of
+// text: see assembly.
 func (g *grammar) decode(text []byte, p *packet) (err error) {
 	if len(text) == 0 || text[0] < '0' || text[0] > '6' {
 		return errType

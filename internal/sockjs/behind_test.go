@@ -111,8 +111,8 @@ func TestQueueOverHTTPEndsAtFourTimesTheBound(t *testing.T) {
 	}, func(h *harness) { h.cfg.Queue = session.Held(3, 3*len(e("x"))) })
 }
 
-// A client that does not come for WriteTimeout, or for DisconnectDelay if that is shorter, is slow if more than the bound
-// waits. Otherwise it is gone after DisconnectDelay.
+// A client that does not come for WriteTimeout, or for DisconnectDelay if that is shorter, is slow if more than the
+// bound waits. Otherwise it is gone after DisconnectDelay.
 func TestClientThatDoesNotFetch(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -168,8 +168,8 @@ func TestSteadyReceiverStays(t *testing.T) {
 	}
 }
 
-// A client that reads by a byte now and then is slow, or lost if no more than the bound waits. It never has more wait than
-// four times the bound, and one message.
+// A client that reads by a byte now and then is slow, or lost if no more than the bound waits. It never has more wait
+// than four times the bound, and one message.
 func TestReceiverThatReadsByteByByte(t *testing.T) {
 	for name, r := range receivers {
 		for waits, want := range map[string]string{"much": session.ReasonSlow, "little": session.ReasonTransportClose} {

@@ -22,6 +22,6 @@
 //	                                                              ^            |
 //	                                                              +-- waits <--+
 //
-// It stops waiting when the session ends, or when its own connection does. The session then ends too, since strings are lost.
-// If the session ends because it makes the server hold too much, a body that is being read is refused with 503.
+// It stops waiting when the session ends, or when its own connection does. The session then ends too, since strings are
+// lost. If the session ends because it makes the server hold too much, a body that is being read is refused with 503.
 package sockjs

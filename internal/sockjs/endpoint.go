@@ -62,7 +62,8 @@ func bySegment(segment string) endpoint {
 // takes reports whether an endpoint takes a method.
 func (e endpoint) takes(method string) bool { return slices.Contains(e.traits().allow, method) }
 
-// hasCORS reports whether scripts of other origins may read the answers: where they may ask by a preflight, and of EventSource.
+// hasCORS reports whether scripts of other origins may read the answers: where they may ask by a preflight, and of
+// EventSource.
 func (e endpoint) hasCORS() bool { return e.takes("OPTIONS") || e == eventSource }
 
 // isHTTP reports whether an endpoint is one of a session over HTTP.

@@ -14,8 +14,8 @@ var (
 	_ ledger.Sharer = (*polled)(nil)
 )
 
-// Evict implements ledger.Owner. A body is not read to its end, a receiver that something large is being written to is cut
-// off, and a session that is closing keeps nothing to be fetched.
+// Evict implements ledger.Owner. A body is not read to its end, a receiver that something large is being written to is
+// cut off, and a session that is closing keeps nothing to be fetched.
 func (s *polled) Evict(cause error) {
 	s.fail(cause)
 	s.mu.Lock()

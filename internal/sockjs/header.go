@@ -82,10 +82,11 @@ func (s *Server) isSecure(r *http.Request) bool {
 	return r.TLS != nil || s.cfg.Secure != nil && s.cfg.Secure(r)
 }
 
-// hasCookie reports whether the client sends a cookie of this name, also one with a value that net/http does not accept.
+// hasCookie reports whether the client sends a cookie of this name, also one with a value that net/http does not
+// accept.
 //
-// Security: a request does not show the attributes of its cookies. To set one again, even to the same value, removes HttpOnly,
-// Secure and SameSite from what the service or the load balancer has set.
+// Security: a request does not show the attributes of its cookies. To set one again, even to the same value, removes
+// HttpOnly, Secure and SameSite from what the service or the load balancer has set.
 func hasCookie(r *http.Request, name string) bool {
 	for _, line := range r.Header["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {

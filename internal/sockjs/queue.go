@@ -57,7 +57,8 @@ func (s *polled) wake() {
 // overLocked reports whether more waits than the bound. s.mu must be held.
 func (s *polled) overLocked() bool { return s.queue.Over(s.server.cfg.Queue) }
 
-// sent notes that what r was writing is out, or how it failed. It returns session.ErrSlow if the client has taken too little.
+// sent notes that what r was writing is out, or how it failed. It returns session.ErrSlow if the client has taken too
+// little.
 func (s *polled) sent(r *receiver, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

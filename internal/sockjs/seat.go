@@ -78,7 +78,8 @@ func (s *polled) next(r *receiver) (frame outgoing, last bool) {
 	return frame, last
 }
 
-// take returns what r is to send next, and whether nothing can follow. s.mu must be held, so others put the frame together.
+// take returns what r is to send next, and whether nothing can follow. s.mu must be held, so others put the frame
+// together.
 func (s *polled) take(r *receiver) (frame outgoing, last bool) {
 	switch {
 	case s.state == stateClosed:

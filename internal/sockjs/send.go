@@ -29,7 +29,8 @@ func (s *Server) serveSend(w http.ResponseWriter, r *http.Request, route Route) 
 	}
 }
 
-// strings returns the array of strings in a body, which has been read with a status. If there is none, w has been answered.
+// strings returns the array of strings in a body, which has been read with a status. If there is none, w has been
+// answered.
 func (s *Server) strings(w http.ResponseWriter, r *http.Request, e endpoint, body []byte, status int) (array []byte, ok bool) {
 	s.noteBody(r, status)
 	if status != 0 {
@@ -51,8 +52,9 @@ func (s *Server) strings(w http.ResponseWriter, r *http.Request, e endpoint, bod
 	return body, true
 }
 
-// refuseUnknown answers a request for a session that does not exist or is another client's, and more firmly if the client
-// seems to guess. A receiver with an unknown id begins a session, so it is no guess; the handshake limits apply to it.
+// refuseUnknown answers a request for a session that does not exist or is another client's, and more firmly if the
+// client seems to guess. A receiver with an unknown id begins a session, so it is no guess; the handshake limits apply
+// to it.
 func (s *Server) refuseUnknown(w http.ResponseWriter, r *http.Request, k key) {
 	if s.cfg.Door.Guessed(w, r, k.id) {
 		writeText(w, http.StatusTooManyRequests, "too many unknown session ids\n")
@@ -120,9 +122,9 @@ func (s *polled) leaveSend() {
 	s.mu.Unlock()
 }
 
-// receive hands the strings of a JSON array to the hub, in order, with pauses as the session's Flow says. What comes for a
-// session that is ending is dropped. The request, with all its bytes, is charged as its first message. One without messages
-// is charged too.
+// receive hands the strings of a JSON array to the hub, in order, with pauses as the session's Flow says. What comes
+// for a session that is ending is dropped. The request, with all its bytes, is charged as its first message. One
+// without messages is charged too.
 func (s *polled) receive(w http.ResponseWriter, r *http.Request, array []byte) {
 	s.client.Charge(len(array))
 	more := false

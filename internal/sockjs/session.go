@@ -30,8 +30,9 @@ type polled struct {
 	source *door.Source
 	client *jsonevent.Client
 
-	// turn is held by the one request that sends, while its body is read and client receives; and until the client has been
-	// admitted. Others wait before their bodies are read, so that a client has one body here, however many requests it makes.
+	// turn is held by the one request that sends, while its body is read and client receives; and until the client has
+	// been admitted. Others wait before their bodies are read, so that a client has one body here, however many requests
+	// it makes.
 	turn chan struct{}
 	body ledger.Share // of the body that is read and received; as long as it comes, others wait for turn
 
@@ -90,8 +91,8 @@ func (s *polled) admit(r *http.Request) {
 
 // belongsTo reports whether a request may be of the session's client.
 //
-// Security: the client chooses the id, and those of sockjs-client have 40 bits. So an id that is guessed or has leaked opens
-// nothing to a page of another origin, or to another user.
+// Security: the client chooses the id, and those of sockjs-client have 40 bits. So an id that is guessed or has leaked
+// opens nothing to a page of another origin, or to another user.
 func (s *polled) belongsTo(r *http.Request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,8 +160,8 @@ func (s *polled) close() {
 	s.client.Flow().Wake()
 }
 
-// broke ends the session because frames on their way to the client were lost; cause is nil if that need not be the client's
-// doing.
+// broke ends the session because frames on their way to the client were lost; cause is nil if that need not be the
+// client's doing.
 func (s *polled) broke(cause error) {
 	s.mu.Lock()
 	open := s.state == stateOpen

@@ -116,8 +116,8 @@ func (u *upgrade) WriteHeaderNow() {
 	}
 }
 
-// Hijack takes the connection over, and what the client has sent together with its handshake. coder/websocket gets an empty
-// one: it reads and writes nothing.
+// Hijack takes the connection over, and what the client has sent together with its handshake. coder/websocket gets an
+// empty one: it reads and writes nothing.
 func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	nc, brw, err := http.NewResponseController(u.ResponseWriter).Hijack()
 	if err != nil {

@@ -133,7 +133,8 @@ func TestQueueEndsAtFourTimesTheBound(t *testing.T) {
 	})
 }
 
-// A client that takes nothing is slow if more waits than the bound, and lost if not: a peer that is gone is no slow one.
+// A client that takes nothing is slow if more waits than the bound, and lost if not: a peer that is gone is no slow
+// one.
 func TestPeerThatTakesNothing(t *testing.T) {
 	everyNetwork(t, func(t *testing.T, client, server net.Conn) {
 		cfg := config()

@@ -84,7 +84,8 @@ type halves struct{ net.Conn }
 
 func (halves) CloseWrite() error { return nil }
 
-// A peer cannot prolong its stay by talking on. Where it cannot be told that we are done with it, we do not wait for its end.
+// A peer cannot prolong its stay by talking on. Where it cannot be told that we are done with it, we do not wait for
+// its end.
 func TestPeerThatTalksOnIsCut(t *testing.T) {
 	for name, tt := range map[string]struct {
 		wrap func(net.Conn) net.Conn
@@ -225,7 +226,8 @@ func TestCloseNow(t *testing.T) {
 	})
 }
 
-// reluctant is a connection whose Close waits, as that of TLS does: it writes an alert, and the peer may not be reading.
+// reluctant is a connection whose Close waits, as that of TLS does: it writes an alert, and the peer may not be
+// reading.
 type reluctant struct{ net.Conn }
 
 func (r reluctant) Close() error {

@@ -245,8 +245,8 @@ func limits() (all []exchange) {
 	return all
 }
 
-// Every exchange is sent whole: over TCP with and without each mechanism, and over each other network. Over TCP the short ones
-// are sent byte by byte, too; for the frame reader see TestConformanceOfTheFrameReader.
+// Every exchange is sent whole: over TCP with and without each mechanism, and over each other network. Over TCP the
+// short ones are sent byte by byte, too; for the frame reader see TestConformanceOfTheFrameReader.
 func TestConformance(t *testing.T) {
 	t.Logf("%d exchanges", len(exchanges()))
 	require.Greater(t, len(exchanges()), 500)
@@ -336,8 +336,8 @@ func TestConformanceOfTheFrameReader(t *testing.T) {
 	}
 }
 
-// cutsOf yields where to cut n bytes: everywhere if they are few, else at each of the first and the last bytes, where frames
-// begin and end, and at some between.
+// cutsOf yields where to cut n bytes: everywhere if they are few, else at each of the first and the last bytes, where
+// frames begin and end, and at some between.
 func cutsOf(n int) iter.Seq[int] {
 	const few, edge = 300, 14
 	return func(yield func(int) bool) {
@@ -352,8 +352,8 @@ func cutsOf(n int) iter.Seq[int] {
 	}
 }
 
-// read gives the frame reader what is sent in pieces, direct ones into the memory of their message, and compares what comes of
-// them.
+// read gives the frame reader what is sent in pieces, direct ones into the memory of their message, and compares what
+// comes of them.
 func (e exchange) read(t *testing.T, direct bool, pieces ...[]byte) {
 	t.Helper()
 	r := wsconn.NewFrameReader(maxExchange, false)

@@ -71,8 +71,8 @@ func newConn(cfg *Config, flow *session.Flow) *Conn {
 	return c
 }
 
-// Serve starts the goroutine that reads, hands everything to h, and cleans up in the end. It has to be called once, whatever
-// else is done with c.
+// Serve starts the goroutine that reads, hands everything to h, and cleans up in the end. It has to be called once,
+// whatever else is done with c.
 func (c *Conn) Serve(h Handler) {
 	c.handler = h
 	c.cfg.Group.Start((*reader)(c))
@@ -91,9 +91,9 @@ func (r *reader) Fail(err error) {
 	c.finishReading(err)
 }
 
-// Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It returns session.ErrClosed
-// if the connection is closed or closing. If the queue has no room it does as Config.Slow says: it returns session.ErrSlow
-// and closes the connection with 1013, or session.ErrDropped, or a session.DisplacedError.
+// Send queues frames, all or none. Those of a round (see session.Round) may wait for its end. It returns
+// session.ErrClosed if the connection is closed or closing. If the queue has no room it does as Config.Slow says: it
+// returns session.ErrSlow and closes the connection with 1013, or session.ErrDropped, or a session.DisplacedError.
 func (c *Conn) Send(frames ...session.Frame) error { return c.Deliver(frames, false) }
 
 // Deliver is Send. Volatile frames are dropped, with session.ErrDropped, unless they can be written at once.
@@ -116,8 +116,8 @@ func (c *Conn) queue(dst []queued, frames []session.Frame) []queued {
 	return dst
 }
 
-// Force is Send without the bound, for what the protocol cannot do without. It returns session.ErrClosed if the connection
-// is closed or closing.
+// Force is Send without the bound, for what the protocol cannot do without. It returns session.ErrClosed if the
+// connection is closed or closing.
 func (c *Conn) Force(frames ...session.Frame) error {
 	whole := make([][]byte, len(frames))
 	for i, f := range frames {
@@ -140,8 +140,8 @@ func (c *Conn) Close(code int, reason string) {
 // CloseNow cuts the connection, whatever waits.
 func (c *Conn) CloseNow() { c.drop(errCut) }
 
-// drop is cut for goroutines that must not block. Close of a TLS connection writes an alert first, and waits up to 5 s for a
-// peer that does not read, so where the connection is not plain TCP, it is left to a goroutine.
+// drop is cut for goroutines that must not block. Close of a TLS connection writes an alert first, and waits up to 5 s
+// for a peer that does not read, so where the connection is not plain TCP, it is left to a goroutine.
 func (c *Conn) drop(cause error) {
 	if c.in.socket != nil {
 		c.cut(cause)
@@ -181,8 +181,8 @@ func (c *Conn) reach(step uint32) {
 	}
 }
 
-// Wait returns true when the flow lets the peer be read, or false if the connection is on its way out. It belongs to the
-// goroutine that reads. The handler calls it within a message that brings many.
+// Wait returns true when the flow lets the peer be read, or false if the connection is on its way out. It belongs to
+// the goroutine that reads. The handler calls it within a message that brings many.
 func (c *Conn) Wait() bool {
 	if c.flow.Open() {
 		return true

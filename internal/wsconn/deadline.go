@@ -14,9 +14,9 @@ import (
 // errDawdles ends a connection whose message does not.
 var errDawdles = session.Beyond(session.LimitMessageTime, fmt.Errorf("%w: a message took too long", ErrProtocol))
 
-// readDeadline is the read deadline of a connection. The goroutine that reads owns it until the connection is about to end:
-// between two messages it is the time until the connection counts as idle, within one the time for the rest of it. From
-// limit on it is the time that the peer has to end the connection.
+// readDeadline is the read deadline of a connection. The goroutine that reads owns it until the connection is about to
+// end: between two messages it is the time until the connection counts as idle, within one the time for the rest of it.
+// From limit on it is the time that the peer has to end the connection.
 type readDeadline struct {
 	// Owned by the reader.
 	purpose purpose
@@ -67,8 +67,8 @@ func (c *Conn) expect(t time.Time) bool {
 	return true
 }
 
-// patient returns how long the reader waits for what comes next; the zero time stands for ever. What has been set for the same
-// purpose holds, because to set it for each message would cost more than it is worth.
+// patient returns how long the reader waits for what comes next; the zero time stands for ever. What has been set for
+// the same purpose holds, because to set it for each message would cost more than it is worth.
 func (c *Conn) patient() time.Time {
 	d, between := &c.deadline, c.in.frames.between()
 	switch {
@@ -86,7 +86,8 @@ func (c *Conn) patient() time.Time {
 	}
 }
 
-// fill waits for something to be read. It returns false if the connection has become cold: another goroutine reads it then.
+// fill waits for something to be read. It returns false if the connection has become cold: another goroutine reads it
+// then.
 func (c *Conn) fill() (ours bool, err error) {
 	d := &c.deadline
 	for {
@@ -111,9 +112,9 @@ func (c *Conn) fill() (ours bool, err error) {
 	}
 }
 
-// coldReader is a Conn as the goroutine sees it that waits for an idle connection. The stack of a reader has grown, so an
-// idle connection has a new goroutine with the smallest stack there is. What comes then is handed to a goroutine whose stack
-// has grown already. That costs an idle connection a microsecond, and any other one nothing.
+// coldReader is a Conn as the goroutine sees it that waits for an idle connection. The stack of a reader has grown, so
+// an idle connection has a new goroutine with the smallest stack there is. What comes then is handed to a goroutine
+// whose stack has grown already. That costs an idle connection a microsecond, and any other one nothing.
 type coldReader Conn
 
 // Run implements serial.Task. The stack of its goroutine must not grow.

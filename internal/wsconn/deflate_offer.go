@@ -15,8 +15,8 @@ const extensions = "Sec-Websocket-Extensions"
 // connection more than all the rest of it, and frames could not be shared.
 const agreement = "permessage-deflate; client_no_context_takeover; server_no_context_takeover"
 
-// nameDeflate writes into the header of the answer that messages may be compressed, and reports whether they may be: if the
-// client makes an offer that can be accepted.
+// nameDeflate writes into the header of the answer that messages may be compressed, and reports whether they may be: if
+// the client makes an offer that can be accepted.
 func nameDeflate(answer http.Header, r *http.Request) bool {
 	for offer := range headers.Elements(r.Header[extensions]) {
 		if isAcceptable(offer) {
@@ -27,8 +27,8 @@ func nameDeflate(answer http.Header, r *http.Request) bool {
 	return false
 }
 
-// isAcceptable reports whether an offer is one of permessage-deflate that can be accepted. RFC 7692, section 7.1, has a server
-// decline parameters that it does not know, that are there twice, or whose values are not valid.
+// isAcceptable reports whether an offer is one of permessage-deflate that can be accepted. RFC 7692, section 7.1, has a
+// server decline parameters that it does not know, that are there twice, or whose values are not valid.
 func isAcceptable(offer string) bool {
 	parts := strings.Split(offer, ";")
 	if strings.TrimSpace(parts[0]) != "permessage-deflate" {

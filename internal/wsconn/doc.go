@@ -1,9 +1,10 @@
 // Package wsconn is a WebSocket connection that costs little while it is idle and whose writes never block the caller.
 //
-// coder/websocket does the handshake: it checks the request, writes the answer and takes the connection over. The answer
-// names the subprotocol and the compression that are chosen here: by its own rules it would accept offers of compression that
-// RFC 7692 has a server decline. Frames are read and written here. A connection of coder/websocket would read well, too, but it keeps a third of all that an idle connection
-// costs, writes each message to each client by itself, and holds its caller while it does so.
+// coder/websocket does the handshake: it checks the request, writes the answer and takes the connection over. The
+// answer names the subprotocol and the compression that are chosen here: by its own rules it would accept offers of
+// compression that RFC 7692 has a server decline. Frames are read and written here. A connection of coder/websocket
+// would read well, too, but it keeps a third of all that an idle connection costs, writes each message to each client
+// by itself, and holds its caller while it does so.
 //
 // # Reading
 //
@@ -51,9 +52,10 @@
 //	                                writing: a goroutine writes pieces -+
 //	                                each with a deadline
 //
-// A close frame is the last one, from any of these states: nothing is queued behind it. cut empties the queue, and nothing is
-// queued any more. A piece has at most 64 KiB. If the peer does not take one within WriteTimeout the connection is cut. The
-// peer is slow if its queue exceeds the bound, and lost otherwise. session.Waiting decides what finds room in the queue.
+// A close frame is the last one, from any of these states: nothing is queued behind it. cut empties the queue, and
+// nothing is queued any more. A piece has at most 64 KiB. If the peer does not take one within WriteTimeout the
+// connection is cut. The peer is slow if its queue exceeds the bound, and lost otherwise. session.Waiting decides what
+// finds room in the queue.
 //
 // # The end
 //

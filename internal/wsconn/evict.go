@@ -10,9 +10,9 @@ import (
 
 var _ ledger.Sharer = (*Conn)(nil)
 
-// Shed implements ledger.Holder: the peer makes the server hold too much. Messages that wait for it are dropped, what is
-// half read, too, and the close frame is all that it still gets. A peer that does not take what is being written to it
-// would not get that either.
+// Shed implements ledger.Holder: the peer makes the server hold too much. Messages that wait for it are dropped, what
+// is half read, too, and the close frame is all that it still gets. A peer that does not take what is being written to
+// it would not get that either.
 func (c *Conn) Shed() {
 	c.blame(session.ErrMemory)
 	c.finish(closeFrame(session.CloseTryLater, session.ReasonMemory), true)

@@ -51,8 +51,8 @@ func violated(what string) error {
 	return &violation{code: session.CloseProtocol, err: fmt.Errorf("%w: %s", ErrProtocol, what)}
 }
 
-// frameReader turns the bytes of a client into messages and control frames (RFC 6455, section 5, and RFC 7692). It may be
-// given them in pieces of any size. It has no goroutine, no connection and no buffer: between two messages it holds
+// frameReader turns the bytes of a client into messages and control frames (RFC 6455, section 5, and RFC 7692). It may
+// be given them in pieces of any size. It has no goroutine, no connection and no buffer: between two messages it holds
 // nothing, within one it holds what has come of it. After an error it must not be used again, unless that says so.
 //
 //	      two bytes       length, mask          payload
@@ -208,8 +208,8 @@ func (r *frameReader) append(into *[]byte, p []byte) {
 	r.left -= uint64(len(p))
 }
 
-// room returns memory into which the payload of a message may be read; nil if it is not what comes next. Bytes that have
-// been read into it are for filled.
+// room returns memory into which the payload of a message may be read; nil if it is not what comes next. Bytes that
+// have been read into it are for filled.
 func (r *frameReader) room() []byte {
 	if !r.complete() || r.left == 0 || r.isControl() {
 		return nil
@@ -236,8 +236,8 @@ func (r *frameReader) mask() (key [maskLen]byte) {
 // believed is how many bytes of a message get their memory because its header announces them.
 const believed = 64 << 10
 
-// grown returns data with room for n bytes. What has come decides how much memory a message gets, beyond the first bytes:
-// a client may announce what it never sends.
+// grown returns data with room for n bytes. What has come decides how much memory a message gets, beyond the first
+// bytes: a client may announce what it never sends.
 func (r *frameReader) grown(data []byte, n int) []byte {
 	size := len(data) + n
 	if size <= cap(data) {

@@ -22,8 +22,8 @@ var (
 
 const readerLimit = 300 // bytes of a message in these tests
 
-// readAll returns what a frame reader makes of a stream that comes in pieces of at most so many bytes, and whether it ends between two
-// messages.
+// readAll returns what a frame reader makes of a stream that comes in pieces of at most so many bytes, and whether it
+// ends between two messages.
 func readAll(stream []byte, deflates bool, piece int) (events []string, between bool) {
 	r := wsconn.NewFrameReader(readerLimit, deflates)
 	for len(stream) > 0 {

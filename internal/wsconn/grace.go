@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Grace is how long many connections wait for peers: for the answer to a close frame, and for a write to a peer that does
-// not read. That is what Config says, until a server that shuts down has less time. The zero Grace is ready, and so is
-// nil. It is safe for concurrent use.
+// Grace is how long many connections wait for peers: for the answer to a close frame, and for a write to a peer that
+// does not read. That is what Config says, until a server that shuts down has less time. The zero Grace is ready, and
+// so is nil. It is safe for concurrent use.
 type Grace struct {
 	most atomic.Int64 // nanoseconds; 0 until Shorten is called
 
@@ -56,7 +56,8 @@ func (g *Grace) leave(c *Conn) {
 	}
 }
 
-// hurryLocked sets deadlines, which does not block: of a write that is under way, and of the answer if it is waited for.
+// hurryLocked sets deadlines, which does not block: of a write that is under way, and of the answer if it is waited
+// for.
 func (g *Grace) hurryLocked(c *Conn) {
 	_ = c.in.SetWriteDeadline(time.Now().Add(g.Of(c.cfg.WriteTimeout))) // fails on a closed connection only
 	if c.has(sent) {
@@ -86,8 +87,8 @@ func (g *Grace) forget(c *Conn) {
 // half is a connection of which one direction can be closed. A wrapped connection may hide that.
 type half interface{ CloseWrite() error }
 
-// unread is how long we read what a peer still sends that cannot be told that we are done. It waits for our end, so we give our
-// close frame the time to arrive, and no more. net/http takes as long.
+// unread is how long we read what a peer still sends that cannot be told that we are done. It waits for our end, so we
+// give our close frame the time to arrive, and no more. net/http takes as long.
 const unread = 500 * time.Millisecond
 
 // closeTimeout is how long the peer may take to end the connection once our close frame is written.

@@ -27,9 +27,8 @@ var inflaters = sync.Pool{New: func() any {
 
 // inflated returns what a compressed message holds, which may be limit bytes.
 //
-// Security: some bytes of a message may become a thousand times as many, so limit is checked while it is inflated. The message itself is
-// not longer than limit, either.
-// hold hears of what is held, the message included.
+// Security: some bytes of a message may become a thousand times as many, so limit is checked while it is inflated. The
+// message itself is not longer than limit, either. hold hears of what is held, the message included.
 func inflated(message []byte, limit int64, hold session.Hold) ([]byte, error) {
 	if len(message) == 0 { // RFC 7692, section 7.2.3.6, has senders write a byte; coder/websocket takes nothing, too
 		return nil, nil
@@ -50,8 +49,8 @@ func inflated(message []byte, limit int64, hold session.Hold) ([]byte, error) {
 	}
 }
 
-// lenient reads up to the end of a message: compress/flate would wait for another block. A message that ends within a block
-// is taken for what it holds, as by Node.js and coder/websocket.
+// lenient reads up to the end of a message: compress/flate would wait for another block. A message that ends within a
+// block is taken for what it holds, as by Node.js and coder/websocket.
 type lenient struct{ io.Reader }
 
 // Read implements io.Reader.

@@ -16,11 +16,11 @@ const (
 )
 
 // outbox is the write side of a connection. While nothing waits, a frame goes to the network at once, on the goroutine
-// that sends it. What the socket does not take without waiting is left to a writer. Frames of a round wait until Flush is
-// called or another frame is sent. Package wsconn has a diagram.
+// that sends it. What the socket does not take without waiting is left to a writer. Frames of a round wait until Flush
+// is called or another frame is sent. Package wsconn has a diagram.
 //
-// The first attempt is made with mu held, because it decides the order. It is a write(2) that does not wait, and mu is the
-// connection's own.
+// The first attempt is made with mu held, because it decides the order. It is a write(2) that does not wait, and mu is
+// the connection's own.
 type outbox struct {
 	conn *Conn
 
@@ -130,7 +130,8 @@ func (o *outbox) Flush() {
 	_ = o.settle(o.attemptLocked()) // what there is to be done about an error, it does
 }
 
-// attemptLocked writes what the socket takes at once, unless a writer runs, and starts one for the rest. o.mu must be held.
+// attemptLocked writes what the socket takes at once, unless a writer runs, and starts one for the rest. o.mu must be
+// held.
 func (o *outbox) attemptLocked() error {
 	if o.writing {
 		return nil
@@ -235,8 +236,8 @@ func (o *outbox) discard() {
 	o.closed, o.last = true, false
 }
 
-// countLocked counts what waits. Frames that were written at once, or that wait for the end of a round, never come here.
-// o.mu must be held.
+// countLocked counts what waits. Frames that were written at once, or that wait for the end of a round, never come
+// here. o.mu must be held.
 func (o *outbox) countLocked() { o.conn.flow.Account().Settle(&o.share, o.conn, o.queue.Held()) }
 
 // held returns what waits, as the queue counts it.

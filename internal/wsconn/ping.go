@@ -6,7 +6,8 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// ping counts a ping and answers it, its payload being pong's. A peer may ask for pongs, but not for any number of them.
+// ping counts a ping and answers it, its payload being pong's. A peer may ask for pongs, but not for any number of
+// them.
 func (c *Conn) ping(pong []byte) {
 	if c.pings == nil { // browsers do not ping
 		c.pings = new(session.Pings)

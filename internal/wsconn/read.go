@@ -80,8 +80,8 @@ func (c *Conn) next() error {
 	return nil
 }
 
-// wrong closes over a violation, and returns it if no frame can be read behind it. Text that is not UTF-8 is whole frames: the
-// close handshake still wants to be read.
+// wrong closes over a violation, and returns it if no frame can be read behind it. Text that is not UTF-8 is whole
+// frames: the close handshake still wants to be read.
 func (c *Conn) wrong(err error) error {
 	wrong, ok := errors.AsType[*violation](err)
 	if !ok {
@@ -112,8 +112,8 @@ func (c *Conn) hurryBy(d time.Duration) {
 	c.limit(time.Now().Add(d))
 }
 
-// handle hands a message to the handler, or closes over it. If the message is refused, reading goes on: the close handshake
-// still wants to be read.
+// handle hands a message to the handler, or closes over it. If the message is refused, reading goes on: the close
+// handshake still wants to be read.
 func (c *Conn) handle(data []byte, binary bool) error {
 	c.in.handed = len(data)
 	err := c.handler.Message(data, binary)

@@ -9,13 +9,14 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/ledger"
 )
 
-// readBuffer is what a connection that is no plain TCP reads headers and short messages into, in bytes. Other payloads are
-// read into the memory of their message.
+// readBuffer is what a connection that is no plain TCP reads headers and short messages into, in bytes. Other payloads
+// are read into the memory of their message.
 const readBuffer = 512
 
 // unsent is how much the kernel may hold for a peer that does not read, in bytes. Without a bound it takes megabytes
-// (net.ipv4.tcp_wmem). A thousand such peers take more than it has for all connections of the machine (net.ipv4.tcp_mem),
-// and then it drops what others send. What waits beyond waits in our queue, where it is bounded and shared.
+// (net.ipv4.tcp_wmem). A thousand such peers take more than it has for all connections of the machine
+// (net.ipv4.tcp_mem), and then it drops what others send. What waits beyond waits in our queue, where it is bounded and
+// shared.
 const unsent = 64 << 10
 
 // stream is the network connection of a Conn. Its read side belongs to the goroutine that reads, its write side to the
@@ -67,9 +68,9 @@ func (s *stream) fill() error {
 	return s.got(n, err)
 }
 
-// letOthersRun yields if a read has filled its buffer of size bytes, for more waits then. Reading that never has to wait keeps
-// its thread until the runtime preempts it, after 10 ms; with six clients that flood, all others would wait for their turn
-// behind several of these.
+// letOthersRun yields if a read has filled its buffer of size bytes, for more waits then. Reading that never has to
+// wait keeps its thread until the runtime preempts it, after 10 ms; with six clients that flood, all others would wait
+// for their turn behind several of these.
 func letOthersRun(n, size int) {
 	if n == size {
 		runtime.Gosched()

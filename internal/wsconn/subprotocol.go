@@ -28,8 +28,8 @@ func nameSubprotocol(answer http.Header, r *http.Request, choose func(*http.Requ
 
 // offeredSubprotocols returns the subprotocols that a client offers, in its order.
 //
-// Security: text that is not a token (RFC 9110, section 5.6.2) is left out, so the answer echoes nothing that could be read as more
-// than a name. Each byte of the header is looked at once, whatever is in it (CVE-2021-32640).
+// Security: text that is not a token (RFC 9110, section 5.6.2) is left out, so the answer echoes nothing that could be
+// read as more than a name. Each byte of the header is looked at once, whatever is in it (CVE-2021-32640).
 func offeredSubprotocols(r *http.Request) (names []string) {
 	for name := range headers.Elements(r.Header[subprotocol]) {
 		if isToken(name) {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boundUnsent bounds what the kernel takes if a TCP connection has fallen behind, and takes the bound away otherwise: it
-// makes each write slower. It returns whether there is a bound now.
+// boundUnsent bounds what the kernel takes if a TCP connection has fallen behind, and takes the bound away otherwise:
+// it makes each write slower. It returns whether there is a bound now.
 func boundUnsent(nc net.Conn, bounded bool) bool {
 	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
 		nc = secure.NetConn()

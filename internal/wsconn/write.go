@@ -10,8 +10,8 @@ import (
 	"github.com/seed-ce09063a/thinkws/internal/session"
 )
 
-// coalesced is how much of several frames is put into one write, in bytes. A longer frame is written by itself, uncopied,
-// and in pieces.
+// coalesced is how much of several frames is put into one write, in bytes. A longer frame is written by itself,
+// uncopied, and in pieces.
 const coalesced = 32 << 10
 
 // buffers holds buffers for coalescing.
@@ -27,8 +27,8 @@ func giveBack(buffer *[]byte) {
 	}
 }
 
-// gather returns what is to be written next of frames that wait. They are begun then, and cannot be dropped any more. If
-// it is in a buffer, giveBack must follow.
+// gather returns what is to be written next of frames that wait. They are begun then, and cannot be dropped any more.
+// If it is in a buffer, giveBack must follow.
 func gather(waiting []queued) (piece []byte, buffer *[]byte) {
 	first := waiting[0].data
 	waiting[0].begin()

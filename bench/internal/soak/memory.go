@@ -192,8 +192,8 @@ func (h *hoard) add(c *client, few bool) {
 	}
 }
 
-// settle has a client join its room. One that holds little gets that: in half a message, or in its send queue, which nobody
-// polls.
+// settle has a client join its room. One that holds little gets that: in half a message, or in its send queue, which
+// nobody polls.
 func (m Memory) settle(c *client, few bool) error {
 	c.limit(time.Now().Add(dialTimeout))
 	room := manyRoom
