@@ -83,8 +83,12 @@ class Sock {
 
   async echo(value) {
     const cid = this.answers.size + 1;
-    const [node, same] = await bounded("an answer", (resolve) => {
+    const [node, same] = await bounded("an answer", (resolve, reject) => {
       this.answers.set(cid, resolve);
+      this.io.onclose = ({ code, reason }) => {
+        this.ends.push(reason);
+        reject(new Error(`closed: ${code} ${reason}, before answer ${cid}`));
+      };
       this.io.send(JSON.stringify({ event: "echo", data: value, cid }));
     });
     assert.equal(same, value);

@@ -68,6 +68,8 @@ func (f flags) handler(registry stickiness.Registry) (http.Handler, shutdownFunc
 	ws, err := thinkws.New(
 		thinkws.WithNode(f.id),
 		thinkws.WithPingInterval(f.pingInterval), thinkws.WithPingTimeout(f.pingTimeout),
+		// On a busy machine, 200 clients in one process do not come back within the default of 5 s.
+		thinkws.WithSockJS(thinkws.SockJSOptions{DisconnectDelay: time.Minute}),
 		thinkws.On("echo", func(c *thinkws.Context) error { return c.Ack(f.id, c.WsData()) }),
 	)
 	if err != nil {

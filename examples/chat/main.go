@@ -93,7 +93,8 @@ func run(ctx context.Context, addr, origins, clients string) error {
 
 // shutdown lets the clients go first: http.Server does not know of WebSockets.
 func shutdown(ws *thinkws.Handler, server *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	// Shutdown waits five seconds for a connection on which nothing was sent. Browsers open such connections.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return errors.Join(ws.Shutdown(ctx), server.Shutdown(ctx))
 }

@@ -75,7 +75,8 @@ func (n node) run(ctx context.Context) error {
 
 // shutdown lets the clients of this node go first, then what it forwards for others.
 func shutdown(ws *thinkws.Handler, forward *stickiness.Forwarder, server *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	// Shutdown waits five seconds for a connection on which nothing was sent. Browsers open such connections.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return errors.Join(forward.Drain(ctx), ws.Shutdown(ctx), forward.Close(ctx), server.Shutdown(ctx))
 }
