@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -69,10 +70,11 @@ func TestTheLargestClientIsDisconnected(t *testing.T) {
 			largest, middle, small := s.talk(kind), s.talk(kind), s.talk(kind)
 			largest.fill(kind, 4, 300_000)
 			s.holds(1_200_000)
-			go middle.fill(kind, 1, 600_000) // a POST is answered when there is room for more
-			s.holds(1_800_000)
+			var sending sync.WaitGroup
+			sending.Go(func() { middle.fill(kind, 1, 500_000) }) // a POST is answered when there is room for more
+			s.holds(1_700_000)
 			assert.Zero(t, s.evicted())
-			go small.fill(kind, 1, 300_000)
+			sending.Go(func() { small.fill(kind, 1, 400_000) })
 			s.left(thinkws.ReasonMemory)
 			const line = `level=WARN msg="memory limit reached, client disconnected" error="thinkws: clients make the server hold too much memory: 12`
 			require.Eventually(t, func() bool { return strings.Contains(s.log.String(), line) }, time.Minute, time.Millisecond)
@@ -82,6 +84,7 @@ func TestTheLargestClientIsDisconnected(t *testing.T) {
 			}
 			require.Eventually(t, func() bool { return s.memory() < 1_000_000 }, time.Minute, time.Millisecond)
 			close(gate)
+			sending.Wait()
 			middle.send(eventOf(kind, "after", "", 1))
 			small.send(eventOf(kind, "after", "", 1))
 			require.Eventually(t, func() bool { return served.Load() == 2 }, time.Minute, time.Millisecond)
