@@ -2,6 +2,7 @@ package thinkws
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -27,6 +28,7 @@ type space struct {
 	sockets map[string]*Socket
 	all     []*Socket
 	rooms   map[string]*room
+	most    int // rooms since they were moved; see deleteRoom
 }
 
 // room is a set of sockets. Its space's mu protects it.
@@ -141,6 +143,7 @@ func (sp *space) enter(s *Socket, name string) {
 	if r == nil {
 		r = &room{name: name}
 		sp.rooms[name] = r
+		sp.most = max(sp.most, len(sp.rooms))
 	}
 	s.rooms.take(r, len(r.members))
 	r.members = append(r.members, s)
@@ -170,8 +173,21 @@ func (sp *space) drop(s *Socket, r *room) {
 	r.members = r.members[:last]
 	s.rooms.leave(r)
 	if last == 0 {
-		delete(sp.rooms, r.name)
+		sp.deleteRoom(r.name)
 	}
+}
+
+// deleteRoom forgets a room. A map keeps the memory that it once needed, and clients decide how many rooms there are. So
+// if few of many are left, they move to another map.
+func (sp *space) deleteRoom(name string) {
+	const few, part = 128, 8
+	delete(sp.rooms, name)
+	if sp.most < few || len(sp.rooms) > sp.most/part {
+		return
+	}
+	rest := make(map[string]*room, len(sp.rooms))
+	maps.Copy(rest, sp.rooms)
+	sp.rooms, sp.most = rest, len(rest)
 }
 
 // in reports whether s is in the room, or the room is its own id.
