@@ -210,7 +210,7 @@ func (s *Socket) await(id uint64, c *collector) error {
 	if s.gone {
 		return ErrClosed
 	}
-	e := s.extra()
+	e := s.extraLocked()
 	h := s.space.hub
 	switch {
 	case len(e.awaits) >= h.cfg.limits.Answers:
@@ -298,7 +298,7 @@ func (s *Socket) hold(size int) error {
 func (s *Socket) mayHold(size, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.extra()
+	e := s.extraLocked()
 	if e.held > 0 && e.held+size > limit {
 		return false
 	}
@@ -311,7 +311,7 @@ func (s *Socket) mayHold(size, limit int) bool {
 func (s *Socket) letGo(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.extra()
+	e := s.extraLocked()
 	e.held -= size
 	s.hoardedLocked(e)
 }

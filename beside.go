@@ -80,7 +80,7 @@ func (s *Socket) beside(c *Context, fn HandlerFunc) error {
 func (s *Socket) besides() *besides {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.extra()
+	e := s.extraLocked()
 	if e.besides == nil {
 		e.besides = newBesides(s)
 	}

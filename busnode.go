@@ -210,7 +210,7 @@ func (sp *space) hear() {
 func (s *Socket) Data() json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.has().data
+	return s.hasLocked().data
 }
 
 // SetData sets what others learn of the client from [Target.Sockets], on all nodes: the
@@ -228,6 +228,6 @@ func (s *Socket) SetData(v any) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.extra().data = session.UTF8(data)
+	s.extraLocked().data = session.UTF8(data)
 	return nil
 }

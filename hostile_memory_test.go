@@ -300,7 +300,7 @@ func TestHostileMemory(t *testing.T) {
 // counts are the bounds of what Limits.Memory counts.
 var counts = map[string]bool{"message": true, "receive queue": true, "send queue": true, "concurrent actions": true}
 
-// checkCount checks that what is counted for Limits.Memory is what is held.
+// checkCount compares the bytes that Limits.Memory counts with the growth of the heap.
 func (s shape) checkCount(t *testing.T, held, least footprint) {
 	t.Helper()
 	beside, most := least.bytes+uncounted, 0

@@ -45,7 +45,7 @@ func (s *site) evicted() uint64 { return s.handler.Hub().Stats().Limits["memory"
 // holds waits until clients make the server hold that much.
 func (s *site) holds(bytes int64) {
 	s.t.Helper()
-	require.Eventually(s.t, func() bool { return s.memory() >= bytes }, 10*time.Second, time.Millisecond, "%d bytes of %d held, %s", bytes, s.memory(), s.log)
+	require.Eventually(s.t, func() bool { return s.memory() >= bytes }, time.Minute, time.Millisecond, "%d bytes held", bytes)
 }
 
 // left waits until a client has left for that reason.

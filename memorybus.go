@@ -80,7 +80,7 @@ func (l *memoryLink) Ask(ctx context.Context, e *Envelope, answer func(*Envelope
 	}
 	l.published.Add(1)
 	t := &tally{nodes: len(others), event: e.Kind == BusEmit, answer: answer, done: make(chan struct{})}
-	t.check()
+	t.checkLocked()
 	for _, other := range others {
 		counted := false
 		other.deliver(e, func(a *Envelope) { t.take(a, &counted) })
@@ -123,11 +123,11 @@ func (t *tally) take(a *Envelope, counted *bool) {
 			t.clients--
 		}
 	}
-	t.check()
+	t.checkLocked()
 }
 
-// check takes t.mu as held.
-func (t *tally) check() {
+// checkLocked ends the wait when nobody is waited for. t.mu must be held.
+func (t *tally) checkLocked() {
 	if t.nodes <= 0 && t.clients <= 0 && !t.over {
 		t.over = true
 		close(t.done)

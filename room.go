@@ -75,7 +75,7 @@ func (sp *space) remove(s *Socket, reason string) bool {
 	}
 	s.gone, s.reason = true, reason
 	for r := range s.rooms.rooms() {
-		e := s.extra()
+		e := s.extraLocked()
 		e.left = append(e.left, r.name)
 		sp.drop(s, r)
 	}
@@ -209,7 +209,7 @@ func (sp *space) roomsOf(s *Socket) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone {
-		return slices.Clone(s.has().left)
+		return slices.Clone(s.hasLocked().left)
 	}
 	names := make([]string, 0, s.rooms.len())
 	for r := range s.rooms.rooms() {

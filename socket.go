@@ -56,16 +56,16 @@ type extras struct {
 	data    json.RawMessage       // for others to see
 }
 
-// extra returns the extras to be changed. It takes s.mu as held.
-func (s *Socket) extra() *extras {
+// extraLocked returns the extras to be changed. s.mu must be held.
+func (s *Socket) extraLocked() *extras {
 	if s.extras == nil {
 		s.extras = &extras{}
 	}
 	return s.extras
 }
 
-// has returns the extras to be looked at. It takes s.mu as held.
-func (s *Socket) has() extras {
+// hasLocked returns the extras to be looked at. s.mu must be held.
+func (s *Socket) hasLocked() extras {
 	if s.extras == nil {
 		return extras{}
 	}
@@ -101,7 +101,7 @@ func (s *Socket) Request() *http.Request { return copyOf(s.handshake.Request()) 
 func (s *Socket) Auth() json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.has().auth
+	return s.hasLocked().auth
 }
 
 // Transport returns what carries the client now: "websocket", "polling" of Socket.IO, or
@@ -203,7 +203,7 @@ func (s *Socket) Close() { s.conn.Close(session.ReasonServerDisconnect) }
 func (s *Socket) Get(key any) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.has().store[key]
+	return s.hasLocked().store[key]
 }
 
 // Set stores a value for as long as the socket lives. Keys are compared with ==;
@@ -211,7 +211,7 @@ func (s *Socket) Get(key any) any {
 func (s *Socket) Set(key, value any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.extra()
+	e := s.extraLocked()
 	if e.store == nil {
 		e.store = map[any]any{}
 	}
@@ -223,7 +223,7 @@ func (s *Socket) Set(key, value any) {
 func (s *Socket) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.extra()
+	e := s.extraLocked()
 	if e.ctx == nil {
 		e.ctx, e.cancel = context.WithCancelCause(s.handshake.Request().Context())
 		if s.gone {

@@ -20,7 +20,7 @@ import (
 // Reader reads bodies. One serves all protocols of a handler. It must not change once it is in use.
 type Reader struct {
 	Limit  int64          // bytes of a body; more is refused with 413
-	Ledger *ledger.Ledger // counts what is held; nil for none
+	Ledger *ledger.Ledger // counts the bytes of bodies; nil counts nothing
 	Report session.Report // hears of requests that are refused with 503; nil for nobody
 }
 

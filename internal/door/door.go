@@ -160,7 +160,7 @@ func (d *Door) admit(c clientip.Client) (s *Source, limit session.Limit, ok bool
 		return nil, session.LimitHandshakes, false
 	}
 	if !known {
-		d.keep(network(c.Addr), s, now)
+		d.keepLocked(network(c.Addr), s, now)
 	}
 	d.in++
 	s.in++
@@ -185,9 +185,9 @@ func network(address netip.Addr) netip.Prefix {
 	return prefix
 }
 
-// keep takes d.mu as held. Sources are forgotten that nobody is in from, and that have not been
-// heard of for a while, whenever there are twice as many as after the last time.
-func (d *Door) keep(n netip.Prefix, s *Source, now int64) {
+// keepLocked enters a source. Whenever there are twice as many as after the last sweep, it forgets those that have no
+// session and have not been heard of for a while. d.mu must be held.
+func (d *Door) keepLocked(n netip.Prefix, s *Source, now int64) {
 	if len(d.sources) >= d.sweepAt {
 		for n, s := range d.sources {
 			if s.in == 0 && s.rate.Full(now, d.cfg.HandshakesPerAddress) {

@@ -42,7 +42,7 @@ func (s *Session) Frames(do func(frame []byte)) {
 	}
 }
 
-// countLocked counts what waits to be polled, or is being sent. s.mu must be held.
+// countLocked counts the frames that wait for a poll or are being sent. s.mu must be held.
 func (s *Session) countLocked() { s.flow.Account().Settle(&s.share, s, s.queue.Held()) }
 
 // strikeLocked is called when the session may hold nothing more. s.mu must be held.

@@ -64,8 +64,8 @@ func (w *sleeper) Ring() {
 	}
 }
 
-// beatLocked sets the alarm anew, and returns what is to be sent; or reports that the client has not given the sign of
-// life that it had to. s.mu must be held.
+// beatLocked sets the alarm anew and returns the packet to send, or reports that the client has missed its heartbeat.
+// s.mu must be held.
 func (s *Session) beatLocked() (beat session.Frame, overdue bool) {
 	timeout := s.server.cfg.PingTimeout
 	switch {

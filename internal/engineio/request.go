@@ -64,7 +64,7 @@ func newQuery(raw string) (q query) {
 type parameter struct {
 	given bool
 	first string // of its values
-	all   string // joined, so that several are none that means anything
+	all   string // of them, joined by commas: several values match nothing
 }
 
 func (p *parameter) add(value string) {

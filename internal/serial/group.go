@@ -163,15 +163,15 @@ func (g *Group) rest(w *worker) bool {
 func (g *Group) trim() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.dismiss(g.unused)
+	g.dismissLocked(g.unused)
 	g.unused = len(g.workers)
 	if g.timing = len(g.workers) > 0; g.timing {
 		g.timer.Reset(trim)
 	}
 }
 
-// dismiss takes g.mu as held.
-func (g *Group) dismiss(n int) {
+// dismissLocked ends the first n idle workers. g.mu must be held.
+func (g *Group) dismissLocked(n int) {
 	for _, w := range g.workers[:n] {
 		w.next <- nil // there is room
 	}
@@ -230,7 +230,7 @@ func (g *Group) Wait(ctx context.Context) error {
 	default:
 	}
 	g.mu.Lock()
-	g.dismiss(len(g.workers))
+	g.dismissLocked(len(g.workers))
 	g.unused, g.over = 0, true
 	g.mu.Unlock()
 	return nil

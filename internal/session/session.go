@@ -6,7 +6,7 @@
 // [Message], which knows no wire; a [Codec] turns it into [Frame]s, once per wire
 // variant, however many clients receive it.
 //
-// The package imports nothing of ours, so neither side can reach the other.
+// The package imports only internal/bucket and internal/ledger of ours, so neither side can reach the other.
 package session
 
 import (

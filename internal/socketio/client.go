@@ -192,7 +192,7 @@ func (c *client) register(n *namespace) registration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.closed || c.find([]byte(n.name)) != nil:
+	case c.closed || c.findLocked([]byte(n.name)) != nil:
 		return alreadyIn
 	case len(c.spaces) >= c.server.cfg.MaxNamespaces:
 		return tooMany
@@ -253,7 +253,7 @@ func (c *client) vacate() {
 // disconnect takes the client out of a namespace it leaves.
 func (c *client) disconnect(p *packet) error {
 	c.mu.Lock()
-	n := c.find(p.namespace)
+	n := c.findLocked(p.namespace)
 	c.mu.Unlock()
 	if n == nil {
 		return c.ignore(p, "not in this namespace")
@@ -268,7 +268,7 @@ func (c *client) disconnect(p *packet) error {
 // its answer to CONNECT: it knows first whether that is of use.
 func (c *client) deliver(p *packet) error {
 	c.mu.Lock()
-	n := c.find(p.namespace)
+	n := c.findLocked(p.namespace)
 	var r session.Receiver
 	if n != nil && n.state.Load() <= stateJoined {
 		r = n.receiver
@@ -386,7 +386,7 @@ func (c *client) end(reason string) (ended []*namespace, first bool) {
 		return nil, false
 	}
 	c.closed = true
-	c.stopUnadmitted()
+	c.stopUnadmittedLocked()
 	if c.pending != nil {
 		c.pending.deadline.stop()
 		c.awaitLocked(nil)
@@ -435,8 +435,8 @@ func (c *client) drop(n *namespace) bool {
 	return true
 }
 
-// find returns the namespace of that name, or nil. It takes c.mu as held.
-func (c *client) find(name []byte) *namespace {
+// findLocked returns the namespace of that name, or nil. c.mu must be held.
+func (c *client) findLocked(name []byte) *namespace {
 	for _, n := range c.spaces {
 		if n.name == string(name) {
 			return n
@@ -445,8 +445,8 @@ func (c *client) find(name []byte) *namespace {
 	return nil
 }
 
-// stopUnadmitted takes c.mu as held.
-func (c *client) stopUnadmitted() {
+// stopUnadmittedLocked lifts the time limit for entering a namespace. c.mu must be held.
+func (c *client) stopUnadmittedLocked() {
 	if c.unadmitted != nil {
 		c.unadmitted.stop()
 		c.unadmitted = nil

@@ -119,7 +119,7 @@ func (n *namespace) join() bool {
 		return false
 	}
 	n.state.Store(stateJoined)
-	c.stopUnadmitted()
+	c.stopUnadmittedLocked()
 	return true
 }
 

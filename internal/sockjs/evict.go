@@ -49,7 +49,7 @@ func (s *polled) Frames(do func(frame []byte)) {
 	}
 }
 
-// countLocked counts what waits or is being sent. s.mu must be held.
+// countLocked counts the frames that wait or are being sent. s.mu must be held.
 func (s *polled) countLocked() { s.client.Flow().Account().Settle(&s.share, s, s.queue.Held()) }
 
 // holdBody counts what is held of a body. It is for the holder of turn.

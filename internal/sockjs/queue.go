@@ -35,7 +35,7 @@ func (s *polled) enqueue(frames []session.Frame, volatile bool) error {
 	if err == nil || session.Displaced(err) {
 		s.queue.Push(session.KeepAll(frames)...)
 		s.countLocked()
-		s.wake()
+		s.wakeLocked()
 		if !over && s.overLocked() && len(s.ending) == 0 {
 			s.idle()
 		}
@@ -43,8 +43,8 @@ func (s *polled) enqueue(frames []session.Frame, volatile bool) error {
 	return err
 }
 
-// wake lets a receiver that waits look what there is. It takes s.mu as held.
-func (s *polled) wake() {
+// wakeLocked has a receiver that waits look for frames. s.mu must be held.
+func (s *polled) wakeLocked() {
 	if s.receiver == nil {
 		return
 	}

@@ -22,7 +22,7 @@ func (s *polled) attach(r *receiver) (seat, <-chan struct{}) {
 	switch {
 	case s.state == stateClosed:
 		return seatGone, nil
-	case s.receiver == nil && s.repeats(r):
+	case s.receiver == nil && s.repeatsLocked(r):
 		return seatLost, nil
 	case s.receiver == nil:
 		s.receiver, s.transport = r, r.endpoint.traits().transport
@@ -32,8 +32,8 @@ func (s *polled) attach(r *receiver) (seat, <-chan struct{}) {
 	}
 }
 
-// repeats takes s.mu as held.
-func (s *polled) repeats(r *receiver) bool { return r.mark != 0 && r.mark == s.answered }
+// repeatsLocked reports whether r is the last relayed request, sent again. s.mu must be held.
+func (s *polled) repeatsLocked(r *receiver) bool { return r.mark != 0 && r.mark == s.answered }
 
 // lost lets go of a receiver whose connection has ended: with the session, unless a node
 // stands in between that may have ended instead. Then the client has its time to come again.
@@ -66,13 +66,13 @@ func (s *polled) next(r *receiver) (frame outgoing, last bool) {
 	r.ends = last
 	if frame.none() {
 		s.waiting = true
-		s.arm(s.server.cfg.PingInterval)
+		s.armLocked(s.server.cfg.PingInterval)
 		return frame, false
 	}
 	s.waiting = false
 	if last = last || !r.endpoint.traits().streams; last {
 		s.answered = r.mark
-		s.detach()
+		s.detachLocked()
 		s.ending = append(s.ending, r)
 	}
 	return frame, last
@@ -89,7 +89,7 @@ func (s *polled) take(r *receiver) (frame outgoing, last bool) {
 		return outgoing{other: []byte(frameOpen)}, false
 	case len(s.queue.Entries) > 0:
 		if s.state == stateClosing {
-			s.arm(s.server.cfg.DisconnectDelay)
+			s.armLocked(s.server.cfg.DisconnectDelay)
 		}
 		frame.messages, r.counts = s.queue.Take(r.room(s.server.cfg.ResponseLimit))
 		return frame, false
@@ -139,7 +139,7 @@ var errForsaken = errors.New("sockjs: receiver panicked")
 func (s *polled) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.detach()
+	s.detachLocked()
 	s.idle()
 }
 
@@ -153,14 +153,14 @@ func (s *polled) idle() {
 	if s.overLocked() {
 		d = min(d, s.server.cfg.WriteTimeout)
 	}
-	s.arm(d)
+	s.armLocked(d)
 }
 
 // abort ends the session because its receiver's connection has. A client that is gone
 // gets nothing, and one that comes again must not take over what was meant for another. The cause is that of broke.
 func (s *polled) abort(cause error) {
 	s.mu.Lock()
-	s.detach()
+	s.detachLocked()
 	open := s.state == stateOpen
 	if open {
 		s.close()
@@ -171,8 +171,8 @@ func (s *polled) abort(cause error) {
 	}
 }
 
-// detach takes s.mu as held.
-func (s *polled) detach() {
+// detachLocked lets go of the receiver. s.mu must be held.
+func (s *polled) detachLocked() {
 	close(s.receiver.left)
 	s.receiver, s.waiting, s.beat = nil, false, false
 }

@@ -136,11 +136,11 @@ func (s *Server) WaitForPolls() {
 	if s.left == nil { // once is enough
 		s.left = s.cfg.Group.Linger(s.cfg.Grace.Of(s.cfg.Farewell))
 	}
-	s.checkLeft()
+	s.checkLeftLocked()
 }
 
-// checkLeft says if every client knows that its session is closed. It takes s.mu as held.
-func (s *Server) checkLeft() {
+// checkLeftLocked ends the wait of WaitForPolls once every client knows that its session is closed. s.mu must be held.
+func (s *Server) checkLeftLocked() {
 	if s.left != nil && len(s.sessions) == s.told {
 		s.left()
 	}
@@ -182,7 +182,7 @@ func (s *Server) remove(one *polled) {
 	if one.client.Gone() {
 		s.cfg.Door.Leave(one.source)
 	}
-	s.checkLeft()
+	s.checkLeftLocked()
 }
 
 // bid notes that the client of a session has its close frame. The session stays for requests
@@ -191,7 +191,7 @@ func (s *Server) bid() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.told++
-	s.checkLeft()
+	s.checkLeftLocked()
 }
 
 func (s *Server) lookup(k key) *polled {

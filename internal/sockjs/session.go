@@ -104,8 +104,8 @@ func (s *Server) rules() credentials.Rules {
 	return credentials.Rules{Cookies: s.cfg.SessionCookies, OriginMayMiss: true}
 }
 
-// arm sets the alarm. It takes s.mu as held.
-func (s *polled) arm(d time.Duration) { s.server.cfg.Clock.Set(&s.alarm, d, (*sleeper)(s)) }
+// armLocked sets the alarm. s.mu must be held.
+func (s *polled) armLocked(d time.Duration) { s.server.cfg.Clock.Set(&s.alarm, d, (*sleeper)(s)) }
 
 // sleeper is a session as its alarm sees it.
 type sleeper polled
@@ -133,10 +133,10 @@ func (s *polled) rang() (gone, slow bool) {
 		return false, false
 	case s.state == stateOpen && s.receiver != nil:
 		s.beat = s.waiting // otherwise it is busy, and sets the alarm when it is not
-		s.wake()
+		s.wakeLocked()
 		return false, false
 	case s.receiver != nil || len(s.ending) > 0: // not all that waited is out
-		s.arm(s.server.cfg.DisconnectDelay)
+		s.armLocked(s.server.cfg.DisconnectDelay)
 		return false, false
 	case s.state == stateOpen && s.overLocked():
 		return false, true
@@ -156,7 +156,7 @@ func (s *polled) close() {
 	s.client.Flow().Account().Strike(s)
 	s.server.cfg.Clock.Stop(&s.alarm)
 	s.server.remove(s)
-	s.wake() // a receiver that came too late
+	s.wakeLocked() // a receiver that came too late
 	s.client.Flow().Wake()
 }
 
@@ -233,8 +233,8 @@ func (s *polled) shut(frame []byte, graceful bool, last ...session.Frame) {
 	s.countLocked()
 	s.state, s.closing = stateClosing, frame
 	s.hurryLocked()
-	s.arm(s.server.cfg.DisconnectDelay)
-	s.wake()
+	s.armLocked(s.server.cfg.DisconnectDelay)
+	s.wakeLocked()
 	s.client.Flow().Wake()
 }
 

@@ -27,7 +27,7 @@ type Config struct {
 	CoolAfter    time.Duration      // without a message, until a connection counts as idle
 	Compress     bool               // permessage-deflate is negotiated with peers that offer it
 	Tally        *session.Tally     // of limits that peers run into; nil for none
-	Ledger       *ledger.Ledger     // for the owner of the flow: what peers make the server hold; nil for nobody to count it
+	Ledger       *ledger.Ledger     // for the owner of the flow: counts the bytes that peers make the server hold; nil counts nothing
 	Group        *serial.Group      // every goroutine of the connection runs in it
 	Watch        *Watch             // over readers that run tasks; nil if the group runs them all, which may be
 	Grace        *Grace             // shortens the two timeouts when a server shuts down; nil for never

@@ -245,6 +245,9 @@ func (r *frameReader) grown(data []byte, n int) []byte {
 	}
 	announced := uint64(len(data)) + r.left
 	size = max(size, int(min(announced, believed)), int(min(announced, uint64(len(data))+max(uint64(len(data))/4, 512))))
+	if r.compressed {
+		size += len(deflateTail) // inflated appends it
+	}
 	return append(make([]byte, 0, size), data...)
 }
 

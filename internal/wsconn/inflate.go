@@ -38,7 +38,8 @@ func inflated(message []byte, limit int64, hold session.Hold) ([]byte, error) {
 	message = append(message, deflateTail...)
 	f.message.Reset(message)
 	_ = f.flate.(flate.Resetter).Reset(&f.message, nil) // never fails
-	data, err := session.ReadAll(io.LimitReader(lenient{f.flate}, limit+1), int(min(4*int64(len(message)), limit)), limit, hold.Beside(cap(message)))
+	expected := int(min(4*int64(len(message)), limit))
+	data, err := session.ReadAll(io.LimitReader(lenient{f.flate}, limit+1), expected, limit, hold.Beside(cap(message)))
 	switch {
 	case err != nil:
 		return nil, violated("message cannot be inflated")

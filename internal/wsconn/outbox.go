@@ -236,7 +236,7 @@ func (o *outbox) discard() {
 	o.closed, o.last = true, false
 }
 
-// countLocked counts what waits. Frames that were written at once, or that wait for the end of a round, never come
+// countLocked counts the frames that wait. Those that were written at once, or that wait for the end of a round, never come
 // here. o.mu must be held.
 func (o *outbox) countLocked() { o.conn.flow.Account().Settle(&o.share, o.conn, o.queue.Held()) }
 

@@ -27,7 +27,7 @@ type Deaf struct {
 
 // What the deaf may cost.
 const (
-	deafCost   = 1 << 20          // bytes for each; what is broadcast waits for all of them together
+	deafCost   = 1 << 20          // bytes for each client; broadcasts are shared
 	deafBound  = 15 * time.Second // the write timeout of 10 s, which begins when a queue exceeds its bound
 	deafFactor = 2                // of the latency without them
 )

@@ -151,7 +151,7 @@ type server struct {
 	http    *http.Server
 	out     *json.Encoder
 	sent    atomic.Int64
-	still   sync.RWMutex // held for writing while garbage is collected: what is dropped meanwhile would count as live
+	still   sync.RWMutex // held for writing while garbage is collected: messages dropped meanwhile would count as live
 }
 
 func (s *server) listen(stdin io.Reader) error {
